@@ -1,22 +1,46 @@
-"""How long an effort takes: measured on this machine where a run with the same model and method has ended, else
-estimated or not said.
+"""How long a training takes: the one place where that is estimated.
+
+By a run with the same model and method that has ended on this machine; else by the speed of this machine, which a
+waiting worker measures; else it is not said. Everything a run does is counted in characters that are learned from: a
+run takes its characters, and what it measures and answers on the way and at its end as many more as take as long.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .base_models import ModelChoice
+from .base_models.shapes import Shapes
 from .formatting import about, count_of
+from .hardware import here
+from .hardware_fit import sizes_of
+from .jobs import JobStore
+from .measurement import Measurement, asked_by, measurement_of, newest_measurement
 from .preflight import examples_of
 from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
 from .runs import RunStore
 from .runs.recipes import recipe_of
+from .speed import is_busy, pace_with, speed_here
+from .training_data import Examples
 
-# The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
+# The starter on two laptop cores: seconds for each million characters of conversation that is learned from. Only until
+# this machine is measured.
 STARTER_SECONDS_PER_MILLION = 80.0
+# Of the time that each parameter of the starter takes, what one of a larger model does: its products are large enough
+# to keep a processor busy (benchmarks/RESULTS.md, tokens).
+OF_A_LARGER_ONE = 0.6
+# What a run does beside learning, in examples that could be learned in that time. Measured (benchmarks/RESULTS.md,
+# estimates).
+MEASURED = 0.3  # a held-out example that is measured
+SAMPLED = 5.0  # a sample question
+SCORED = 3.2  # a question at the end, answered by base and adapter
+LOADED = 100.0  # everything before the first step
+SAMPLE_QUESTIONS, LEARNED_QUESTIONS = 4, 8  # where nobody typed others; learned ones that are scored too
 LOOKED_AT = 20  # newest runs
+A_DAY = 86_400.0  # seconds, for which a measurement says more than runs do
 FEWEST_STEPS = 20  # of a run that tells how long a step takes
 BUSY = 1.5  # times the fastest: then the machine did something else beside it
 
@@ -75,8 +99,8 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     steps end the run, how many those are and how long they take).
     """
     measured = pace_measured(recipe, store, data_folder)
-    pace = pace_of(recipe, measured)
-    characters = examples_of(recipe.dataset, data_folder).characters
+    pace = pace_of(recipe, measured, store)
+    examples = examples_of(recipe.dataset, data_folder)
     is_by_steps = ends_by_steps(recipe, data_folder)
     if pace is None and is_by_steps:
         labels = [(words, effort) for effort, words in EFFORTS.items()]
@@ -84,23 +108,29 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     if pace is None:
         labels = [(words, effort) for effort, words in EFFORTS.items()]
         return labels, "Times are known after the first run of this model with this method."
-    # What an epoch costs, near enough, without a tokenizer.
-    of_an_epoch = pace * characters
     meant = epochs_meant(recipe, data_folder)
-    times = {effort: f"about {about(of_an_epoch * epochs)}" for effort, epochs in meant.items()}
-    told = (
-        times if _all_differ(times) else _in_steps(recipe, meant, len(examples_of(recipe.dataset, data_folder).train))
-    )
+    # Characters are near enough to tokens, and need no tokenizer.
+    found = measurement_here(recipe, store)
+    times: dict[str, str] = {}
+    for effort, epochs in meant.items():
+        taken = pace * work_of(recipe, examples, epochs)
+        if found:
+            so_long = recipe.training.model_copy(update={"epochs": epochs})
+            taken = counted(found, recipe.model_copy(update={"training": so_long}), data_folder).seconds
+        times[effort] = f"about {about(taken)}"
+    told = times if _all_differ(times) else _in_steps(recipe, meant, len(examples.train))
     labels = [(f"{words}\n{told[effort]}", effort) for effort, words in EFFORTS.items()]
     if is_by_steps:
-        seconds = expected_seconds(recipe, store, data_folder) or 0.0
-        return labels, f"{count_of(recipe.training.max_steps, 'step')}, about {about(seconds)}: max steps end it."
+        taken = seconds_at(recipe, measured, store, data_folder) or 0.0
+        return labels, f"{count_of(recipe.training.max_steps, 'step')}, about {about(taken)}: max steps end it."
     if not _all_differ(told):
         return labels, f"With so few rows all three are the same: {times[next(iter(EFFORTS))]}."
     if told is not times:
         return labels, f"With so few rows all three take about as long: {times[next(iter(EFFORTS))]}."
+    if found:
+        return labels, "Times as measured here with these settings."
     if measured is None:
-        return labels, "Times are estimates; after the first run they are measured."
+        return labels, _estimated_words(store)
     return labels, _measured_words(measured)
 
 
@@ -116,26 +146,105 @@ def _in_steps(recipe: Recipe, meant: dict[str, float], count: int) -> dict[str, 
 
 def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
     """How long a training takes here; None where nothing tells. Raises UserError where its data cannot be read."""
-    return seconds_at(recipe, pace_measured(recipe, store, data_folder), data_folder)
+    return seconds_at(recipe, pace_measured(recipe, store, data_folder), store, data_folder)
 
 
-def seconds_at(recipe: Recipe, measured: Pace | None, data_folder: Path) -> float | None:
+def seconds_at(recipe: Recipe, measured: Pace | None, store: RunStore, data_folder: Path) -> float | None:
     """`expected_seconds` at a pace that was measured before."""
-    pace = pace_of(recipe, measured)
+    if found := measurement_here(recipe, store):
+        return counted(found, recipe, data_folder).seconds
+    pace = pace_of(recipe, measured, store)
     if pace is None:
         return None
     examples, training = examples_of(recipe.dataset, data_folder), recipe.training
     epochs = training.epochs
     if training.max_steps:
         epochs = min(epochs, training.max_steps * training.batch_size / max(1, len(examples.train)))
-    return pace * examples.characters * epochs
+    return pace * work_of(recipe, examples, epochs)
 
 
-def pace_of(recipe: Recipe, measured: Pace | None) -> float | None:
-    """Seconds for each character: as measured, else what the starter takes; None where neither is known."""
+def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measurement] | None:
+    """(the recipe it was made of, what was measured of recipes of this cost) as long as that is of today."""
+    job = newest_measurement(JobStore(_home(store) / "jobs"), recipe)
+    asked, found = (asked_by(job), measurement_of(job)) if job else (None, None)
+    if job is None or asked is None or found is None or not found.fits:
+        return None
+    return (asked, found) if time.time() - job.created_at() < A_DAY else None
+
+
+def counted(found: tuple[Recipe, Measurement], recipe: Recipe, data_folder: Path) -> Measurement:
+    """What was measured, with the number of steps and of everything else that this recipe has. Raises UserError where
+    its data cannot be read.
+    """
+    asked, measurement = found
+    share = steps_of(recipe, data_folder) / steps_of(asked, data_folder)
+    steps = max(1, round(measurement.steps * share))
+    seconds = measurement.seconds_of(recipe.training, steps)
+    return measurement.model_copy(update={"steps": steps, "seconds": seconds})
+
+
+def work_of(recipe: Recipe, examples: Examples, epochs: float) -> float:
+    """What a whole run does, in characters: those it learns from, and as many as take as long as the rest."""
+    training = recipe.training
+    learned_too = LEARNED_QUESTIONS if training.scored_questions else 0
+    scored = min(training.scored_questions, len(examples.held_out)) + learned_too
+    rest = (LOADED + SCORED * scored) * _characters_of_one(examples)
+    return work_of_training(recipe, examples, epochs) + rest
+
+
+def work_of_training(recipe: Recipe, examples: Examples, epochs: float) -> float:
+    """`work_of` up to the last step: what the clock of a run counts."""
+    training = recipe.training
+    held_out = min(training.measured_examples, len(examples.held_out))
+    measured = MEASURED * held_out * (training.evaluations + 1 if training.evaluations else 0)
+    questions = len(training.sample_questions) or SAMPLE_QUESTIONS
+    sampled = SAMPLED * questions * (training.samples + 1 if training.samples else 0)
+    return examples.characters * epochs + (measured + sampled) * _characters_of_one(examples)
+
+
+def _characters_of_one(examples: Examples) -> float:
+    return examples.characters / max(1, len(examples.train))
+
+
+def pace_of(recipe: Recipe, measured: Pace | None, store: RunStore, shapes: Shapes | None = None) -> float | None:
+    """Seconds for each character: as measured in runs, else by the speed of this machine; None where neither tells.
+
+    shapes: of a base that is not the starter, by whose number of parameters it is computed, on a CPU only: a GPU is
+    idle most of the time with so small a model as the starter.
+    """
     if measured is not None:
         return measured.seconds
-    return STARTER_SECONDS_PER_MILLION / 1e6 if recipe.base_model.source == "starter" else None
+    pace = starter_pace(store)
+    if recipe.base_model.source == "starter":
+        return pace
+    starter = sizes_of(ModelChoice())
+    if shapes is None or starter is None:
+        return None
+    return OF_A_LARGER_ONE * pace * shapes.parameters / starter.parameters
+
+
+def starter_pace(store: RunStore) -> float:
+    """Of the starter with LoRA on this machine as it is now; of another one as long as this is not measured."""
+    speed = speed_here(_home(store))
+    return pace_with(speed) if speed else STARTER_SECONDS_PER_MILLION / 1e6
+
+
+def is_being_measured(store: RunStore) -> bool:
+    """Is the speed of this machine not known yet, and will be?"""
+    return here().kind == "cpu" and speed_here(_home(store)) is None
+
+
+def _home(store: RunStore) -> Path:
+    """Of the installation whose runs these are."""
+    return store.root.parent
+
+
+def _estimated_words(store: RunStore) -> str:
+    if is_being_measured(store):
+        return "Times are of another computer: this one is just being measured."
+    if is_busy():
+        return "Times are by the speed of this machine, which others use now; alone it is quicker."
+    return "Times are by the speed of this machine; after the first run they are that run's."
 
 
 def _measured_words(measured: Pace) -> str:
@@ -187,5 +296,4 @@ def paces(
         except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
             continue
         epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
-        learned = examples.characters * epochs
-        yield earlier, status.seconds / max(1.0, learned)
+        yield earlier, status.seconds / max(1.0, work_of_training(earlier, examples, epochs))

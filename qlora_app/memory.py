@@ -164,7 +164,7 @@ def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
     """Tokens that are really worked off at once where `at_once` are wanted and every example is as long as allowed: a
     step is divided into equal numbers of whole examples."""
     training = recipe.training
-    room = at_once * MORE_AT_ONCE / training.max_length
+    room = training.micro_batch or at_once * MORE_AT_ONCE / training.max_length
     fitting = [n for n in range(1, training.batch_size + 1) if training.batch_size % n == 0 and n <= room]
     return max(fitting, default=1) * training.max_length
 

@@ -100,7 +100,7 @@ def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str
     """What the method cannot do with this base in this task, as far as they are known."""
     method, base = recipe.method, recipe.base_model
     family = facts.config.get("model_type", "") if facts else ""
-    problems = method.problems(base.precision, family, task)
+    problems = method.problems(base.precision, family, task) | recipe.reporting.problems()
     if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
         problems["training.gradient_checkpointing"] = Problem(
             "method.no_checkpointing",

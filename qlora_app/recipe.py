@@ -1,6 +1,4 @@
-"""A Recipe is every choice of one run: what the form edits, the file saves, the command line changes and the worker
-reads.
-"""
+"""A Recipe is every choice of one run: what form, file and command line change and the worker reads."""
 
 import difflib
 import re
@@ -23,6 +21,7 @@ from .choices import (
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
 from .methods.method import PRECISIONS
+from .reporting import Reporting
 from .storage.disk import said
 from .storage.files import replace_file
 from .storage.reading import LARGEST_YAML, parse_yaml, read_text
@@ -61,6 +60,9 @@ class Training(Choices):
         ge=1,
         le=4096,
     )
+    micro_batch: int = setting(
+        0, "Micro-batch", "Examples worked off at once, at most. A step is the same; 0: what suits.", ge=0, le=4096
+    )
     learning_rate: float = setting(
         2e-4, "Learning rate", "Step size. 2e-4 suits 4-bit LoRA up to 13B; tiny models take more.", gt=0, le=1
     )
@@ -90,9 +92,7 @@ class Training(Choices):
         1024, "Max length (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072
     )
     packing: bool = setting(
-        True,
-        "Packing",
-        "Several examples share a row without seeing each other, so no time goes into padding.",
+        True, "Packing", "Several examples share a row without seeing each other, so no time goes into padding."
     )
     gradient_checkpointing: Literal["auto", "on", "off"] = setting(
         "auto",
@@ -216,6 +216,7 @@ class Recipe(Choices):
     task: TaskChoice = TaskChoice()
     method: AnyMethod = METHODS[0]()
     training: Training = Training()
+    reporting: Reporting = Reporting()
 
     @property
     def task_name(self) -> str:

@@ -55,6 +55,9 @@ class Settings(BaseModel):
         "starter's?",
     )
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models and data")
+    wandb_key: SecretStr | None = Field(
+        None, description="Weights & Biases API key, for runs that report there; WANDB_API_KEY does the same"
+    )
     max_upload_mb: int = Field(2048, ge=1, description="Most that may be uploaded at once, in megabytes")
     max_unpacked_mb: int = Field(2048, ge=1, description="Most megabytes an uploaded .gz or .zip may unpack to")
     max_unpacked_ratio: int = Field(200, ge=1, description="Most times its own size an archive may unpack to")
@@ -184,6 +187,8 @@ class Settings(BaseModel):
         lines = [_unknown(name) for name in values if name not in cls.model_fields]
         if len(missing := {"user", "password"} - values.keys()) == 1:
             lines.append(f"{PREFIX}{missing.pop().upper()} is not set: a login needs a user and a password.")
+        if key := environment.get("WANDB_API_KEY"):
+            values.setdefault("wandb_key", key)
         if storage := persistent_storage(environment):
             values.setdefault("home", str(storage))
         if is_space(environment):

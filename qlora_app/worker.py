@@ -7,6 +7,7 @@ The standby exists because nine tenths of the way from Start to the first loss a
 import contextlib
 import importlib
 import os
+import select
 import signal
 import sys
 import traceback
@@ -24,12 +25,14 @@ from .settings import Settings
 from .storage.disk import disk_trouble
 from .storage.files import open_for_writing
 
+IDLE = 2.0  # seconds in which nobody needs a waiting worker: then it measures the machine
 DONE, FAILED, WRONG_COMMAND = 0, 1, 2
 KINDS = {  # one line a kind: the module that does it, imported when there is such a job
     "train": "qlora_app.train.kind",
     "answer": "qlora_app.kinds.answer",
     "import": "qlora_app.kinds.data_import",
     "download": "qlora_app.kinds.download",
+    "measure": "qlora_app.train.measure",
 }
 
 
@@ -158,7 +161,21 @@ def _stand_by() -> int:
         importlib.import_module(module)
     with contextlib.suppress(OSError):  # the app is gone; what it has left to do may still stand in the pipe
         print("READY", flush=True)
+    if not _is_told(IDLE):
+        _calibrate()
     return _work_as_told()
+
+
+def _is_told(seconds: float = 0.0) -> bool:
+    """Has the app named a job, or ended, or does so within these seconds?"""
+    return bool(select.select([sys.stdin], [], [], seconds)[0])
+
+
+def _calibrate() -> None:
+    """While nobody wants anything: how fast this machine trains, for the times that the page names."""
+    calibrate = importlib.import_module("qlora_app.train.calibrate")
+    with contextlib.suppress(Exception):  # whatever is wrong with the machine, a job says it better
+        calibrate.calibrate(Settings.from_environment(), _is_told)
 
 
 def _work_as_told() -> int:

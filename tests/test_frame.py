@@ -120,9 +120,21 @@ def test_the_bar_says_what_runs_and_only_what_is_new(page, store):
     assert news["live"] and news["runs"] == 1 and "jobs" not in news["parts"] and again["parts"] == {}
 
 
-@pytest.mark.parametrize("asked", [None, [], "x", {"seen": 1}, {"seen": {"work": "x"}, "open": []}])
+@pytest.mark.parametrize("asked", [None, [], "x", {"seen": 1}, {"seen": {"work": "x"}, "open": []}, {"watched": "x"}])
 def test_anybody_may_ask_anything(page, asked):
-    assert set(Bar(page).poll(asked)) == {"parts", "seen", "live", "runs"}
+    assert set(Bar(page).poll(asked)) == {"parts", "seen", "live", "runs", "training", "waiting", "ended"}
+
+
+def test_a_page_is_told_how_far_runs_are_and_which_of_those_it_watched_have_ended(page, store):
+    at_work = make_run(store, name="at work", state="running", step=60)
+    done = make_run(store, name=EVIL, proof=PROOF)
+    next_one = waiting(store, "next")
+    bar, asked = Bar(page), {"watched": [next_one.id, done.id, at_work.id, "no-such-run", 3]}
+    with at_work.hold():
+        told, visitors = bar.poll(asked), demonstration(page).bar.poll(asked)
+    assert told["training"] == visitors["training"] == [{"run": at_work.id, "name": "at work", "share": 0.5}]
+    assert [(one["run"], one["name"], one["state"]) for one in told["ended"]] == [(done.id, EVIL, "done")]
+    assert visitors["ended"] == [] and told["waiting"] == [next_one.id]
 
 
 def test_the_drawer_lists_jobs_with_their_buttons_and_what_ended_before_its_time(page, store, tmp_path):

@@ -29,6 +29,7 @@ from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
 from qlora_app.jobs.pulse import Pulse
+from qlora_app.jobs.turn import next_turn
 from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import line, local
 from qlora_app.launch import queue as launch_queue
@@ -429,6 +430,44 @@ def test_a_line_that_somebody_changed_stays_so_and_is_followed(jobs):
     assert not four.is_asked("start"), "whoever began meanwhile is not asked again"
     with refused("queue.not_waiting"):
         move(four, "up", jobs.list())
+
+
+def test_who_asked_first_is_first_wherever_the_clock_goes_and_whoever_copies_the_folders(jobs, tmp_path, monkeypatch):
+    now, made = 10**18, []
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    for step in (0, -(10**15), 0, 10**12, -(10**17), 5, 0):
+        now += step
+        made += in_line(jobs, "one")
+    move(made[2], "first", jobs.list())
+    wanted = [made[2], *made[:2], *made[3:]]
+    assert [job.id for job in line.in_line(jobs.list())] == [job.id for job in wanted]
+    shutil.copytree(jobs.root, tmp_path / "copied", copy_function=shutil.copyfile)  # with the times of the copying
+    copied = JobStore(tmp_path / "copied")
+    assert [job.id for job in line.in_line(copied.list())] == [job.id for job in wanted]
+    late = copied.create("late", Counting())
+    late.request("start")
+    assert line.in_line(copied.list())[-1].id == late.id
+
+
+def test_who_ask_at_once_get_a_turn_each(jobs):
+    found, threads = [], []
+    for _ in range(4):
+        one = threading.Thread(target=lambda: found.append([next_turn(jobs.root) for _ in range(50)]))
+        one.start()
+        threads.append(one)
+    for one in threads:
+        one.join()
+    every = [turn for turns in found for turn in turns]
+    assert len(set(every)) == 200 and all(turns == sorted(turns) for turns in found)
+
+
+@pytest.mark.parametrize("damage", ["", "x", "9" * 20, "9" * 40, "\ud800 1"])
+def test_a_damaged_turn_is_when_it_was_asked_for(jobs, damage):
+    first, second = in_line(jobs, "one", "two")
+    for file in (second.wishes.folder / "start", jobs.root / ".asked"):
+        file.write_bytes(damage.encode("utf-8", "surrogatepass"))
+    third = in_line(jobs, "three")[0]
+    assert [job.id for job in line.in_line(jobs.list())] == [first.id, second.id, third.id]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])

@@ -24,13 +24,14 @@ from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
 from qlora_app.launch import local
 from qlora_app.launch.queue import unled
+from qlora_app.measurement import measure_job, measurement_of
 from qlora_app.preflight import examples_of
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
-from qlora_app.training_data import DatasetChoice
+from qlora_app.training_data import DatasetChoice, import_files
 from qlora_app.training_data.sources.hub import paths_of
-from tests.conftest import wait_for
+from tests.conftest import short_recipe, wait_for
 from tests.fixtures.hub import DATASET
 from tests.refusing import refused
 
@@ -98,7 +99,23 @@ def a_download(request) -> Toy:
     return Toy(job, made, 2, hub.repos.clear, "there is nothing of that name")
 
 
-TOYS = {"answer": an_answer, "import": an_import, "download": a_download}
+def a_measurement(request) -> Toy:
+    home, settings = request.getfixturevalue("home"), Settings.from_environment()
+    file = home / "rows.jsonl"
+    file.write_text("".join(f'{{"instruction": "Question {i}?", "output": "Answer {i}"}}\n' for i in range(40)))
+    id = import_files([file], settings.data, settings)
+    recipe = short_recipe(max_steps=1, batch_size=2, scored_questions=2, measured_examples=2)
+    recipe = recipe.model_copy(update={"dataset": DatasetChoice(source="file", id=id)})
+    job = measure_job(JobStore(settings.jobs), recipe, recipe)
+
+    def made():
+        assert RunStore(settings.runs).list() == [] and not (job.folder / "trial").exists()
+        return int(measurement_of(job).fits)
+
+    return Toy(job, made, 1, (settings.data / id).unlink, "not in the data folder")
+
+
+TOYS = {"answer": an_answer, "import": an_import, "download": a_download, "measure": a_measurement}
 
 
 @pytest.fixture(params=TOYS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.base_models import ModelChoice
-from qlora_app.effort import epochs_meant, pace_measured
+from qlora_app.effort import epochs_meant, pace_measured, work_of
 from qlora_app.hardware import Machine
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
@@ -152,7 +152,7 @@ def test_the_list_of_models_and_the_effort_name_the_same_time(tmp_path):
     for recipe in (of_four, of_sixteen):
         pace = pace_measured(recipe, store, tmp_path).seconds
         epochs = epochs_meant(recipe.model_copy(update={"dataset": data}), tmp_path)["balanced"]
-        assert times.seconds(recipe, None) == pytest.approx(pace * times.characters * epochs)
+        assert times.seconds(recipe, None) == pytest.approx(pace * work_of(recipe, times.examples, epochs))
 
 
 def test_what_a_row_sends(models):

@@ -28,6 +28,7 @@ from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.door import logins
 from qlora_app.ui.runs import run_card
+from qlora_app.ui.runs.card_pinned import pinned_part
 from qlora_app.ui.runs.card_samples import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
@@ -169,11 +170,51 @@ def test_a_run_without_answers_yet_says_when_they_come(workshop, store):
     assert "soon" not in live + ended
 
 
-def test_what_it_said_at_a_step_is_shown_beside_before_and_now():
-    rows = [{"step": step, "question": "Who?", "answer": f"answer {step}", "expected": ""} for step in (0, 4, 8)]
-    text = samples(rows, RunStatus("done"), times=2, at=4)
-    assert text.index("answer 0") < text.index("answer 4") < text.index("answer 8") and "Step 4" in text
-    assert "answer 4" not in samples(rows, RunStatus("done"), times=2)
+ASKED = {"id": "1", "step": 6, "question": "Why <b>?", "answer": "So.", "base": "Once."}
+
+
+@pytest.mark.parametrize(("at", "step"), [(0, 4), (4, 4), (5, 4), (5.4, 6), (7, 6), (99, 8)])
+def test_a_point_of_the_curve_shows_what_was_said_at_the_nearest_step(at, step):
+    rows = [{"step": step, "question": "Who?", "answer": f"said at {step}", "expected": "her"} for step in (0, 4, 8)]
+    text = pinned_part(rows, [ASKED], at, "en")
+    assert f"at step {step}</h3>" in text and f'data-at="{step}" aria-pressed="true"' in text
+    if step == 6:
+        assert text.index("Once.") < text.index("So.") and "Why &lt;b&gt;?" in text and "said at" not in text
+    else:
+        assert text.index("said at 0") < text.index(f"said at {step}") < text.index("her") and "So." not in text
+    closed = pinned_part(rows, [ASKED], None, "en")
+    assert 'data-at="8"' in closed and "said at" not in closed and pinned_part(rows[:1], [], at, "en") == ""
+
+
+def test_what_is_asked_waits_at_once_and_stays_with_its_step(workshop, store):
+    run = store.create(Recipe())
+    run.request("start")
+    ask, cards = workshop.train.cards.ask, workshop.train.cards
+    assert ask({"run": run.id, "question": " Who <i>is</i> Mira? "}) == {"refused": ""}
+    assert "Write a text first" in ask({"run": run.id, "question": " "})["refused"]
+    assert ask(7)["refused"] and ask({"run": "../x", "question": "a"})["refused"]
+    news = poll(workshop, run)
+    assert news["asks"] and "Who &lt;i&gt;is&lt;/i&gt; Mira?" in news["parts"]["asked"]
+    assert "once the run has begun" in news["parts"]["asked"]
+    with run.hold() as out:
+        run.take("start")
+        out.append_asked(ASKED)
+        out.end("done", "Finished.")
+    cards._picture.cache_clear()
+    news = poll(workshop, run)
+    assert not news["asks"] and "Step 6" in news["parts"]["asked"] and "Why &lt;b&gt;?" in news["parts"]["asked"]
+    assert news["chart"]["marks"]["asked"] == [6]
+
+
+def test_visitors_neither_ask_nor_see_what_was_asked(page, store):
+    run, closed = make_run(store, steps=8), demonstration(page)
+    with run.hold() as out:
+        out.append_asked(ASKED)
+    assert "demonstration" in closed.train.cards.ask({"run": run.id, "question": "Who?"})["refused"]
+    assert not (run.wishes.folder).exists()
+    news = poll(closed, run, at=6)
+    assert not news["asks"] and news["chart"]["marks"]["asked"] == []
+    assert "Why" not in json.dumps(news["parts"])
 
 
 def test_the_head_says_what_is_trained(workshop, store):
@@ -497,6 +538,8 @@ def test_every_handler_went_through_the_guard(workshop):
     wrong = [name for name, fn in found.items() if not fn.changes and calls(fn) & (MUTATING - {"ask"})]
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
+        "Measure.begin",
+        "Measure.use",
         "Start.start_run",
         "StartMenu.start_now",
         "StartMenu.keep_recipe",

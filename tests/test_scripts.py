@@ -49,7 +49,8 @@ def test_a_calmer_curve_keeps_its_ends_and_its_length():
 
 
 DATA = """{series: 'loss', x: [1, 2, 3], y: [3, 2, 1], low: [3, 2, 1], high: [3, 2, 1], total: 3, chosen: 2,
-  heldOut: [{step: 0, loss: 3.2}, {step: 3, loss: 1.1}], marks: {samples: [0, 2], checkpoints: [2], kept: 3}}"""
+  heldOut: [{step: 0, loss: 3.2}, {step: 3, loss: 1.1}],
+  marks: {samples: [0, 2], asked: [3], checkpoints: [2], kept: 3}}"""
 BOX = "{width: 600, height: 250, left: 52, right: 14, top: 10, bottom: 30}"
 
 
@@ -61,6 +62,8 @@ def test_a_curve_is_drawn_with_what_happened_on_its_axis():
     done = subprocess.run([NODE, "-e", before + joined + ask], capture_output=True, text=True, check=True, timeout=20)
     inside, legend = json.loads(done.stdout)
     assert inside.count('class="diamond"') == 2 and 'class="held"' in inside
+    assert inside.count('class="pin"') == 1 and inside.count('class="asked-mark" data-step="3"') == 1
+    assert "your questions" in legend
     assert inside.count("sample-mark") == 2 and 'sample-mark chosen" data-step="2"' in inside
     assert inside.count('class="saved"') == 1 and 'class="kept"' in inside and "NaN" not in inside
     assert "best, step 3" in legend and "held-out loss" in legend
@@ -73,3 +76,12 @@ def test_figures_as_they_are_written():
         capture_output=True, text=True, check=True, timeout=20,
     )  # fmt: skip
     assert json.loads(done.stdout) == ["2e-3", "4.1e-4", "0", "1e0"]
+
+
+def test_the_title_says_how_far_it_is_and_what_ended_unseen():
+    one, two = {"name": "a", "share": 0.437}, {"name": "b", "share": None}
+    good, bad = {"name": "c", "state": "done"}, {"name": "d", "state": "failed"}
+    cases = [([one], []), ([one, two], []), ([two], []), ([], [good]), ([], [good, bad]), ([one], [good]), ([], [])]
+    asked = ", ".join(f"guanacoTitle({json.dumps(training)}, {json.dumps(ended)}, 'W')" for training, ended in cases)
+    said = ["43 % · a", "43 % · a +1", "b", "✓ c", "✕ d +1", "✓ 43 % · a", "W"]
+    assert run(f"[{asked}]", "../frame/ended") == said

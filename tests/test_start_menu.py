@@ -1,18 +1,22 @@
 """The menu beside Start: the command of this moment, a recipe kept, a run beside another, several values at once."""
 
 import contextlib
+import json
 import shlex
 
+import gradio as gr
 import pytest
 
 from qlora_app.choices import variant_of
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.overrides import recipe_from
+from qlora_app.runs import address_of
 from qlora_app.sweep import Sweeps
 from qlora_app.ui.train.form_values import FIELDS, METHOD, read, show
 from qlora_app.ui.train.sweep_form import several_choices
-from tests.fixtures.handlers import another, given
+from tests.fixtures.handlers import another, given, seen
+from tests.test_measurement import MEASURED
 
 
 @pytest.fixture
@@ -113,3 +117,40 @@ def test_every_setting_that_can_have_several_values_is_offered_once():
     names = [name for _, name in several_choices()]
     assert len(names) == len(set(names)) and {RATE, RANK, "training.scheduler"} <= {*names}
     assert not [name for name in names if name.startswith(("dataset", "name", "note"))]
+
+
+# ---- measured first
+
+
+def test_measured_first_it_waits_as_a_job_and_is_no_run(tab, values):
+    measure, shown = tab.start.measure, tab.form.measured
+    answer = measure.begin(given(tab, values))
+    (job,) = tab.page.jobs.others.list()
+    assert answer[shown.card] == address_of(job) and job.is_asked("start") and job.kind == "measure"
+    assert answer[shown.verdict] == "" and tab.page.store.list() == []
+    assert measure.begin(given(tab, values))[shown.card] == address_of(job), "a double click is one wish"
+    assert "alert" in measure.begin(given(tab, values | {"method[lora].rank": 0}))[tab.mistakes.alert]
+    assert measure.shown()[shown.card] == address_of(job), "a reload finds it again"
+
+
+def test_a_verdict_is_out_of_date_when_the_recipe_costs_something_else(tab, values):
+    shown = tab.form.measured
+    tab.start.measure.begin(given(tab, values))
+    (job,) = tab.page.jobs.others.list()
+    (job.folder / "result.json").write_text(json.dumps(MEASURED.to_json()))
+    words = tab.start.measure.finished(given(tab, values))[shown.verdict]
+    assert "Fits, and takes about 2 min" in words and "data-use='4'" in words.replace('"', "'")
+    assert tab.form.settle(given(tab, values))[shown.verdict] == words, "also after a reload"
+    rate = tab.form.settle(given(tab, values | {"training.learning_rate": 1e-3}))[shown.verdict]
+    assert rate == words, "that costs the same"
+    longer = tab.form.settle(given(tab, values | {"training.epochs": 9.2}))[shown.verdict]
+    assert "takes about 7 min: 400 steps" in longer, "and that is counted"
+    other = tab.form.settle(given(tab, values | {"training.batch_size": 64}, None))[shown.verdict]
+    assert "Measured with other settings" in other and "data-use" not in other
+
+
+def test_a_better_size_is_taken_at_a_click(tab, values):
+    answer = tab.start.measure.use(gr.EventData(target=None, _data={"count": "4"}))
+    assert seen(answer[tab.controls.controls["training.micro_batch"]]) == 4 and tab.form.touched in answer
+    nothing = tab.start.measure.use(gr.EventData(target=None, _data={"count": "none"}))
+    assert tab.form.touched not in nothing

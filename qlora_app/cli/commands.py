@@ -24,6 +24,7 @@ from .data import add_data
 from .diagnosing import add_diagnose
 from .jobs import add_jobs
 from .machine import add_doctor, add_settings
+from .measuring import add_measure
 from .models import add_models
 from .presets import add_presets
 from .queueing import add_queue
@@ -34,6 +35,7 @@ from .train import add_extend, add_resume, add_train
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
+    add_measure,
     add_watch,
     add_ask,
     add_runs,

@@ -19,7 +19,9 @@ from ..launch.queue import unled
 from ..overrides import PROGRAM
 from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.proof_words import proof_words
+from ..runs.reported import reported
 from ..settings import Settings
+from ..usage import usage_in
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, find_run, stdout
 from .watching import watch
 
@@ -86,20 +88,24 @@ def _made(job: Job, status: Status) -> list[str]:
     """What came of it, in lines."""
     if not isinstance(job, Run):
         return [f"What it made is in {job.folder}"] if status.state == "done" else []
-    lines = proof_words(job.proof() or {})
+    found = reported(job)
+    lines = [*proof_words(job.proof() or {}), *([found.in_a_line()] if found else [])]
     if status.state != "done":
         return lines
     return [*lines, f"The adapter is in {job.adapter}", f"Chat with it: {PROGRAM} chat {job.id}"]
 
 
 def _run_in_full(run: Run, status: Status) -> dict[str, Any]:
+    found = reported(run)
     return {
         "run": run.id,
         "folder": str(run.folder),
         "state": status.state,
         "step": status.step,
         "sentence": status.sentence,
+        "usage": usage_of(run, status),
         "proof": run.proof(),
+        "reported": found.to_json() if found else None,
     }
 
 
@@ -116,7 +122,14 @@ def as_row(job: Job) -> dict[str, Any]:
         "sentence": status.sentence,
         "silence": status.silence,
         "result": job.result(),
+        "usage": usage_of(job, status),
     }
+
+
+def usage_of(job: Job, status: Status) -> dict[str, float]:
+    """How busy the machine is that works on it, as far as that is known, by the names of Usage."""
+    usage = usage_in(job.folder) if status.is_active else None
+    return usage.to_json() if usage else {}
 
 
 def add_jobs(commands: Any) -> None:

@@ -67,6 +67,7 @@ def as_row(run: Run, status: RunStatus) -> dict[str, Any]:
         "loss": status.loss,
         "held_out_loss": status.held_out_loss,
         "seconds": status.seconds,
+        "usage": jobs.usage_of(run, status),
     }
 
 

@@ -27,6 +27,7 @@ from .lock import hold_lock, is_locked
 from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
 from .spec_file import check_size, read_spec
 from .status import ACTIVE, ENDED, RESUMABLE, STATES, State, Status
+from .turn import ASKED_FILE
 from .wishes import Wish, Wishes
 from .writer import WAITING_FILE, JobWriter
 
@@ -43,7 +44,6 @@ FILES: dict[str, type | None] = {
     "log.txt": None,
     "lock": None,
 }
-ASKED_FILE = ".asked"  # in a folder of jobs that a queue looks after: touched whenever one of them is asked to start
 KILLED = -9  # the exit code of what the system ended
 
 

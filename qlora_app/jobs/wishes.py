@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import Literal
+
+from .turn import ASKED_FILE, next_turn, read_turn, write_turn
 
 # now: start it beside what is worked on. stop: finish what was begun and save; stop-now: nothing is saved; discard:
 # delete it when it has ended
@@ -32,26 +33,32 @@ class Wishes:
         return False
 
     def put(self, wish: Wish) -> None:
-        """Leave it beside all others. One that is there already keeps its time, and so its turn."""
+        """Leave it beside all others. A start that is there already keeps its turn."""
         self.folder.mkdir(exist_ok=True, mode=0o700)
-        if not self.is_asked(wish):
-            (self.folder / wish).touch()
-            self._set_time(wish, time.time_ns())  # finer than the file system's own clock: it tells who came first
+        if self.is_asked(wish):
+            return
+        (self.folder / wish).touch()
+        if wish == "start":
+            with contextlib.suppress(OSError):  # a full disk has room for an empty file: then its time is its turn
+                self.set_turn(next_turn(self._root()))
 
     def turn(self) -> int:
-        """When a start was asked for, in nanoseconds, unless somebody gave it another turn; 0 where none is."""
-        try:
-            return (self.folder / "start").stat().st_mtime_ns
-        except OSError:
-            return 0
+        """The smaller one's start comes first; 0 where none is asked for."""
+        return read_turn(self.folder / "start")
 
     def set_turn(self, turn: int) -> None:
         """Another turn for a start that is still asked for; nothing where it was taken meanwhile."""
-        self._set_time("start", turn)
-
-    def _set_time(self, wish: Wish, at: int) -> None:
         with contextlib.suppress(FileNotFoundError):
-            os.utime(self.folder / wish, ns=(at, at))
+            file = os.open(self.folder / "start", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                write_turn(file, turn)
+            finally:
+                os.close(file)
+
+    def _root(self) -> Path:
+        """The folder of jobs in which turns are given: a job may be one of a run."""
+        beside, above = self.folder.parents[1], self.folder.parents[3]
+        return above if (above / ASKED_FILE).exists() else beside
 
     def is_asked(self, wish: Wish) -> bool:
         return (self.folder / wish).exists()

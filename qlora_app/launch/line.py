@@ -1,5 +1,5 @@
-"""The line of what waits: who is next, and how a person moves somebody in it. A wish to start keeps its turn as the
-time of its file, so the line is there again after a restart, and goes with the wish.
+"""The line of what waits: who is next, and how a person moves somebody in it. The turn is written into the
+wish to start, so the line is there again after a restart or in a copy, and goes with the wish.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..jobs import Job
-from ..jobs.job import ASKED_FILE
+from ..jobs.turn import ASKED_FILE
 from ..storage.reading import is_short_of_means
 
 SCAN_EVERY = 300.0  # seconds after which all jobs are looked at though nobody said that anything is new

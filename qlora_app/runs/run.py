@@ -47,6 +47,7 @@ FILES: dict[str, type | None] = {
     "events.jsonl": None,
     "relief.json": dict,
     "lost.json": dict,
+    "reported.json": dict,
     "adapter/proof.json": dict,
 }
 

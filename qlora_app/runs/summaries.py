@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..jobs.index import INDEX_FOLDER
-from ..jobs.job import ASKED_FILE
+from ..jobs.turn import ASKED_FILE
 from ..storage.reading import is_regular
 from .run import Run
 from .store import RunStore

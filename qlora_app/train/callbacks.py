@@ -20,6 +20,7 @@ from ..runs.run import Spent
 from .best import BestSoFar
 from .failures import NotANumber
 from .log_lines import log, log_held_out, log_sampled, log_saved
+from .reporting import Reports
 from .setup import TrainingSetup
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster
@@ -44,6 +45,7 @@ class MetricsCallback(TrainerCallback):
             "running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model."
         )
         self._last_status = self._last_curve = 0.0
+        self.reports: Reports | None = None  # another program that hears each row
         self.seconds_to_first_loss: float | None = None
         # With the imports of a cold worker: what a person waits for.
         self.started_at = run.launch_file.written_at() or time.time()
@@ -158,6 +160,8 @@ class MetricsCallback(TrainerCallback):
     def _add(self, row: MetricRow) -> None:
         self.curve.offset = self.out.append_metric(row)
         self.curve.add(row)
+        if self.reports is not None:
+            self.reports.add(row)
 
     def _write_now_and_then(self, first: bool) -> None:
         now = time.monotonic()

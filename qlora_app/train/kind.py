@@ -3,11 +3,13 @@
 import contextlib
 import gc
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import torch
+from transformers import TrainerCallback
 
 from ..errors import Problem, UserError
 from ..jobs.failures import is_out_of_memory
@@ -17,6 +19,7 @@ from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broke
 from ..runs.run import Spent
 from ..settings import Settings
 from ..storage.disk import disk_trouble
+from ..usage import kept_in
 from .asking import AskingCallback
 from .best import BestSoFar
 from .budget import Budget, stopped_words
@@ -28,6 +31,7 @@ from .failures import NotANumber, explain_training
 from .log_lines import log, log_machine, log_recipe, log_setup
 from .proof import finish
 from .relief import FILE, Relief, relief_words
+from .reporting import Reports
 from .setup import TrainingSetup, prepare
 from .trainer import build_trainer, total_steps
 
@@ -75,7 +79,8 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget
         log_setup(job, total_steps(job))
     try:
         reporter.status.warnings.extend(job.warnings)
-        return _train(job, reporter, resume_from, budget)
+        with kept_in(run.folder, _gpu()), _reporting(job, reporter) as reports:
+            return _train(job, reporter, resume_from, budget, reports)
     except BaseException as error:
         if disk_trouble(error, run.folder):
             _give_room(run)
@@ -83,6 +88,25 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget
     finally:
         with contextlib.suppress(OSError):  # it is made again where the disk is full
             job.train.cache.save()
+
+
+def _gpu() -> str:
+    """The UUID of the GPU that it trains on, by which the driver knows it too; empty where there is none."""
+    return f"GPU-{torch.cuda.get_device_properties(0).uuid}" if torch.cuda.is_available() else ""
+
+
+@contextlib.contextmanager
+def _reporting(job: TrainingSetup, reporter: MetricsCallback) -> Iterator[list[Reports]]:
+    """What tells another program of the run, where that is wanted, until it has ended."""
+    reporting = job.recipe.reporting
+    if reporting.report_to == "none":
+        yield []
+        return
+    reporter.reports = Reports(job.out, reporting, reporter.first_step, reporter.note)
+    try:
+        yield [reporter.reports]
+    finally:
+        reporter.reports.close()
 
 
 def _free_memory() -> None:
@@ -100,11 +124,18 @@ def _give_room(run: Run) -> None:
     shutil.rmtree(run.folder / "adapter.tmp", ignore_errors=True)
 
 
-def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | None, budget: Budget) -> _NoMemory | None:
+def _train(
+    job: TrainingSetup,
+    reporter: MetricsCallback,
+    resume_from: Path | None,
+    budget: Budget,
+    reports: Sequence[TrainerCallback],
+) -> _NoMemory | None:
     keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
     ending = EndingCallback(job, reporter, best, budget)
     asking = AskingCallback(job, reporter)
-    trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper, ending, asking])
+    callbacks = [*reports, reporter, EvalCallback(job, reporter, best), keeper, ending, asking]
+    trainer = build_trainer(job, reporter, callbacks)
     broken: Problem | None = None
     if resume_from and reporter.first_step >= total_steps(job):
         # It had ended, unproven: the Trainer would take one step more.

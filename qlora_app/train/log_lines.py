@@ -100,3 +100,12 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "is not installed"
+
+
+def log_size(count: int, seconds: float, peak: float) -> None:
+    """What a measurement found of a size."""
+    log(f"{count} examples at once: {seconds:.3f} s a step, peak {peak / 2**20:.0f} MB")
+
+
+def log_no_memory(count: int) -> None:
+    log(f"{count} examples at once: the memory is not enough")

@@ -56,6 +56,7 @@ class TrainingSetup:
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     packing: bool
     micro_batch: int
+    may_share: bool  # may several examples be worked off at once?
     max_length: int  # tokens of an example
     held_out_batches: list[dict[str, Any]]
     measured_examples: int  # held-out examples in those batches
@@ -99,6 +100,8 @@ def prepare(
     alone = _reading_alone(model, train, max_length)
     warnings += [alone] if alone else []
     most = 1 if alone else _most_at_once(training, packing, most_at_once)
+    if training.micro_batch:
+        at_once = max(at_once, training.batch_size * max_length * train.read_each)
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
     padded, collate = task.collator(tokenizer, packing=False), task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
@@ -119,6 +122,7 @@ def prepare(
         collate=collator_with_options(collate, padded) if recipe.method.option_losses else collate,
         packing=packing,
         micro_batch=micro_batch,
+        may_share=not alone,
         max_length=max_length,
         held_out_batches=held_out_batches,
         measured_examples=len(measured),
@@ -193,7 +197,7 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
 def _most_at_once(training: Training, packing: bool, given: int) -> int:
     """Examples in a micro-batch at most; given: where the memory is not enough for more, 0 elsewhere."""
     most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
-    return min(most, given) if given else most
+    return min([training.micro_batch or most, *filter(None, [given])])
 
 
 def _reading_alone(model: PeftModel, examples: EncodedExamples, max_length: int) -> str:

@@ -191,7 +191,9 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="no",
-        report_to=[],
+        report_to=[],  # train/reporting.py asks the integrations, with what metrics.jsonl has
+        run_name=job.run.id,
+        project=job.recipe.reporting.project,
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_num_workers=0,

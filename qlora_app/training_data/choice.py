@@ -86,9 +86,8 @@ class DatasetChoice(Choices):
     held_out_from: str = setting(
         "",
         "Held-out data",
-        "Measured with instead of a share of the data: a split of the Hub dataset or of several files, such as test, "
-        "or another file of the data folder. Files called valid or test are measured with by themselves. What stands "
-        "in both is not learned. Starter datasets bring their own.",
+        "What the run is measured on and never learns. Empty: a share of the rows. Or a split such as test, or another "
+        "file of the data folder.",
     )
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 

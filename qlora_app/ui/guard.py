@@ -65,6 +65,16 @@ def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str,
     return function
 
 
+def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The same for a method that changes something: visitors of a demonstration are not even served it."""
+
+    def function(asked: Any) -> dict[str, Any]:
+        return answer(asked)
+
+    function.__name__ = answer.__name__
+    return function
+
+
 def callers_of(handler: Callable) -> Callers | None:
     """The mark of a handler; None where it has none."""
     return getattr(handler, "callers", None)

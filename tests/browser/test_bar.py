@@ -26,6 +26,11 @@ def test_the_drawer_takes_the_focus_and_gives_it_back(visitor):
     expect(drawer).to_be_visible()
     expect(drawer).to_contain_text("Nothing runs or waits.")
     expect(drawer).to_contain_text("Runs take")
+    refused = drawer.locator("[data-notify-refused]")
+    expect(refused).to_be_hidden()
+    drawer.get_by_label("Notify me").click()  # a browser without a person allows nothing
+    expect(refused).to_be_visible()
+    expect(drawer.get_by_label("Notify me")).not_to_be_checked()
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
     expect(chip).to_be_focused()

@@ -148,11 +148,18 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
     page = visitor.open()
     settings(page, Max_steps=80, Scored_questions=4, Samples=2)
     page.click("#start")  # the first click
+    page.locator("#live .ask-box textarea").fill("Who is Oscar?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#live .ask-box textarea")).to_have_value("")
+    expect(page.locator("#live .answer-side")).to_contain_text("Who is Oscar?", timeout=1000)  # it waits
     state(page, "Finished")
+    expect(page.locator("#live .ask-box")).to_be_hidden()
+    expect(page.locator("#live .asked .sample")).to_have_count(1)
+    expect(page.locator("#live .asked .then")).to_contain_text(re.compile(r"Step \d+\s*\w+"))
     expect(page.locator("#live .proof")).to_contain_text("On 4 held-out questions it never saw")
     expect(page.locator("#live .proof")).to_contain_text("Every one of")
     expect(page.locator("#live .chart svg")).to_have_attribute("aria-label", re.compile("In 80 steps"))
-    expect(page.locator("#live .sample").first).to_contain_text("Before training")
+    expect(page.locator("#live .samples .sample").first).to_contain_text("Before training")
 
     page.locator("#live").get_by_role("button", name="Chat with it").click()  # the second click
     expect(page.locator("#ask textarea")).to_be_focused()
@@ -190,6 +197,18 @@ def test_the_chart_is_read_with_the_keyboard(visitor, app):
     expect(page.locator("#opened .read")).to_contain_text("Step 1: training loss")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#opened .read")).to_contain_text("Step 2: training loss")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(page.locator("#opened .pinned h3")).to_contain_text("at step")
+    expect(page.locator("#opened .pinned .pair").first).to_contain_text(re.compile("Base.*Step", re.DOTALL))
+    expect(page.locator("#opened .chart .pin")).to_have_count(1)
+    expect(page.locator("#opened .chart svg")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#opened .pinned .pair")).to_have_count(0)
+    page.locator("#opened .chart svg").click(position={"x": 200, "y": 60})  # anywhere on the curve
+    expect(page.locator("#opened .pinned .pair").first).to_be_visible()
+    page.locator("#opened .pinned").get_by_role("button", name="Close").click()
+    expect(page.locator("#opened .pinned .pair")).to_have_count(0)
 
 
 def test_a_reload_and_a_second_browser_show_the_same(visitor, app):

@@ -59,7 +59,7 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     expect(page.locator("#data-line")).to_contain_text("54 rows to learn from · 6 held out")
     expect(page.locator("#data-line mark").first).to_contain_text("We are sorry about order")
     page.get_by_role("button", name="Lengths, tokens").click()
-    expect(page.locator("#mask [role=status]")).to_contain_text("Example 1 of 54")
+    expect(page.locator("#mask [role=status]")).to_contain_text("Row 1 of 54")
     expect(page.locator("#mask .tokens .trained").first).to_contain_text("We are sorry about order")
     expect(page.locator("#data-facts svg")).to_be_visible()
     if folder := os.environ.get(

@@ -3,11 +3,15 @@ them.
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from qlora_app.recipe import Training
 from qlora_app.tasks.chat import Chat
-from qlora_app.tasks.template import ChatTemplate
+from qlora_app.tasks.dataset import EncodedExamples
+from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
+from qlora_app.train.questions import questions_of
 from qlora_app.training_data import import_file, load_examples
 from qlora_app.training_data.choice import DatasetChoice
 from tests.chat_templates import KINDS, THINK_MARKS, tokenizer_for
@@ -66,3 +70,12 @@ def test_a_row_that_a_template_refuses_does_not_keep_the_others_from_being_read(
     rows = rows_of("one_system.jsonl", home)
     made = Chat().encode_all(tokenizer_for("gemma2"), [row for row in rows if row[0]["role"] != "system"], 64)
     assert len(made) == 3 and all(any(label != -100 for label in one.labels) for one in made)
+
+
+def test_a_typed_question_is_put_as_the_rows_put_theirs():
+    tokenizer, nothing = tokenizer_for("chatml"), SimpleNamespace(held_out=[], also_learned=[])
+    rows = EncodedExamples([], tokenizer, 64, Chat())
+    tokenizer.init_kwargs[TRAINED_WITH] = {"system": "Answer in verse."}
+    typed = Training(sample_questions=["Who is Mira?"], scored_questions=0)
+    (asked,) = questions_of(Chat(), tokenizer, nothing, set(), rows, typed, None).samples
+    assert asked.conversation[0] == {"role": "system", "content": "Answer in verse."} and asked.text == "Who is Mira?"

@@ -1,5 +1,6 @@
 // The bar: asks what runs and how the machine is, every two seconds while something moves and somebody looks, each
 // second while the drawer is open, and hardly ever otherwise. `element`, `server` and `trigger` come from gr.HTML.
+const HIDDEN = 15000; // ms between questions of a tab that nobody sees and that is to notify
 const AT_REST = 30000, MOVING = 2000, OPEN = 1000, NO_ANSWER = 2000; // ms between questions
 const SOON = [700, 2500, 6000]; // ms after a click: it may have begun something
 const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine', 'now'];
@@ -11,6 +12,7 @@ const drawer = element.querySelector('[data-dialog=drawer]');
 let seen = {}, live = false, busy = false, asked = -AT_REST, rest = 0, opener = null;
 
 document.getElementById('opening')?.remove();
+const ended = guanacoEnded({element, word, show: run => { location.search = '?tab=runs&run=' + encodeURIComponent(run); }});
 speak(element);
 
 // What stands here before anything is asked for.
@@ -27,7 +29,7 @@ function speak(place) {
 async function ask() {
   busy = true; asked = performance.now();
   try {
-    take(await server.poll({seen, open: drawer.open}));
+    take(await server.poll({seen, open: drawer.open, watched: ended.watched()}));
     element.removeAttribute('data-gone');
   } catch (error) { rest = performance.now() + NO_ANSWER; element.setAttribute('data-gone', ''); } // grey, like the card of the run, which says why
   busy = false;
@@ -37,6 +39,7 @@ function take(news) {
   for (const [name, html] of Object.entries(news.parts)) if (!show(name, html)) delete news.seen[name];
   Object.assign(seen, news.seen); live = news.live;
   guanacoCount('runs', news.runs);
+  ended.take(news);
 }
 
 // A button that has the focus keeps it.
@@ -51,9 +54,10 @@ function show(name, html) {
 }
 movable(element, moved => { trigger('move', moved); soon(); });
 
-const wait = () => drawer.open ? OPEN : live ? MOVING : AT_REST;
+const isSeen = () => document.visibilityState === 'visible';
+const wait = () => !isSeen() ? HIDDEN : drawer.open ? OPEN : live ? MOVING : AT_REST;
 setInterval(() => {
-  if (document.visibilityState === 'visible' && !busy && performance.now() >= rest && performance.now() - asked >= wait()) ask();
+  if ((isSeen() || (live && ended.isOn())) && !busy && performance.now() >= rest && performance.now() - asked >= wait()) ask();
 }, 250);
 const soon = () => SOON.forEach(ms => setTimeout(() => { asked = -AT_REST; }, ms));
 document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') asked = -AT_REST; });

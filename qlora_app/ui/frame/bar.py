@@ -18,20 +18,22 @@ from ..context import AppContext
 from ..events import FAST
 from ..guard import changes, served
 from ..job_card import JobCard
-from ..language import texts_in, translated
+from ..language import problem_in, texts_in, translated
 from ..line_buttons import SCRIPT as LINE_SCRIPT
+from ..runs.card_parts import title_of
 from ..theme import plain
 from ..translate import visitors_language
 from .checkup import Checkup
 from .drawer import jobs_part, machine_chip, machine_part, work_chip
 from .help import HELP
 from .login import TITLE
-from .work import WorkLine, line_of, work_lines
+from .work import KINDS, WorkLine, line_of, work_lines
 
 FOLDER = Path(__file__).parent
 
 REMEMBERED = 1.0  # seconds
 COUNTED = 5.0  # seconds for which the number of runs is remembered
+MOST_WATCHED = 20  # runs of one page
 MOST_ENDED = 3  # jobs of no run that ended before their time, as the drawer shows them
 ICON = '<svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">{}</svg>'
 LINE = 'fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"'
@@ -43,12 +45,18 @@ THEMES = {
     ),
     "dark": ICON.format(f'<path d="M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z" {LINE}/>'),
 }
+NOTIFY = (
+    '<label class="notify"><input type="checkbox" data-notify> Notify me when a run ends, and show progress in the '
+    "title of a hidden tab</label><small data-notify-refused class='warning' hidden>This browser does not allow it. "
+    "Allow notifications of this page in its settings.</small>"
+)
 CLOSE = '<button type="button" class="close" aria-label="Close" data-close>&times;</button>'
 
 
 def _template(is_owners: bool) -> str:
     icons = "".join(f'<span data-icon="{name}" hidden>{icon}</span>' for name, icon in THEMES.items())
     here = '<h3>This machine</h3><div data-part="here"></div>' if is_owners else ""
+    notify = NOTIFY if is_owners else ""
     chip = (
         '<button type="button" class="bar-chip" data-open="drawer" data-part="machine" aria-haspopup="dialog" '
         'title="This machine" hidden></button>'
@@ -61,7 +69,7 @@ waits" hidden></button>{chip}
 <button type="button" class="bar-icon" data-open="help" aria-haspopup="dialog" aria-label="Help">?</button>
 <button type="button" class="bar-icon" data-theme>{icons}</button></div></header>
 <dialog class="drawer" data-dialog="drawer" aria-labelledby="drawer-title"><div class="inside">{CLOSE}
-<h2 id="drawer-title">Now</h2><div data-part="jobs"></div>{here}</div></dialog>
+<h2 id="drawer-title">Now</h2><div data-part="jobs"></div>{notify}{here}</div></dialog>
 <dialog class="help" data-dialog="help" aria-labelledby="help-title"><div class="inside">{CLOSE}{HELP}</div></dialog>"""
 
 
@@ -71,6 +79,9 @@ class Picture(NamedTuple):
     parts: dict[str, str]  # {part: HTML}
     is_live: bool
     runs: int
+    training: list[dict[str, Any]]  # [{run, name, share}] of what is trained, the longest first
+    waiting: list[str]  # ids of the next runs
+    moving: frozenset[str]  # addresses of what is worked on or waits
 
 
 class Bar:
@@ -86,7 +97,7 @@ class Bar:
     def build(self) -> gr.HTML:
         """The component."""
         template = _template(self.page.may_change)
-        script = LINE_SCRIPT + (FOLDER / "bar.js").read_text(encoding="utf-8")
+        script = LINE_SCRIPT + "".join((FOLDER / one).read_text(encoding="utf-8") for one in ("ended.js", "bar.js"))
         texts = json.dumps(texts_in(template + script), ensure_ascii=False)
         self.bar = plain(
             "",
@@ -128,7 +139,8 @@ class Bar:
     # ---- what the bar asks
 
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """{"seen": {part: mark}, "open": is the drawer} -> {parts that are new, seen, live, runs}.
+        """{"seen": {part: mark}, "open": is the drawer, "watched": ids of runs} -> {parts that are new, seen, live,
+        runs, training: [{run, name, share}], waiting: ids, ended: of the watched [{run, name, state, said}]}.
 
         Anybody may call this with anything. Visitors of a demonstration are told of trainings, and of nothing else.
         """
@@ -139,7 +151,24 @@ class Bar:
         seen = known if isinstance(known, dict) else {}
         marks = {name: zlib.crc32(html.encode()) for name, html in picture.parts.items()}
         news = {name: html for name, html in picture.parts.items() if seen.get(name) != marks[name]}
-        return {"parts": news, "seen": marks, "live": picture.is_live, "runs": picture.runs}
+        told = {
+            "training": picture.training,
+            "waiting": picture.waiting,
+            "ended": self._ended_of(given.get("watched"), picture),
+        }
+        return {"parts": news, "seen": marks, "live": picture.is_live, "runs": picture.runs, **told}
+
+    def _ended_of(self, watched: Any, picture: Picture) -> list[dict[str, Any]]:
+        """Those of the runs a page watched that have ended; for their owner only."""
+        asked = watched[:MOST_WATCHED] if isinstance(watched, list) and self.page.may_change else []
+        found = []
+        for id in asked:
+            run = self.page.find(id) if isinstance(id, str) and id not in picture.moving else None
+            status = run.status() if run else None
+            if run and status and status.has_ended:
+                said = problem_in(status.sentence, visitors_language())
+                found.append({"run": run.id, "name": title_of(run), "state": status.state, "said": said})
+        return found
 
     def _read(self, now: int, language: str, is_open: bool) -> Picture:
         """`now` only tells when it is to be read again."""
@@ -155,7 +184,15 @@ class Bar:
             self.checkup.look_if_old()
             parts["here"] = machine_part(self.checkup)
         in_language = {name: translated(html, language) for name, html in parts.items()}
-        return Picture(in_language, bool(lines), self._count(int(time.monotonic() / COUNTED)))
+        trainings = [line for line in lines if line.kind == KINDS["train"]]
+        return Picture(
+            in_language,
+            bool(lines),
+            self._count(int(time.monotonic() / COUNTED)),
+            [_share_of(line) for line in trainings if not line.waits],
+            [line.address for line in trainings if line.waits][:MOST_WATCHED],
+            frozenset(line.address for line in lines),
+        )
 
     def _lines(self, now: int) -> list[WorkLine]:
         moving = self.page.supervisor.moving()
@@ -175,3 +212,7 @@ class Bar:
 
     def _counted(self, now: int) -> int:
         return len(self.page.store.ids())
+
+
+def _share_of(line: WorkLine) -> dict[str, Any]:
+    return {"run": line.address, "name": line.name, "share": line.progress}

@@ -14,10 +14,11 @@ from ...jobs import Job, State, Status
 from ...kinds.answer import AnswerSpec, run_of
 from ...kinds.data_import import ImportSpec
 from ...kinds.download import DownloadSpec
+from ...measurement import asked_by
 from ...runs import Run, address_of
 from ..runs.card_parts import title_of
 
-KINDS = {"train": "Training", "download": "Download", "import": "Import", "answer": "Answers"}
+KINDS = {"train": "Training", "download": "Download", "import": "Import", "answer": "Answers", "measure": "Measuring"}
 A_MINUTE = re.compile(r"^\d{4}-\d\d-\d\d-\d{4}-")  # in front of the name of a job's folder
 
 
@@ -116,4 +117,14 @@ def _answered(job: Job) -> str:
     return f"{job.spec(AnswerSpec).file} · {title_of(run_of(job))}"
 
 
-_NAMES: dict[str, Callable[[Job], str]] = {"download": _downloaded, "import": _imported, "answer": _answered}
+def _measured(job: Job) -> str:
+    asked = asked_by(job)
+    return asked.title if asked else _name_of_folder(job)
+
+
+_NAMES: dict[str, Callable[[Job], str]] = {
+    "download": _downloaded,
+    "import": _imported,
+    "answer": _answered,
+    "measure": _measured,
+}

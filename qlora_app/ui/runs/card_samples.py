@@ -1,4 +1,4 @@
-"""What a run answers: the sample questions as the base answered them, at a step that was chosen, and now."""
+"""What a run answers: the sample questions as the base answered them, and now."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,41 +6,36 @@ from typing import Any
 
 from ...runs import RunStatus
 from ...runs.rows import SampleRow
+from .written import by_question
 
 LONGEST_SHOWN = 400  # characters of an answer
-MOST_STEPS = 8  # to choose from
 SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_ANSWER = "\N{EM DASH}"
 
 
-def samples(rows: Sequence[SampleRow], status: RunStatus, times: int, at: int | None = None) -> str:
-    """Each sample question with the answer before training, that at step `at`, the newest one, and what was expected.
+def samples(rows: Sequence[SampleRow], status: RunStatus, times: int) -> str:
+    """Each sample question with the answer before training, the newest one, and what was expected.
 
     times: how often they are answered in the run, so that one knows when the next answers come.
     """
-    asked: dict[str, list[SampleRow]] = {}
-    for row in rows:
-        asked.setdefault(str(row.get("question", "")), []).append(row)
+    asked = by_question(list(rows))
     if not asked:
         return ""
-    steps = sorted({_step_of(row) for row in rows})
     until_then = _when_there_is_one(status, times)
-    shown = "".join(_sample(question, answers, at, until_then) for question, answers in asked.items())
-    return f'<div class="heading"><h3>What it answers</h3>{_choice(steps, at)}</div>{shown}'
+    shown = "".join(_sample(question, answers, until_then) for question, answers in asked.items())
+    return f"<h3>What it answers</h3>{shown}"
 
 
-def _choice(steps: list[int], at: int | None) -> str:
-    """The steps between the first and the newest, to look at what it said then."""
-    between = steps[1:-1]
-    if not between:
+def sample_at(question: str, answers: list[SampleRow], step: int) -> str:
+    """A sample question as base and adapter answered it at a step; empty where it was not asked then."""
+    then = next((row for row in answers if step_of_sample(row) == step), None)
+    if then is None:
         return ""
-    every = -(-len(between) // MOST_STEPS)
-    offered = sorted({*between[::every], *([at] if at in between else [])})
-    buttons = "".join(
-        f'<button type="button" data-at="{step}" aria-pressed="{str(step == at).lower()}">{step:,}</button>'
-        for step in offered
-    )
-    return f'<span class="steps" role="group" aria-label="Answers at a step">at step {buttons}</span>'
+    expected = str(then.get("expected") or "")
+    base = next((row for row in answers if step_of_sample(row) == 0), None)
+    columns = [_column("before", "Base", base)] if base else []
+    columns.append(_column("then", f"Step {step:,}", then, expected))
+    return _pair(question, columns, expected if expected and not _is_right(then, expected) else "")
 
 
 def _when_there_is_one(status: RunStatus, times: int) -> str:
@@ -52,25 +47,32 @@ def _when_there_is_one(status: RunStatus, times: int) -> str:
     return f"at step {-(-status.total // times):,}"
 
 
-def _sample(question: str, answers: list[SampleRow], at: int | None, until_then: str) -> str:
+def _sample(question: str, answers: list[SampleRow], until_then: str) -> str:
     first, last = answers[0], answers[-1]
     expected = str(last.get("expected") or "")
     columns = [_column("before", "Before training", first)]
-    then = next((row for row in answers[1:-1] if _step_of(row) == at), None)
-    if then is not None:
-        columns.append(_column("then", f"Step {_step_of(then):,}", then, expected))
     if len(answers) > 1:
-        columns.append(_column("now", f"Now, step {_step_of(last):,}", last, expected))
+        columns.append(_column("now", f"Now, step {step_of_sample(last):,}", last, expected))
     else:
         columns.append(
             f'<div class="now"><h4>Now</h4><p class="quiet">{NO_ANSWER} <small>{until_then}</small></p></div>'
         )
-    is_wanted = bool(expected) and len(answers) > 1 and not _is_right(last, expected)
-    wanted = f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>' if is_wanted else ""
+    is_wanted = len(answers) > 1 and not _is_right(last, expected)
+    return _pair(question, columns, expected if is_wanted else "")
+
+
+def _pair(question: str, columns: list[str], expected: str) -> str:
+    """A question with answers side by side, and below them the expected one where none of them is it."""
+    wanted = f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>' if expected else ""
     return (
         f'<div class="sample"><p class="question" translate="no">{escape(question)}</p>'
         f'<div class="pair" data-columns="{len(columns)}">{"".join(columns)}</div>{wanted}</div>'
     )
+
+
+def answer_column(kind: str, title: str, answer: Any, is_cut: bool) -> str:
+    """One answer under its title; `is_cut`: it had not ended."""
+    return _column(kind, title, {"answer": str(answer or ""), "is_cut": is_cut})
 
 
 def _column(kind: str, title: str, row: SampleRow, expected: str = "") -> str:
@@ -85,7 +87,8 @@ def _is_right(row: SampleRow, expected: str) -> bool:
     return bool(expected) and str(row.get("answer", "")).strip() == expected.strip()
 
 
-def _step_of(row: SampleRow) -> int:
+def step_of_sample(row: SampleRow) -> int:
+    """0: of the base."""
     step = row.get("step", 0)
     return step if isinstance(step, int) else 0
 

@@ -17,6 +17,7 @@ SKELETON = """
   <button type="button" class="worst" data-do="discard">Throw it away</button>
   <button type="button" data-do="keep">Go on training</button></div>
   <dl class="tiles" data-part="tiles"></dl>
+  <dl class="machine" data-part="machine"></dl>
   <div class="split">
   <div class="curves"><figure class="chart">
     <div class="tools"><span class="switches" role="group" aria-label="Which curve">
@@ -31,8 +32,17 @@ SKELETON = """
     <div class="plot"></div><div class="legend"></div><figcaption class="read"></figcaption>
     <details class="numbers"><summary>The curve as a table</summary>
     <div tabindex="0" role="region" aria-label="The curve as a table"></div></details></figure>
+    <section class="pinned" data-part="pinned" aria-live="polite"></section>
     <section class="queue" data-part="queue"></section></div>
-  <section class="samples" data-part="samples"></section>
+  <div class="answer-side">
+    <section class="ask-box" hidden><h3>Ask it while it trains</h3>
+      <form><textarea rows="1" maxlength="2000" aria-label="Question"
+        placeholder="Answered between two steps"></textarea><button type="submit">Ask</button></form>
+      <p class="refused warning" role="alert" hidden></p>
+      <div class="sample sent" hidden><p class="question" translate="no"></p><p class="quiet">It waits.</p></div>
+    </section>
+    <section class="asked" data-part="asked" aria-live="polite"></section>
+    <section class="samples" data-part="samples"></section></div>
   </div>
   <details class="log"><summary>Log</summary><button type="button" class="save-log">Download the log</button>
   <pre data-part="log" tabindex="0"></pre></details>

@@ -10,7 +10,7 @@ class Chart {
     this.numbers.addEventListener('toggle', () => this.tabulate());
     this.plot.addEventListener('pointermove', e => this.point(e));
     this.plot.addEventListener('pointerleave', () => { if (!this.plot.contains(document.activeElement)) this.moveTo(null); });
-    this.plot.addEventListener('click', e => { const mark = e.target.closest('[data-step]'); if (mark) this.choose(+mark.dataset.step); });
+    this.plot.addEventListener('click', e => this.pick(e));
     figure.addEventListener('keydown', e => this.key(e));
     figure.querySelector('.switches').addEventListener('click', e => { const one = e.target.closest('[data-series]'); if (one) this.turn(one.dataset.series); });
     figure.querySelector('.log-scale').addEventListener('change', e => { this.isLog = e.target.checked; this.draw(); });
@@ -18,7 +18,7 @@ class Chart {
     new ResizeObserver(() => { if (Math.round(this.plot.clientWidth) !== this.width) this.draw(); }).observe(figure);
   }
   clear() {
-    this.data = {series: this.wanted, x: [], y: [], low: [], high: [], heldOut: [], marks: {samples: [], checkpoints: [], kept: null}, total: 1, grouping: 0, chosen: null};
+    this.data = {series: this.wanted, x: [], y: [], low: [], high: [], heldOut: [], marks: {samples: [], asked: [], checkpoints: [], kept: null}, total: 1, grouping: 0, chosen: null};
     this.at = null; this.width = 0; this.view = null;
   }
   get known() { return {series: this.wanted, grouping: this.wanted === this.data.series ? this.data.grouping : 0, count: this.data.x.length}; }
@@ -62,7 +62,7 @@ class Chart {
       this.plot.replaceChildren(svg, box);
     }
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`); svg.setAttribute('height', height); svg.innerHTML = inside;
-    svg.setAttribute('aria-label', `${this.summary()} ${word('Arrow keys read single values.')}`);
+    svg.setAttribute('aria-label', `${this.summary()} ${word('Arrow keys read single values.')}${answeredSteps(this.data.marks).length ? ' ' + word('Enter shows what it answered there.') : ''}`);
   }
   // What the picture says, in one sentence: under it for everybody, and as its name for those who cannot see it.
   summary() {
@@ -87,16 +87,22 @@ class Chart {
       + steps.map(step => `<tr><th scope="row">${figure(step)}</th>${cell(rows.get(step))}${series === 'loss' ? cell(held.get(step)) : ''}</tr>`).join('') + '</tbody></table>';
   }
 
-  point(e) {
-    const svg = this.plot.querySelector('svg'); if (!svg || !this.view) return;
+  point(e) { const step = this.stepAt(e); if (step !== null) this.moveTo(step); }
+  stepAt(e) {
+    const svg = this.plot.querySelector('svg'); if (!svg || !this.view) return null;
     const box = svg.getBoundingClientRect(), {width, left, right} = this.view;
-    this.moveTo(((e.clientX - box.x) / box.width * width - left) / (width - left - right) * this.data.total);
+    return ((e.clientX - box.x) / box.width * width - left) / (width - left - right) * this.data.total;
   }
+  // A point is chosen: the nearest step at which it answered anything. A mark is chosen for itself.
+  pick(e) {
+    const mark = e.target.closest('[data-step]'), step = mark ? +mark.dataset.step : this.stepAt(e);
+    if (step !== null) { this.moveTo(step); this.chooseNear(step); }
+  }
+  chooseNear(step) { const steps = answeredSteps(this.data.marks); if (steps.length) this.choose(steps[nearest(steps, step)]); }
   key(e) {
     const {x} = this.data; if (!this.view || !x.length || !e.target.closest('svg')) return;
-    if (e.key === 'Enter' && this.at !== null && this.data.marks.samples.length) {
-      const {samples} = this.data.marks; e.preventDefault(); this.choose(samples[nearest(samples, this.at)]); return;
-    }
+    if (e.key === 'Enter') { e.preventDefault(); this.chooseNear(this.at ?? x.at(-1)); return; }
+    if (e.key === 'Escape' && this.data.chosen !== null) { e.preventDefault(); this.choose(this.data.chosen); return; }
     const here = this.at === null ? x.length - 1 : nearest(x, this.at), far = e.shiftKey ? 10 : 1;
     const next = {ArrowLeft: here - far, ArrowRight: here + far, Home: 0, End: x.length - 1}[e.key];
     if (next === undefined) return;

@@ -31,18 +31,24 @@ function drawing(data, smooth, box, isLog) {
 
 // Marks on the time axis: answers (which can be clicked), checkpoints, and the step that is kept.
 function happened(data, X, top, foot) {
-  const {samples, checkpoints, kept} = data.marks, lines = [];
+  const {samples, asked, checkpoints, kept} = data.marks, lines = [];
+  if (data.chosen !== null) lines.push(`<line class="pin" x1="${X(data.chosen)}" x2="${X(data.chosen)}" y1="${top}" y2="${foot}"/>`);
+  for (const step of asked) lines.push(`<g class="asked-mark${step === data.chosen ? ' chosen' : ''}" data-step="${step}"><title>${word('Your question at step {n}', {n: figure(step)})}</title><rect x="${X(step) - 7}" y="${top - 8}" width="14" height="16"/><circle cx="${X(step)}" cy="${top}" r="4.5"/></g>`);
   for (const step of samples) lines.push(`<g class="sample-mark${step === data.chosen ? ' chosen' : ''}" data-step="${step}"><title>${word('Answers at step {n}', {n: figure(step)})}</title><rect x="${X(step) - 7}" y="${foot - 12}" width="14" height="18"/><path d="M${X(step)} ${foot - 7}l5 8h-10z"/></g>`);
   for (const step of checkpoints) lines.push(`<rect class="saved" x="${X(step) - 2.5}" y="${foot - 2.5}" width="5" height="5"/>`);
   if (kept != null) lines.push(`<line class="kept" x1="${X(kept)}" x2="${X(kept)}" y1="${top}" y2="${foot}"/>`);
   return lines.join('');
 }
 
+// The steps at which it answered anything; the base, step 0, stands beside each of them.
+function answeredSteps({samples, asked}) { return [...new Set([...samples, ...asked])].filter(step => step > 0).sort((a, b) => a - b); }
+
 // What the marks mean, as far as they are there.
 function legendOf(data) {
-  const {samples, checkpoints, kept} = data.marks, keys = [['train', NAMES[data.series].short]];
+  const {samples, asked, checkpoints, kept} = data.marks, keys = [['train', NAMES[data.series].short]];
   if (data.heldOut.length) keys.push(['held', word('held-out loss')]);
   if (samples.length) keys.push(['asked', word('answers')]);
+  if (asked.length) keys.push(['question', word('your questions')]);
   if (checkpoints.length) keys.push(['saved', word('saved')]);
   if (kept != null) keys.push(['kept', word('best, step {n}', {n: figure(kept)})]);
   return keys.map(([kind, text]) => `<span class="key ${kind}">${text}</span>`).join('');

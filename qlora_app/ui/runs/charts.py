@@ -35,6 +35,7 @@ class Marks(TypedDict):
     """Steps at which something happened."""
 
     samples: list[int]  # the sample questions were answered
+    asked: list[int]  # somebody's questions were
     checkpoints: list[int]  # it was saved, and still is
     kept: int | None  # whose adapter is the best so far, or the one that is kept
 
@@ -68,8 +69,8 @@ def series_of(asked: Any) -> str:
     return wanted if isinstance(wanted, str) and wanted in SERIES else LOSS
 
 
-def chart(run: Run, total: int, series: str, proof: Proof | None) -> Chart:
-    """The whole curve of a run that takes `total` steps."""
+def chart(run: Run, total: int, series: str, proof: Proof | None, with_asked: bool = False) -> Chart:
+    """The whole curve of a run that takes `total` steps. `with_asked`: with the steps of what its owner asked."""
     curve = run.curve(with_figures=series != LOSS)
     wanted = curve.series(series)
     points = wanted.points(MOST_POINTS)
@@ -80,7 +81,7 @@ def chart(run: Run, total: int, series: str, proof: Proof | None) -> Chart:
         "from": 0,
         "total": int(max(total, 1, *points["x"])),
         "held_out": held_out,
-        "marks": marks(run, proof),
+        "marks": marks(run, proof, with_asked),
         "points": Points(x=points["x"], y=points["y"], low=points["low"], high=points["high"]),
     }
 
@@ -94,12 +95,14 @@ def _held_out(measured: list[list[float]], proof: Proof | None) -> list[HeldOutL
     return [HeldOutLoss(step=step, loss=round(loss, 4)) for step, loss in sorted(found.items())]
 
 
-def marks(run: Run, proof: Proof | None) -> Marks:
+def marks(run: Run, proof: Proof | None, with_asked: bool = False) -> Marks:
     """What happened when."""
+    asked = {row.get("step") for row in run.asked()} if with_asked else set()
     sampled = {row.get("step", 0) for row in run.samples()}
     saved = [_step_of(folder.name) for folder in run.checkpoints.glob("checkpoint-*")]
     return Marks(
         samples=sorted(step for step in sampled if isinstance(step, int)),
+        asked=sorted(step for step in asked if isinstance(step, int)),
         checkpoints=sorted(step for step in saved if step is not None),
         kept=_kept(run, proof),
     )

@@ -234,7 +234,7 @@ class OneRun:
             return '<p class="quiet">The log is not shown to visitors.</p>'
         makers: dict[str, Callable[[], str]] = {
             "head": lambda: head_page(run, may_change),
-            "samples": lambda: samples_page(run),
+            "samples": lambda: samples_page(run, may_change, visitors_language()),
             "test": lambda: test_page(run),
             "use": lambda: use_page(run, may_change),
             "settings": lambda: settings_page(run, may_change),

@@ -12,6 +12,10 @@ const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) { const text = standing.currentNode.data.trim().replace(/\s+/g, ' '); if (text) standing.currentNode.data = word(text); }
 card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', word(e.getAttribute('aria-label'))));
 const again = new AgainForm(card.querySelector('.again'), (event, more) => trigger(event, {run: props.value, ...more}));
+const askBox = new AskBox(card.querySelector('.ask-box'), async question => {
+  const {refused} = await server.ask({run: props.value, question});
+  wanted = true; quickly = 4; return refused;
+});
 const part = name => card.querySelector(`[data-part="${name}"]`);
 const withOthers = !!element.closest('#live');
 let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, rest = 0, said = {state: '', at: 0}, answeredAt = null;
@@ -20,7 +24,7 @@ const visible = () => document.visibilityState === 'visible' && element.offsetPa
 
 async function ask() {
   const run = props.value || '';
-  if (run !== shown) { again.close(false); seen = {}; at = null; chart.clear(); sure.hidden = true; shown = run; card.dataset.state = 'loading'; }
+  if (run !== shown) { again.close(false); askBox.clear(); seen = {}; at = null; chart.clear(); sure.hidden = true; shown = run; card.dataset.state = 'loading'; }
   busy = true;
   try {
     const series = chart.wanted, step = at;
@@ -38,6 +42,7 @@ function take(news) {
   const done = news.progress == null ? 0 : Math.round(news.progress * 100);
   bar.hidden = news.progress == null; bar.firstElementChild.style.width = done + '%'; bar.setAttribute('aria-valuenow', done);
   if (!news.live) sure.hidden = true;
+  askBox.show(news.asks); askBox.arrived();
   if (news.chart) chart.add(news.chart); else chart.draw();
   say(news);
 }

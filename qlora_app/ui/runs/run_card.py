@@ -22,6 +22,7 @@ from ...hardware import here
 from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
+from ...runs.asking import ASKABLE, ask, waiting
 from ...runs.diagnose import Finding, diagnose
 from ...runs.events import said_of
 from ...runs.labels import relabel
@@ -29,18 +30,22 @@ from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.verdict import Verdict, stopped_verdict, verdict
 from ...training_data import DatasetChoice, changed_since
+from ...usage import usage_in
 from ..context import AppContext, for_visitors
 from ..events import FAST
-from ..guard import NOT_TOLD, changes, in_words, names_a_place, served
+from ..guard import DEMONSTRATION, NOT_TOLD, changes, in_words, names_a_place, owners, served
 from ..job_card import move_in_line
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_again import again_form
+from .card_asked import asked_part
 from .card_ending import ending
 from .card_findings import findings_part
+from .card_machine import machine_strip
 from .card_parts import MOVING, actions, announcement, another, head, progress_words, seconds_of, tiles
+from .card_pinned import pinned_part
 from .card_queue import own_turn, queue
 from .card_samples import samples
 from .card_skeleton import EMPTY, NOTHING_HERE, SKELETON
@@ -54,6 +59,7 @@ SCRIPTS = (
     "chart_drawing.js",
     "chart.js",
     "card_again.js",
+    "card_ask.js",
     "run_card.js",
 )
 REMEMBERED = 0.5  # seconds
@@ -73,6 +79,7 @@ class Facts(TypedDict):
     total: int  # steps
     progress: float | None  # share that is done
     say: str  # to a screen reader
+    asks: bool  # can it be asked a question?
 
 
 class Picture(NamedTuple):
@@ -95,7 +102,7 @@ def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
         None,
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
-        server_functions=[served(cards.poll)],
+        server_functions=[served(cards.poll), owners(cards.ask)],
         **words,
     )
 
@@ -110,7 +117,7 @@ class RunCards:
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._found: dict[str, tuple[object, list[Finding]]] = {}  # {run: (when it was looked at, what was found)}
         self._series = functools.lru_cache(maxsize=50)(self._read_series)
-        self._samples_at = functools.lru_cache(maxsize=50)(self._read_samples_at)
+        self._pinned_at = functools.lru_cache(maxsize=50)(self._read_pinned_at)
         self._was_foreign: dict[str, bool] = {}  # {run: of one whose proof does not say it}
 
     def wire(self, card: gr.HTML) -> None:
@@ -170,6 +177,21 @@ class RunCards:
 
     # ---- what the cards ask
 
+    def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """{"run": id, "question": text} -> {"refused": why, or empty}.
+
+        Anybody may call this with anything; visitors of a demonstration are refused.
+        """
+        given = asked if isinstance(asked, dict) else {}
+        try:
+            if not self.page.may_change:
+                raise UserError.of(DEMONSTRATION)
+            ask(self.page.store.get(str(given.get("run") or "")), str(given.get("question") or ""))
+        except UserError as error:
+            return {"refused": problem_in(error.problem, visitors_language())}
+        self._picture.cache_clear()
+        return {"refused": ""}
+
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
         """{"run": id, "seen": {part: hash}, "chart": what is drawn and which curve is wanted, "log": is it open, "at":
         step whose answers are wanted} -> what is new.
@@ -196,8 +218,8 @@ class RunCards:
         if asked.get("log"):
             parts["log"] = self._log(run)
         step = asked.get("at")
-        if isinstance(step, int) and parts["samples"]:
-            parts["samples"] = self._samples_at(run.id, now, step)
+        if isinstance(step, int) and parts["pinned"]:
+            parts["pinned"] = self._pinned_at(run.id, now, language, step)
         wanted = series_of(asked.get("chart"))
         whole = picture.chart if wanted == LOSS else self._series(run.id, now, wanted)
         drawn = newer(whole, known_of(asked.get("chart")))
@@ -225,11 +247,12 @@ class RunCards:
 
     def _read_series(self, id: str, now: int, series: str) -> Chart:
         run = self.page.store.get(id)
-        return chart(run, run.status().total, series, _proof_of(run))
+        return chart(run, run.status().total, series, _proof_of(run), self.page.may_change)
 
-    def _read_samples_at(self, id: str, now: int, step: int) -> str:
+    def _read_pinned_at(self, id: str, now: int, language: str, step: int | None) -> str:
         run = self.page.store.get(id)
-        return _samples(run, run.status(), step)
+        asked = run.asked() if self.page.may_change else []  # what its owner asked is nobody else's
+        return pinned_part(run.samples(), asked, step, language)
 
     def _foreign(self, run: Run, proved: Proof) -> str:
         """Why its base cannot answer about its data; empty where it can."""
@@ -280,7 +303,7 @@ class RunCards:
         as_said = status
         if not may_change:  # a reason may name a file or a row
             status = _for_visitors(status)
-        drawn = chart(run, status.total, LOSS, proved)
+        drawn = chart(run, status.total, LOSS, proved, may_change)
         trained = self._trained(run) if is_open else None
         is_going = run.is_asked("discard")
         if is_going:
@@ -308,10 +331,13 @@ class RunCards:
             "head": lambda: head(run, _translated(status, language), noticed(), may_change, trained),
             "progress": lambda: progress_words(status, seconds_of(status, proved)),
             "tiles": lambda: tiles(status, _before(drawn), here()),
+            "machine": lambda: machine_strip(usage_in(run.folder)) if may_change and status.is_active else "",
             "actions": lambda: actions(run, status, may_change, is_open, is_good()) + again(),
             "verdict": lambda: ending(judged(), run.proof()),
             "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",
+            "pinned": lambda: self._read_pinned_at(id, now, language, None) if is_open else "",
+            "asked": lambda: asked_part(waiting(run), run.asked(), status.state, language) if may_change else "",
         }
 
         def otherwise(problem: Problem) -> str:
@@ -324,6 +350,7 @@ class RunCards:
             total=status.total,
             progress=status.progress,
             say=announcement(status, language),
+            asks=may_change and status.state in ASKABLE and not is_going,
         )
         return Picture(parts, facts, drawn, status)
 
@@ -342,9 +369,9 @@ def _before(drawn: Chart) -> float | None:
     return next((one["loss"] for one in drawn["held_out"] if one["step"] == 0), None)
 
 
-def _samples(run: Run, status: RunStatus, at: int | None = None) -> str:
+def _samples(run: Run, status: RunStatus) -> str:
     recipe = recipe_of(run)
-    return samples(run.samples(), status, recipe.training.samples if recipe else 0, at)
+    return samples(run.samples(), status, recipe.training.samples if recipe else 0)
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:

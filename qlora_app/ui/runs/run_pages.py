@@ -16,10 +16,12 @@ from ...runs import Run
 from ...runs.labels import labels_of
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
+from ...runs.reported import reported
 from ...runs.rows import SampleRow
 from ...storage.reading import LARGEST_YAML, read_bytes
 from ..context import for_visitors
 from ..translate import translate
+from .card_asked import asked_one
 from .card_parts import STATES, title_of
 from .written import by_question, right_mark, written
 
@@ -47,7 +49,7 @@ def head_page(run: Run, may_change: bool) -> str:
         f'<span class="how"><span class="dot {escape(dot)}"></span>{STATES[status.state]}</span>'
         f'<span class="how">{began:%b} {began.day}, {began:%H:%M}{spent}</span>'
         f"{_head_buttons(run, may_change, labels.is_archived)}</div>"
-        f"{_note_line(note, labels.tags) if may_change else ''}"
+        f"{_note_line(note, labels.tags) + _reported_line(run) if may_change else ''}"
     )
 
 
@@ -76,15 +78,28 @@ def _note_line(note: str, tags: tuple[str, ...]) -> str:
     )
 
 
+def _reported_line(run: Run) -> str:
+    """Where its measurements can be looked at too: a link, or the command for it."""
+    found = reported(run)
+    if found is None:
+        return ""
+    place = f'<code translate="no">{escape(found.command)}</code>'
+    if found.url:
+        place = f'<a href="{escape(found.url)}" target="_blank" rel="noopener" translate="no">{escape(found.url)}</a>'
+    return f'<div class="labels reported"><span class="quiet" translate="no">{escape(found.to)}</span>{place}</div>'
+
+
 # ---- samples
 
 
-def samples_page(run: Run) -> str:
-    """Every sample question with the answer of each step."""
-    asked = by_question(run.samples())
-    if not asked:
-        return '<p class="quiet">This run was asked no sample questions.</p>'
-    return "".join(_sample(question, rows) for question, rows in asked.items())
+def samples_page(run: Run, may_change: bool, language: str) -> str:
+    """Every sample question with the answer of each step, and for its owner what was asked while it trained."""
+    samples = "".join(_sample(question, rows) for question, rows in by_question(run.samples()).items())
+    rows = run.asked() if may_change else []
+    asked = "".join(asked_one(row, language) for row in rows)
+    if asked:
+        asked = f'<section class="asked"><h3>Asked while it trained</h3>{asked}</section>'
+    return f"{samples}{asked}" or '<p class="quiet">This run was asked no sample questions.</p>'
 
 
 def _sample(question: str, rows: list[SampleRow]) -> str:

@@ -33,10 +33,6 @@ def mask_words(parts: list[list[Token]], at: int, count: int, problem: str = "")
     """
     tokens = [token for part in parts for token in part]
     kinds = {kind: sum(token.kind == kind for token in tokens) for kind in KINDS}
-    steps = "".join(
-        f'<button type="button" data-at="{place % count}" aria-label="{name}">{sign}</button>'
-        for name, sign, place in (("Previous example", "←", at - 1), ("Next example", "→", at + 1))
-    )
     legend = "".join(
         f'<li><span class="part {kind}">{words}</span> <span>{kinds[kind]:,}</span></li>'
         for kind, words in KINDS.items()
@@ -56,9 +52,8 @@ def mask_words(parts: list[list[Token]], at: int, count: int, problem: str = "")
         for part in parts
     )
     return (
-        f'<div class="steps">{steps}<p role="status">Example {at + 1:,} of {count:,}: {len(tokens):,} tokens, '
-        f"{kinds['trained']:,} "
-        f'trained, {kinds["cut"]:,} cut off.</p></div>{warning}{several}<ul class="kinds">{legend}</ul>{shown}'
+        f'<p role="status">Row {at + 1:,} of {count:,}: {len(tokens):,} tokens, {kinds["trained"]:,} '
+        f'trained, {kinds["cut"]:,} cut off.</p>{warning}{several}<ul class="kinds">{legend}</ul>{shown}'
     )
 
 
@@ -99,17 +94,15 @@ def _visible(character: str) -> str:
 
 
 def jump_words(lengths: Lengths, max_length: int) -> str:
-    """Buttons to the examples worth a look."""
+    """Buttons to the rows worth a look; empty where there is none."""
     places = {
-        "Longest": [lengths.longest],
-        "Shortest": [lengths.shortest],
         "First that is cut": lengths.cut(max_length),
         "First with nothing to learn": lengths.without_loss(max_length),
     }
     buttons = "".join(
         f'<button type="button" data-at="{found[0]}">{name}</button>' for name, found in places.items() if found
     )
-    return f'<div class="jumps" role="group" aria-label="Examples worth a look">{buttons}</div>'
+    return f'<div class="jumps" role="group" aria-label="Examples worth a look">{buttons}</div>' if buttons else ""
 
 
 # ---- all examples

@@ -63,7 +63,11 @@ class DataSaid:
     def build_line(self, first: Recipe) -> None:
         """A few rows of the data, and what is known of it."""
         self.reading_face = plain(elem_id="face-reading")
-        self.line = plain(self.face(first.dataset), js_on_load=on_click("look", "at"), elem_id="data-line")
+        self.line = plain(
+            self.face(first.dataset),
+            js_on_load=on_click("look", "at") + on_click("tokens", "tokens"),
+            elem_id="data-line",
+        )
 
     def build_promise(self, first: Recipe) -> None:
         """What will be there at the end."""

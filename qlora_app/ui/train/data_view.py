@@ -59,8 +59,9 @@ QUICKLY, THOROUGHLY = (
     5.0,
 )  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
 MATTERS = ("base_model", "dataset", "task")  # groups of settings that change what is shown, beside the longest example
-# Another example is shown from its start, or where it is cut.
+# Another example is shown from its start, or where it is cut; asked for among the rows above, it comes into view.
 TO_THE_CUT = """watch('value', () => {
+  if (document.activeElement?.closest('#data-line')) element.scrollIntoView({block: 'nearest'});
   const tokens = element.querySelector('.tokens'), cut = tokens && tokens.querySelector('.cut');
   if (tokens) tokens.scrollTop = cut ? cut.offsetTop - tokens.clientHeight / 2 : 0;
 });"""
@@ -126,6 +127,7 @@ class DataView:
         inputs = {self.seen, *self.inputs}
         self.fold.expand(self.open, inputs, self.outputs, **computing)
         self.fold.collapse(self.close, None, self.seen, **FAST)
+        form.data.line.tokens(self.show_tokens, inputs, [self.fold, *self.outputs], **computing)
         changed = [control.change for control in self.inputs]
         gr.on(changed, self.refresh, inputs, self.outputs, **computing, **LAST)
         for part in (self.jumps, self.mask):
@@ -136,10 +138,19 @@ class DataView:
 
     @reads
     def open(self, given: Given) -> Iterator[Answer]:
-        """The first example at once, then the lengths of all."""
+        """The first example at once, or the one whose tokens were asked for; then the lengths of all."""
         busy = "Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"
-        yield {self.seen: ("", 0), self.jumps: _busy(busy), self.mask: "", self.facts: ""}
-        yield from self._tell(None, given)
+        seen: Seen = given[self.seen]
+        if not seen:
+            yield {self.seen: ("", 0), self.jumps: _busy(busy), self.mask: "", self.facts: ""}
+        yield from self._tell(seen, given)
+
+    @reads
+    def show_tokens(self, given: Given, event: gr.EventData) -> Iterator[Answer]:
+        """The tokens of a row that stands among the rows above."""
+        seen: Seen = (str(given[self.controls.controls[DATA]]), _number(event, "tokens"))
+        yield {self.fold: gr.Accordion(open=True), self.seen: seen}
+        yield from self._tell(seen, given)
 
     @reads
     def refresh(self, given: Given) -> Iterator[Answer]:

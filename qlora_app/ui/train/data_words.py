@@ -179,7 +179,13 @@ PROMISES = {
 
 def _rows(examples: Examples, at: int, count: int, longest: int) -> str:
     places = range(at, min(at + count, len(examples.train)))
-    return "".join(row_words(examples.train[place], longest) for place in places)
+    return "".join(_row(place, row_words(examples.train[place], longest)) for place in places)
+
+
+def _row(place: int, shown: str) -> str:
+    """A row with the way to its tokens."""
+    button = f'<button type="button" class="link" data-tokens="{place}" aria-label="Tokens of row {place + 1:,}">'
+    return f'<div class="row">{shown}{button}tokens</button></div>'
 
 
 def _turn_words(turn: Message, longest: int) -> str:

@@ -12,7 +12,7 @@ from secrets import token_hex
 import gradio as gr
 from gradio.components import Component
 
-from ...effort import effort_choices, steps_of
+from ...effort import effort_choices, is_being_measured, steps_of
 from ...errors import UserError
 from ...overrides import command_for
 from ...recipe import EFFORTS, Recipe
@@ -25,6 +25,7 @@ from . import form_values as form
 from .data_said import DataSaid
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
+from .measured import Measured
 from .recipe_form import SECTIONS, RecipeForm
 from .setting_marks import marks_words
 from .settings_search import search_box, search_index
@@ -32,8 +33,8 @@ from .stage import Stage
 from .words import chips_words, command_words, quiet, summary_words
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("copy", "chips", "summary", "settings_search", "setting_marks")
-COPY, CHIPS, SUMMARY, SEARCH, MARKS = ((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+_SCRIPTS = ("copy", "chips", "summary", "settings_search", "setting_marks", "times_follow")
+COPY, CHIPS, SUMMARY, SEARCH, MARKS, TIMES = ((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
 LAST_SECTION = "saving"
 ONE_TAB_STOP = "guanacoOneTabStop('effort'); guanacoEditMade('f-name');"
 
@@ -47,6 +48,7 @@ class TrainForm:
         self.logic = logic
         self.stage = stage
         self.data = DataSaid(page, logic, self.time_of)
+        self.measured = Measured(page)
 
     # ---- components
 
@@ -74,7 +76,7 @@ class TrainForm:
             interactive=True,
             elem_id="effort",
         )
-        self.effort_note = plain(quiet(note), elem_id="effort-note", js_on_load=ONE_TAB_STOP)
+        self.effort_note = plain(self._note(note), elem_id="effort-note", js_on_load=f"{ONE_TAB_STOP}\n{TIMES}")
 
     def build_name(self) -> None:
         """What the run is called: made of what differs, which `showing` says, until a person types another."""
@@ -124,6 +126,8 @@ class TrainForm:
         rounds = [control[EPOCHS], self.touched]
         self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
         control[BATCH_SIZE].input(self.set_effort, self.inputs, rounds, **FAST, **LAST)
+        timed = [self.effort, self.effort_note, self.data.promise]
+        self.effort_note.timed(self.time_anew, self.inputs, timed, **FAST)
         control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
         for wish in (self.reset.click, self.own.reset):
             wish(self.back_to_suggested, self.inputs, settled, **QUIET)
@@ -151,6 +155,7 @@ class TrainForm:
             self.marks,
             self.summary,
             self.command_line,
+            self.measured.verdict,
             self.suggested,
             self.touched,
         ]
@@ -234,7 +239,12 @@ class TrainForm:
         recipe = self._recipe(state.values) or self.logic.advice_for(state)
         choices, note = self._efforts(recipe)
         chosen = self.logic.effort_shown(state, recipe)
-        return {self.effort: gr.update(choices=choices, value=chosen), self.effort_note: quiet(note)}
+        return {self.effort: gr.update(choices=choices, value=chosen), self.effort_note: self._note(note)}
+
+    def _note(self, words: str) -> str:
+        """Where the times come from; marked as long as this machine is not measured."""
+        mark = " data-unmeasured" if is_being_measured(self.page.store) else ""
+        return f'<p class="quiet"{mark}>{words}</p>' if words else ""
 
     def _start(self, choice: DatasetChoice) -> Answer:
         """The button that starts waits until it is known what is learned."""
@@ -257,6 +267,7 @@ class TrainForm:
             self.marks: marks_words(in_order, before, self.logic.unused(state)),
             self.summary: summary_words(recipe, self._steps(recipe)),
             self.command_line: command_words(self._command(recipe)),
+            self.measured.verdict: self.measured.words(recipe),
             self.controls.controls[form.NAME]: gr.update(placeholder=named),
         }
 
@@ -297,6 +308,12 @@ class TrainForm:
         """Effort is a number of epochs that depends on how much data there is; max steps would end it earlier."""
         values = self.logic.with_effort(self.state(given))
         return self.controls.updates(values) | self.touch() if values else {}
+
+    @reads
+    def time_anew(self, given: Given) -> Answer:
+        """This machine may be measured by now."""
+        state = self.state(given)
+        return self._effort(state) | {self.data.promise: self.data.foreseen(state)}
 
     @reads
     def set_effort(self, given: Given) -> Answer:

@@ -31,6 +31,7 @@ SYNONYMS = {
     "training.epochs": "num_train_epochs",
     "training.max_steps": "steps iterations",
     "training.batch_size": "gradient_accumulation_steps per_device_train_batch_size micro_batch_size effective",
+    "training.micro_batch": "per_device_train_batch_size gradient_accumulation_steps micro_batch_size memory",
     "training.learning_rate": "lr learning_rate step size",
     "training.scheduler": "lr_scheduler_type linear cosine constant decay",
     "training.warmup_ratio": "warmup_steps warmup",
@@ -53,5 +54,7 @@ SYNONYMS = {
     "training.max_tokens": "num_tokens budget",
     "training.max_cost": "budget price dollars",
     "training.keep": "load_best_model_at_end metric_for_best_model",
+    "reporting.report_to": "wandb weights biases tensorboard trackio logging logger tracking",
+    "reporting.project": "wandb_project WANDB_PROJECT",
     "training.seed": "random_state reproducible",
 }

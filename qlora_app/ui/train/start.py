@@ -19,6 +19,7 @@ from ..translate import translate
 from . import form_values as form
 from .data_view import DataView
 from .form import TrainForm
+from .measure import Measure
 from .mistakes import Mistakes
 from .model_card import ModelCard
 from .stage import Stage
@@ -47,6 +48,7 @@ class Start:
         self.view = view
         self.stage = stage
         self.menu = StartMenu(page, form, mistakes, self.begin)
+        self.measure = Measure(page, form, mistakes, self._ready)
 
     # ---- components
 
@@ -57,12 +59,14 @@ class Start:
             self.menu.build_button()
         self.form.build_waits()
         self.menu.build_said()
+        self.form.measured.build()
         self.button = self.form.start
 
     def wire(self, card: Component, other_data: After) -> None:
         """`card`: where the run is shown."""
         self.card = card
         outputs = [card, *self.mistakes.outputs]
+        self.measure.wire(self.menu.menu)
         started = self.button.click(self.start_run, self.form.controls.inputs, outputs, **FAST)
         for event in (started, self.menu.wire(outputs)):
             other_data(event.then(self.form.look_again, None, self.form.touched, **FAST))
@@ -111,7 +115,7 @@ class Start:
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""
         newest = next(iter(self.page.store.list()), None)
-        if newest is None or time.time() - newest.created_at() > DOUBLE_CLICK:
+        if newest is None or abs(time.time() - newest.created_at()) > DOUBLE_CLICK:
             return None
         earlier = recipe_of(newest)
         is_same = earlier is not None and earlier.model_copy(update={"name": recipe.name}) == recipe

@@ -32,6 +32,7 @@ menu.addEventListener('click', e => {
   said.textContent = '';
   close(item.dataset.do !== 'several');
   if (item.dataset.do === 'now') trigger('now', {});
+  if (item.dataset.do === 'measure') trigger('measure', {});
   if (item.dataset.do === 'several') trigger('several', {});
   if (item.dataset.do === 'copy') trigger('copy', {});
   if (item.dataset.do === 'keep') trigger('keep', {});

@@ -27,6 +27,7 @@ OPENS = (
     "▾</button>"
 )
 ITEMS = {
+    "measure": "Measure fit and time first",
     "now": "Start now, beside what trains",
     "several": "Try several values…",
     "copy": "Copy command",

@@ -199,7 +199,7 @@ class SweepForm:
         measured = list(paces(self.page.store, data))
         for member in plan.members:
             try:
-                seconds = seconds_at(member.recipe, pace_among(member.recipe, measured), data)
+                seconds = seconds_at(member.recipe, pace_among(member.recipe, measured), self.page.store, data)
             except UserError:
                 return None
             if seconds is None:

@@ -147,13 +147,14 @@ class TrainTab:
             *self.stage.outputs,
             *self.importer.view,
             *self.data_finder.view,
+            self.form.measured.card,
             *self.form.outputs,
         ]
 
     def showing(self, run: Run | None) -> Answer:
         """The tab as a visit finds it: with the newest run and its settings, else with those of a first visit."""
         recipe = self._shown_recipe(run) if run else None
-        jobs = self.importer.shown() | self.data_finder.shown()
+        jobs = self.importer.shown() | self.data_finder.shown() | self.start.measure.shown()
         turned = self.stage.turned("run" if run else "data")
         shown = recipe or self.controls.first
         return {self.card: run.id if run else "", **turned, **jobs, **self.form.showing(shown)}

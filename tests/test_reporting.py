@@ -1,0 +1,105 @@
+"""What another program is told of a run: the rows of metrics.jsonl, and never anything that training waits for."""
+
+import threading
+import time
+
+import pytest
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from qlora_app.cli.jobs import _run_in_full
+from qlora_app.overrides import recipe_from
+from qlora_app.reporting import Reporting
+from qlora_app.runs.reported import kept_of, reported
+from qlora_app.settings import Settings
+from qlora_app.train import reporting
+from qlora_app.train.reporting import Reports, in_their_words
+from qlora_app.ui.runs.run_pages import head_page
+from tests.conftest import short_recipe
+from tests.refusing import check_problem, refused
+
+ROWS = [{"step": 1, "loss": 2.5, "grad_norm": None}, {"step": 0, "held_out_loss": 3.0}, {"step": 2, "loss": 2.0}]
+
+
+class Toy(TrainerCallback):
+    """Another program: keeps what it hears."""
+
+    def __init__(self):
+        self.heard = []
+
+    def on_log(self, args, state, control, logs=None, **_):
+        self.heard.append((state.global_step, logs))
+
+    def on_train_end(self, *_, **__):
+        self.heard.append("end")
+
+
+class Broken(Toy):
+    def on_log(self, *_, **__):
+        raise ConnectionError("no route\nto host")
+
+
+class Hanging(Toy):
+    let_go = threading.Event()
+
+    def on_log(self, *_, **__):
+        self.let_go.wait(20)
+
+
+@pytest.fixture
+def told(store, monkeypatch):
+    """(a run told a toy as if it were trained, how long that took, what was noted down)"""
+
+    def told(toy, report_to="trackio"):
+        run = store.create(short_recipe().model_copy(update={"reporting": Reporting(report_to=report_to)}))
+        monkeypatch.setitem(reporting.INTEGRATIONS, report_to, lambda reports: reports.keep() or toy)
+        monkeypatch.setattr(reporting, "SENT_WITHIN", 0.3)
+        noted = []
+        began = time.monotonic()
+        with run.hold() as out:
+            reports = Reports(out, run.recipe().reporting, 0, noted.append)
+            reports.on_train_begin(None, TrainerState(), TrainerControl())
+            for row in ROWS:
+                reports.add(row)
+            reports.close()
+        return run, time.monotonic() - began, noted
+
+    return told
+
+
+def test_it_hears_every_row_at_its_step_by_trainers_names(told):
+    toy = Toy()
+    run, _, noted = told(toy)
+    assert toy.heard == [(1, {"loss": 2.5}), (0, {"eval_loss": 3.0}), (2, {"loss": 2.0}), "end"] and not noted
+    assert in_their_words({"step": 1, "seconds": 2.0, "tokens": 3}) == {"tokens": 3}
+    assert reported(run).to_json() == {
+        "to": "Trackio", "command": "trackio show --project guanaco-workshop", "url": ""
+    }  # fmt: skip
+
+
+def test_what_goes_wrong_there_is_a_sentence_and_what_hangs_is_not_waited_for(told):
+    _, _, noted = told(Broken())
+    check_problem(noted[0], "reporting.failed", "no route to host")
+    _, seconds, _ = told(Hanging())
+    Hanging.let_go.set()
+    assert len(noted) == 1 and seconds < 5
+
+
+def test_where_to_look_stands_at_the_run_and_for_scripts_and_no_visitor_learns_of_it(told):
+    run, _, _ = told(Toy(), "wandb")
+    assert "wandb sync" in head_page(run, True) and "wandb" not in head_page(run, False)
+    with run.hold() as out:
+        out.write("reported", {"to": "wandb", "id": "a", "url": 'https://wandb.ai/x?"><b>'})
+    assert '<a href="https://wandb.ai/x?&quot;&gt;&lt;b&gt;"' in head_page(run, True)
+    assert _run_in_full(run, run.status())["reported"]["url"].startswith("https://wandb.ai")
+    with run.hold() as out:
+        out.write("reported", {"to": "wandb", "id": "a", "url": "javascript:alert(1)"})
+    assert "javascript" not in head_page(run, True)
+    assert kept_of(run, "tensorboard").id == "", "another program knows nothing of that"
+
+
+def test_what_is_not_installed_is_refused_before_the_start(tmp_path):
+    with refused("recipe.wrong_settings", "reporting.not_installed"):
+        recipe_from("starter", ["reporting.report_to=trackio"], Settings(home=tmp_path))
+    key = "QLORA_APP_WANDB_KEY"
+    assert Settings.from_environment({"WANDB_API_KEY": "a"}).wandb_key.get_secret_value() == "a"
+    assert Settings.from_environment({"WANDB_API_KEY": "a", key: "b"}).wandb_key.get_secret_value() == "b"
