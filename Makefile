@@ -30,7 +30,7 @@ test-all: .venv/installed .venv/tokenizers
 	$(PYTEST)
 
 test-matrix: .venv/installed
-	$(PYTEST) --matrix tests/methods/test_every_method.py tests/tasks/test_families.py tests/test_benchmarks.py
+	$(PYTEST) --matrix tests/methods/test_every_method.py tests/methods/test_resume.py tests/tasks/test_families.py tests/tasks/test_learned_and_asked.py tests/test_benchmarks.py
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -41,7 +41,7 @@ bench: .venv/installed
 	for one in start overhead tokens cpu_types page data importing estimates; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
 gpu memory peers methods kills many history: .venv/installed
-	$(PYTHON) benchmarks/$@.py
+	$(PYTHON) benchmarks/$@.py $(WITH)
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
 .venv/installed: requirements.txt

@@ -131,7 +131,8 @@ def test_a_model_of_holes_is_opened_and_filled_with_numbers(tmp_path):
         assert torch.isfinite(logits).all() and logits.std() > 0.01, precision
 
 
-RARE = ("7B", "65B")  # beyond what the 1B stages run: the chat, a paged optimizer, another preset
+# Beyond what the 1B stages run: whole workers, the chat, a paged optimizer, another preset.
+RARE = ("workers", "7B", "65B")
 
 
 @pytest.mark.slow

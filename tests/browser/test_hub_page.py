@@ -12,12 +12,14 @@ from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import HubServer, Repo
 
 expect.set_options(timeout=PATIENCE)
+SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # what the list calls SmolLM2 135M
 
 
 @pytest.fixture(scope="module")
 def hub(tiny):
     server = HubServer()
     server.add(Repo.of_folder(ID, tiny, config=CONFIG, parameters={"F32": PARAMETERS}, downloads=321))
+    server.add(Repo.of_folder(SMALL, tiny, config=CONFIG, parameters={"F32": PARAMETERS}))
     server.add(Repo("big/llama", {}, gated=True, licence="llama3", parameters={"BF16": 70_000_000_000}))
     server.add(Repo(DATA, dict(FILES), kind="datasets", downloads=77))
     yield server
@@ -64,6 +66,24 @@ def test_searched_chosen_downloaded_trained(visitor, hub, app):
     expect(page.locator("#live .card .line b")).to_have_text("Finished")
     run = app.store.list()[0]
     assert run.base_model().id == ID and len(run.base_model().revision) == 40
+
+
+def test_an_own_file_on_a_real_model_takes_three_actions(visitor, hub, app, tmp_path):
+    page = visitor.open()
+    page.wait_for_function("window.guanacoReady")
+    file = tmp_path / "capitals.csv"
+    file.write_text("question,answer\n" + "".join(f"What is {n} plus {n}?,It is {2 * n}.\n" for n in range(60)))
+    page.set_input_files("input[type=file]", file)
+    page.get_by_role("button", name="Use SmolLM2 135M").click()
+    expect(page.locator("#model-card")).to_contain_text("5.8 MB to download")
+    hub.before_chunk = lambda name, sent: time.sleep(0.1) if name.endswith(".safetensors") else None
+    page.locator("#start").click()
+    expect(page.locator("#live .card")).to_contain_text(f"Downloading {SMALL}: ")
+    run = app.store.list()[0]
+    run.request("stop")
+    hub.before_chunk = lambda name, sent: None
+    expect(page.locator("#live .card .line b")).to_have_text("Stopped")
+    assert run.base_model().id == SMALL and run.recipe().dataset.id.endswith("capitals.csv")
 
 
 def test_data_is_searched_its_split_chosen_and_looked_at(visitor):

@@ -21,11 +21,11 @@ pytestmark = pytest.mark.slow
 
 CANNOT_PACK = {"prefix", "prompt"}
 TABLE = [
-    (name, packing, dropout)
+    (name, form, dropout)
     for name in METHODS
-    for packing in (True, False)
-    for dropout in (0.0, 0.2)
-    if not (packing and name in CANNOT_PACK)
+    for form in ("packed", "padded")
+    for dropout in ("0.0", "0.2")
+    if not (form == "packed" and name in CANNOT_PACK)
 ]
 OTHER_TASKS = [
     ("roberta", "classification", "lora"),
@@ -90,9 +90,10 @@ def check_resumes_exactly(recipe, home):
         assert all(torch.equal(tensor, found[file][name]) for name, tensor in tensors.items())
 
 
-@pytest.mark.parametrize("name, packing, dropout", TABLE)
-def test_every_method_resumes_exactly(name, packing, dropout, bases, rows, home):
-    check_resumes_exactly(recipe_of(bases("llama", dropout), name, packing, dropout), home)
+@pytest.mark.pairwise("name, form, dropout", TABLE)
+def test_every_method_resumes_exactly(name, form, dropout, bases, rows, home):
+    share = float(dropout)
+    check_resumes_exactly(recipe_of(bases("llama", share), name, form == "packed", share), home)
 
 
 @pytest.mark.parametrize("family, task, name", OTHER_TASKS)

@@ -29,7 +29,7 @@ NAMES = [
     "phi3",
     "deepseek_r1",
     "glm4",
-    "gpt_oss",
+    pytest.param("gpt_oss", marks=pytest.mark.matrix),  # as long as all others together
     "guanaco",
     "marks_without_end",
     "command_r7b",
