@@ -41,7 +41,7 @@ bench: .venv/installed
 	for one in start overhead tokens cpu_types page data importing estimates; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
 gpu memory peers methods kills many history: .venv/installed
-	$(PYTHON) benchmarks/$@.py
+	$(PYTHON) benchmarks/$@.py $(WITH)
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
 .venv/installed: requirements.txt

@@ -1,10 +1,13 @@
-"""Kill `app.py` at random moments while three runs wait, start it again, and look what became of them.  make kills
+"""Kill `app.py` at random moments while runs wait, two of them a sweep, start it again, and look what became of them.
+make kills
 
     python benchmarks/kills.py [--kills 200] [--seed 1]
 
-Every round makes three tiny runs and asks for all of them; then the app is started and ended, by SIGKILL, SIGTERM or
-Ctrl-C, at a random moment, again and again until all three have ended. Now and then the warm worker is killed with it.
-Fails unless all are done, in their order, never two at once, each step trained once, and nothing is left behind.
+Every round makes three tiny runs, a sweep of two that halves among them, and asks for all of them; then the app is
+started and ended, by SIGKILL, SIGTERM or Ctrl-C, at a random moment, again and again until all three have ended. Now
+and then the warm worker is killed with it. Fails unless all are done or were stopped by their sweep, in their order,
+never two at once, each step trained once, each member judged once, and nothing is left behind. `make kills
+WITH="--kills 1000"` goes on for longer.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from measuring import ROOT, record
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
+from qlora_app.sweep import Halving, Sweep, Sweeps, plan_of
 
 WAYS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 LONGEST = 25.0  # seconds that an app lives at most: about as long as a tiny run takes on a busy machine
@@ -34,7 +38,7 @@ PATIENCE = 300.0
 
 def tiny(number: int) -> Recipe:
     """A run of the starter that takes a few seconds."""
-    few = {"max_steps": 4, "evaluations": 1, "samples": 0, "checkpoints": 2, "scored_questions": 0}
+    few = {"max_steps": 4, "evaluations": 2, "samples": 0, "checkpoints": 2, "scored_questions": 0}
     training = few | {"measured_examples": 4, "max_length": 128, "optimizer": "adamw_torch"}
     return Recipe.from_dict({"name": f"tiny {number}", "method": {"rank": 4, "alpha": 8}, "training": training})
 
@@ -66,6 +70,7 @@ class Found:
     rounds: int = 0
     before_the_first_step: int = 0  # kills of the app while a run waited or was on its way
     workers_killed: int = 0
+    stopped_by_sweep: int = 0
     resumed: int = 0  # runs that said they were interrupted, and were resumed as a person would
     wrong: list[str] = field(default_factory=list)
 
@@ -126,11 +131,13 @@ def kill_standbys(home: Path) -> int:
 
 
 def one_round(home: Path, chance: random.Random, kills: int, found: Found) -> None:
-    """Three runs, and as many kills as are left until all of them have ended."""
+    """A run and a sweep of two, and as many kills as are left until all of them have ended."""
     store = RunStore(home / "runs")
-    runs = [store.create(tiny(number)) for number in range(3)]
-    for run in runs:
-        run.request("start")
+    first = store.create(tiny(0))
+    first.request("start")
+    plan = plan_of(tiny(1), {"method.rank": [4, 8]})
+    sweep = Sweeps(home / "sweeps", store).start(plan, Halving(keep=0.5, when=(0.5,)))
+    runs = [first, *sweep.runs()]
     watched = Watched(runs)
     threading.Thread(target=watched.look, daemon=True).start()
     while found.kills < kills and not all(run.status().has_ended for run in runs):
@@ -138,7 +145,8 @@ def one_round(home: Path, chance: random.Random, kills: int, found: Found) -> No
     finish(home, runs)
     watched.end()
     found.rounds += 1
-    found.wrong += [f"round {found.rounds}: {said}" for said in wrong_in(home, runs, watched)]
+    found.wrong += [f"round {found.rounds}: {said}" for said in wrong_in(home, runs, sweep, watched)]
+    found.stopped_by_sweep += sum(run.status().state == "stopped" for run in runs)
 
 
 def finish(home: Path, runs: list[Run]) -> None:
@@ -157,14 +165,20 @@ def wait_until(what: object, seconds: float = PATIENCE) -> None:
         time.sleep(0.1)
 
 
-def wrong_in(home: Path, runs: list[Run], watched: Watched) -> list[str]:
+def wrong_in(home: Path, runs: list[Run], sweep: Sweep, watched: Watched) -> list[str]:
     """Sentences of what is not as it should be."""
     said = []
+    judged = [(one.run, one.when) for one in sweep.decisions()]
+    if len(judged) != len(set(judged)):
+        said.append(f"judged twice: {judged}")
+    if sorted(one.run for one in sweep.ranked() if one.place) != sorted(run.id for run in sweep.runs()):
+        said.append(f"ranked are {[(one.run, one.place) for one in sweep.ranked()]}")
+    stopped = {one.run for one in sweep.decisions() if not one.goes_on}
     for run in runs:
         status, steps = run.status(), [row["step"] for row in run.metrics()[0] if "loss" in row]
-        if status.state != "done":
+        if status.state != "done" and not (status.state == "stopped" and run.id in stopped):
             said.append(f"{run.id} is {status.state}: {status.sentence}")
-        if steps != [1, 2, 3, 4]:
+        if steps != [1, 2, 3, 4][: status.step if status.state == "stopped" else 4]:
             said.append(f"{run.id} trained the steps {steps}")
         left = [str(path) for pattern in LEFT_BEHIND for path in run.folder.rglob(pattern)]
         said += [f"left behind: {path}" for path in left]
@@ -199,7 +213,7 @@ def main() -> int:
         "kills": found.kills,
         "while a run waited": found.before_the_first_step,
         "warm workers killed": found.workers_killed,
-        "runs": 3 * found.rounds,
+        "runs": f"{3 * found.rounds}, {found.stopped_by_sweep} stopped by their sweep",
         "resumed by hand": found.resumed,
         "wrong": len(found.wrong),
         "minutes": round((time.monotonic() - began) / 60, 1),

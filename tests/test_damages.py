@@ -18,6 +18,7 @@ UNCHANGED = (
     "adapter healthy",
     "preset healthy",
     "data healthy.jsonl",
+    "findings healthy",
 )
 
 

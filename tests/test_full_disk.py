@@ -17,15 +17,23 @@ from qlora_app.jobs import JobSpec, JobStore
 from qlora_app.jobs.turn import ASKED_FILE
 from qlora_app.kinds.data_import import import_job
 from qlora_app.launch import local, queue
+from qlora_app.launch.line import move
 from qlora_app.launch.queue import Supervisor
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+from qlora_app.runs.extending import extended
+from qlora_app.runs.labels import relabel
 from qlora_app.settings import Settings
 from qlora_app.storage.disk import disk_trouble, is_full
 from qlora_app.storage.process import mark_of_mine
+from qlora_app.sweep import Sweeps, plan_of
 from qlora_app.training_data import import_files
+from qlora_app.ui.context import AppContext
 from tests.conftest import short_recipe
+from tests.fixtures.damages import make_home
+from tests.fixtures.page import FakeSessions, FakeSupervisor
+from tests.fixtures.walking import Walk
 from tests.refusing import refused
 
 SIZE = "24m"
@@ -133,6 +141,34 @@ def test_a_disk_that_can_only_be_read_is_said(disk):
         settings.make_home()
     assert len(store.list()) == 1
     disk.remount("rw")
+
+
+@pytest.mark.machine
+def test_everything_on_a_disk_that_can_only_be_read_is_shown_and_a_change_is_a_sentence(disk):
+    settings = make_home(disk.path)
+    page = AppContext(settings, RunStore(settings.runs), FakeSupervisor(), FakeSessions())
+    before = Walk(page).all()
+    disk.remount("ro")
+    try:
+        walk = Walk(page).all()
+        assert before.wrong == walk.wrong == []
+        shown = ("table", "open finished", "poll finished", "findings finished", "settings finished", "all metrics")
+        for step in (*shown, "compared", "curves of loss", "sweeps --json", "compare healthy interrupted --json"):
+            assert walk.said[step] == before.said[step], step
+        run = page.store.get("finished")
+        for change in (
+            lambda: relabel(run, name="other"),
+            lambda: page.store.delete("interrupted"),
+            lambda: page.presets.save("new", Recipe()),
+            lambda: extended(run, page.store, settings, steps=2),
+            lambda: Sweeps(settings.sweeps, page.store).start(plan_of(Recipe(), {"method.rank": [4, 8]})),
+            lambda: move(page.store.get("interrupted"), "first", page.store.list()),
+        ):
+            with pytest.raises(UserError) as refused_:
+                change()
+            assert refused_.value.problem.code in ("disk.read_only", "extend.no_checkpoint", "queue.not_waiting")
+    finally:
+        disk.remount("rw")
 
 
 @pytest.mark.machine

@@ -29,6 +29,7 @@ from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
 from qlora_app.jobs.pulse import Pulse
+from qlora_app.jobs.turn import next_turn
 from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import line, local
 from qlora_app.launch import queue as launch_queue
@@ -446,6 +447,18 @@ def test_who_asked_first_is_first_wherever_the_clock_goes_and_whoever_copies_the
     late = copied.create("late", Counting())
     late.request("start")
     assert line.in_line(copied.list())[-1].id == late.id
+
+
+def test_who_ask_at_once_get_a_turn_each(jobs):
+    found, threads = [], []
+    for _ in range(4):
+        one = threading.Thread(target=lambda: found.append([next_turn(jobs.root) for _ in range(50)]))
+        one.start()
+        threads.append(one)
+    for one in threads:
+        one.join()
+    every = [turn for turns in found for turn in turns]
+    assert len(set(every)) == 200 and all(turns == sorted(turns) for turns in found)
 
 
 @pytest.mark.parametrize("damage", ["", "x", "9" * 20, "9" * 40, "\ud800 1"])

@@ -59,14 +59,15 @@ class Folders(Generic[AnyJob]):
 
     def delete(self, id: str) -> None:
         """It is gone from the list at once, and then from the disk. Raises UserError while somebody works on it, or is
-        about to.
+        about to, and where the disk refuses.
         """
         job = self.get(id)
         if job.is_alive() or job.is_on_its_way():
             raise self.at_work(id)
         going = self.root / f".{id}.deleted-{time.time_ns()}"
-        job.folder.rename(going)
-        shutil.rmtree(going)
+        with said(self.root):
+            job.folder.rename(going)
+            shutil.rmtree(going)
 
     def sweep(self) -> None:
         """Remove what is left of jobs whose making or deleting was cut short by the end of a program."""
