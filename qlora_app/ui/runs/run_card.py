@@ -337,7 +337,7 @@ class RunCards:
             "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",
             "pinned": lambda: self._read_pinned_at(id, now, language, None) if is_open else "",
-            "asked": lambda: asked_part(waiting(run), run.asked(), status.state, language) if may_change else "",
+            "asked": lambda: asked_part(waiting(run), run.asked(), status, language) if may_change else "",
         }
 
         def otherwise(problem: Problem) -> str:
