@@ -17,7 +17,7 @@ from .formatting import about, count_of
 from .hardware import here
 from .hardware_fit import sizes_of
 from .jobs import JobStore
-from .measurement import Measurement, asked_by, measurement_of, newest_measurement
+from .measurement import Measurement, asked_by, measurement_of, newest_measurement, run_bytes
 from .preflight import examples_of
 from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
@@ -173,14 +173,16 @@ def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measureme
 
 
 def counted(found: tuple[Recipe, Measurement], recipe: Recipe, data_folder: Path) -> Measurement:
-    """What was measured, with the number of steps and of everything else that this recipe has. Raises UserError where
+    """What was measured, with the number of steps and of everything else that this recipe has: the time, and what it
+    takes of the disk. Raises UserError where
     its data cannot be read.
     """
     asked, measurement = found
     share = steps_of(recipe, data_folder) / steps_of(asked, data_folder)
     steps = max(1, round(measurement.steps * share))
     seconds = measurement.seconds_of(recipe.training, steps)
-    return measurement.model_copy(update={"steps": steps, "seconds": seconds})
+    disk = run_bytes(recipe.training, steps, measurement.checkpoint_bytes, measurement.adapter_bytes)
+    return measurement.model_copy(update={"steps": steps, "seconds": seconds, "disk_bytes": disk})
 
 
 def work_of(recipe: Recipe, examples: Examples, epochs: float) -> float:
@@ -188,7 +190,9 @@ def work_of(recipe: Recipe, examples: Examples, epochs: float) -> float:
     training = recipe.training
     learned_too = LEARNED_QUESTIONS if training.scored_questions else 0
     scored = min(training.scored_questions, len(examples.held_out)) + learned_too
-    rest = (LOADED + SCORED * scored) * _characters_of_one(examples)
+    held_out = min(training.measured_examples, len(examples.held_out))
+    measured = MEASURED * held_out * (1 if training.evaluations else 2)  # the base is measured before, or now
+    rest = (LOADED + SCORED * scored + measured) * _characters_of_one(examples)
     return work_of_training(recipe, examples, epochs) + rest
 
 

@@ -18,6 +18,7 @@ from .jobs import Job, JobSpec, JobStore
 from .jobs.job import Needs
 from .recipe import Recipe, Training
 
+KEPT_CHECKPOINTS = 2  # of a run: with one, a crash while saving would leave nothing to go back to
 KEPT = 20  # measurements; older ones go when a new one is asked for
 QUICKER = 0.95  # of the seconds a step takes now, below which another size is worth a change
 # Settings that change neither what a step takes nor how many there are.
@@ -217,8 +218,8 @@ def foreseen_peak(sizes: Sequence[Size], base: float, count: int) -> float:
 
 
 def run_seconds(costs: Costs, training: Training, steps: int) -> float:
-    """How long a whole run takes: the base is measured and asked once more than the adapter is."""
-    evaluations = min(training.evaluations, steps) + 1 if training.evaluations else 1
+    """How long a whole run takes: the base is measured and asked too, and what is kept is measured at the end."""
+    evaluations = min(training.evaluations, steps) + 2
     samples = min(training.samples, steps) + 1 if training.samples else 0
     return (
         costs.loading
@@ -228,6 +229,13 @@ def run_seconds(costs: Costs, training: Training, steps: int) -> float:
         + checkpoints_of(training, steps) * costs.checkpoint
         + costs.proof
     )
+
+
+def run_bytes(training: Training, steps: int, checkpoint: float, adapter: float) -> float:
+    """What a run takes of the disk while it has the most, by the bytes of a checkpoint and of an adapter."""
+    kept = min(checkpoints_of(training, steps), KEPT_CHECKPOINTS + 1)  # the oldest goes when the new one is there
+    adapters = 2 if training.keep == "best" and training.evaluations else 1
+    return kept * checkpoint + adapters * adapter
 
 
 def checkpoints_of(training: Training, steps: int) -> int:

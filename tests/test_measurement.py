@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from qlora_app import effort
 from qlora_app.cli import main
 from qlora_app.jobs import JobStore
 from qlora_app.measurement import (
@@ -18,6 +19,7 @@ from qlora_app.measurement import (
     foreseen_peak,
     measure_job,
     newest_measurement,
+    run_bytes,
     run_seconds,
     same_cost,
     sizes_that_fit,
@@ -103,14 +105,36 @@ def test_a_peak_is_foreseen_by_what_the_last_examples_took():
 def test_a_run_takes_the_sum_of_its_parts():
     costs = Costs(loading=3, step=2, evaluation=10, samples=5, checkpoint=1, proof=7)
     training = Training(evaluations=4, samples=2, checkpoints=3)
-    assert run_seconds(costs, training, 100) == 3 + 200 + 5 * 10 + 3 * 5 + 3 * 1 + 7
+    assert run_seconds(costs, training, 100) == 3 + 200 + 6 * 10 + 3 * 5 + 3 * 1 + 7, "the base, each, and the end"
     few = Training(evaluations=0, samples=0, checkpoints=0)
-    assert run_seconds(costs, few, 100) == 3 + 200 + 10 + 7, "the proof measures once all the same"
+    assert run_seconds(costs, few, 100) == 3 + 200 + 2 * 10 + 7, "the proof measures base and adapter all the same"
 
 
 @pytest.mark.parametrize(("steps", "wanted", "saved"), [(100, 4, 4), (3, 4, 3), (10, 4, 4), (7, 3, 3), (5, 0, 0)])
 def test_checkpoints_are_counted_as_the_trainer_saves_them(steps, wanted, saved):
     assert checkpoints_of(Training(checkpoints=wanted), steps) == saved
+
+
+@pytest.mark.parametrize(
+    ("training", "steps", "taken"),
+    [
+        ({"checkpoints": 4}, 100, 3 * 50 + 2 * 7),
+        ({"checkpoints": 4, "keep": "last"}, 100, 3 * 50 + 7),
+        ({"checkpoints": 1, "evaluations": 0}, 100, 50 + 7),
+        ({"checkpoints": 0}, 100, 2 * 7),
+        ({"checkpoints": 4}, 2, 2 * 50 + 2 * 7),
+    ],
+)
+def test_the_disk_holds_the_newest_checkpoints_and_the_adapters(training, steps, taken):
+    assert run_bytes(Training(**training), steps, 50, 7) == taken
+
+
+def test_a_recipe_of_the_same_cost_takes_the_disk_that_its_own_settings_do(home, monkeypatch):
+    monkeypatch.setattr(effort, "steps_of", lambda recipe, data_folder: 100)
+    measured = MEASURED.model_copy(update={"checkpoint_bytes": 50.0, "adapter_bytes": 7.0, "disk_bytes": 164.0})
+    asked, other = short_recipe(checkpoints=4), short_recipe(checkpoints=0, keep="last")
+    assert same_cost(asked, other)
+    assert effort.counted((asked, measured), other, home / "data").disk_bytes == 7
 
 
 def test_a_change_is_worth_it_where_it_is_quicker_or_the_only_one_that_fits():

@@ -106,6 +106,9 @@ def test_what_is_measured_and_answered_counts_too(home):
     learned = 2.3 * examples.characters
     assert work_of_training(silent, examples, 2.3) == pytest.approx(learned)
     assert learned < work_of(silent, examples, 2.3) < work_of(STARTER, examples, 2.3) < 1.2 * learned
+    unmeasured = bare.model_copy(update={"measured_examples": 0})
+    without = work_of(STARTER.model_copy(update={"training": unmeasured}), examples, 2.3)
+    assert without < work_of(silent, examples, 2.3), "the proof measures all the same"
 
 
 def test_a_run_that_ended_here_says_more_than_the_speed(store, home, calm):
