@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import Problem, UserError
-from .formatting import about, gigabytes, size
+from .formatting import about, gigabytes, size, step_time
 from .jobs import Job, JobSpec, JobStore
 from .jobs.job import Needs
 from .recipe import Recipe, Training
@@ -151,11 +151,11 @@ class Measurement(_Figures):
             )
         return Problem(
             "measured.fits",
-            "Fits, and takes about {time}: {steps:,} steps of {step} s. At most {peak} of {room} memory, {disk} on the "
+            "Fits, and takes about {time}: {steps:,} steps of {step}. At most {peak} of {room} memory, {disk} on the "
             "disk.",
             time=about(self.seconds),
             steps=self.steps,
-            step=f"{now.seconds:.2g}",
+            step=step_time(now.seconds),
             peak=gigabytes(now.peak),
             room=gigabytes(self.room),
             disk=size(self.disk_bytes),

@@ -8,6 +8,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from qlora_app.cli import main
+from qlora_app.formatting import step_time
 from qlora_app.jobs import JobStore
 from qlora_app.measurement import (
     Costs,
@@ -134,6 +135,15 @@ def test_each_verdict_has_its_code():
         )
     ]
     assert codes == ["measured.fits", "measured.too_large", "measured.smaller", "measured.no_disk"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.00001, "0.001 s"), (0.0341, "0.034 s"), (9.94, "9.9 s"), (99.6, "1 min 40 s")]
+)
+def test_a_step_is_never_said_in_powers_of_ten(seconds, said):
+    assert step_time(seconds) == said
+    found = MEASURED.model_copy(update={"sizes": [Size(micro_batch=2, peak=2e9, seconds=seconds)]})
+    assert f"100 steps of {said}. At most" in str(found.verdict())
 
 
 # ---- which recipe it is of

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..formatting import about, duration, gigabytes, size
+from ..formatting import about, duration, gigabytes, size, step_time
 from ..jobs import Job, JobStore
 from ..launch.queue import working
 from ..measurement import Measurement, MeasureSpec, measure_job, measurement_of
@@ -61,7 +61,7 @@ def _show(job: Job, found: Measurement, settings: Settings) -> None:
     if len(found.sizes) > 1:
         table = Table("at once", "a step", "peak memory", box=None, pad_edge=False)
         for one in found.sizes:
-            table.add_row(f"{one.micro_batch:,}", f"{one.seconds:.2f} s", gigabytes(one.peak))
+            table.add_row(f"{one.micro_batch:,}", step_time(one.seconds), gigabytes(one.peak))
         out.print(table)
     if found.better:
         recipe = job.spec(MeasureSpec).asked

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...effort import counted
 from ...errors import UserError
-from ...formatting import duration, size
+from ...formatting import duration, size, step_time
 from ...jobs import Job, JobStore
 from ...measurement import Measurement, asked_by, measurement_of, newest_measurement
 from ...recipe import Recipe
@@ -97,7 +97,9 @@ def _better(found: Measurement) -> str:
     """The size that is worth a change, with the button that takes it; else the largest that fits."""
     better, now = found.better, found.now
     if better is not None:
-        seconds = f"<span>{better.seconds:.2g} s a step instead of {now.seconds:.2g}.</span> " if now else ""
+        seconds = ""
+        if now is not None:
+            seconds = f"<span>{step_time(better.seconds)} a step instead of {step_time(now.seconds)}.</span> "
         words = f"Use {better.micro_batch:,} at once"
         return f'<p class="quiet">{seconds}<button type="button" data-use="{better.micro_batch}">{words}</button></p>'
     if now is not None and found.largest > now.micro_batch:
