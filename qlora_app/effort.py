@@ -167,7 +167,7 @@ def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measureme
     """(the recipe it was made of, what was measured of recipes of this cost) as long as that is of today."""
     job = newest_measurement(JobStore(_home(store) / "jobs"), recipe)
     asked, found = (asked_by(job), measurement_of(job)) if job else (None, None)
-    if job is None or asked is None or found is None or not found.fits:
+    if job is None or asked is None or found is None or not found.at(recipe.training.micro_batch).fits:
         return None
     return (asked, found) if time.time() - job.created_at() < A_DAY else None
 
@@ -176,7 +176,8 @@ def counted(found: tuple[Recipe, Measurement], recipe: Recipe, data_folder: Path
     """What was measured, with the number of steps and of everything else that this recipe has. Raises UserError where
     its data cannot be read.
     """
-    asked, measurement = found
+    asked, measured = found
+    measurement = measured.at(recipe.training.micro_batch)
     share = steps_of(recipe, data_folder) / steps_of(asked, data_folder)
     steps = max(1, round(measurement.steps * share))
     seconds = measurement.seconds_of(recipe.training, steps)

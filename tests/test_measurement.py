@@ -8,6 +8,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from qlora_app.cli import main
+from qlora_app.effort import counted
 from qlora_app.formatting import step_time
 from qlora_app.jobs import JobStore
 from qlora_app.measurement import (
@@ -170,6 +171,23 @@ def test_what_is_measured_already_is_not_measured_twice_at_once(home):
     assert newest_measurement(store, recipe).id == job.id and newest_measurement(store).id == other.id
     (other.folder / "job.yaml").write_text("kind: measure\n")
     assert newest_measurement(store, recipe_with(batch_size=32)) is None, "its file says something else"
+
+
+def test_a_size_that_was_tried_is_measured_too(home):
+    """A click on "Use 4 at once" does not make its own verdict old."""
+    store, asked = JobStore(home / "jobs"), recipe_with()
+    job = measure_job(store, asked, asked)
+    (job.folder / "result.json").write_text(json.dumps(MEASURED.to_json()))
+    taken = recipe_with(micro_batch=4, epochs=asked.training.epochs / 2)
+    assert newest_measurement(store, taken).id == job.id
+    found = counted((asked, MEASURED), taken, home / "data")
+    assert (found.micro_batch, found.steps, found.costs.step, found.better) == (4, 50, 0.8, None)
+    assert found.seconds == pytest.approx(40) and "0.8 s" in str(found.verdict())
+    assert MEASURED.at(4).seconds == pytest.approx(100) and MEASURED.at(8) is MEASURED is MEASURED.at(0)
+    for other in (recipe_with(micro_batch=8), recipe_with(micro_batch=4, batch_size=32)):
+        assert newest_measurement(store, other) is None
+    smaller = MEASURED.model_copy(update={"micro_batch": 8})
+    assert not smaller.fits and smaller.at(4).fits
 
 
 # ---- by a real worker

@@ -2,7 +2,6 @@
 the recipe is another one by now.
 """
 
-import functools
 from html import escape
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class Measured:
         jobs = JobStore(self.page.settings.jobs)
         fresh = newest_measurement(jobs, recipe)
         job = fresh or newest_measurement(jobs)
-        found = _found(job) if job else None
+        found = measurement_of(job) if job else None
         if job is None or found is None:
             return ""
         if fresh is None:
@@ -55,20 +54,7 @@ class Measured:
         try:
             return counted((asked, found), recipe, self.page.settings.data) if asked else found
         except UserError:  # the data cannot be read: its face says so
-            return found
-
-
-def _found(job: Job) -> Measurement | None:
-    try:
-        written = (job.folder / "result.json").stat().st_mtime_ns
-    except OSError:
-        return None
-    return _read(job.folder, written)
-
-
-@functools.lru_cache(maxsize=32)
-def _read(folder: Path, written: int) -> Measurement | None:
-    return measurement_of(Job(folder))
+            return found.at(recipe.training.micro_batch)
 
 
 def verdict_words(found: Measurement, is_fresh: bool = True) -> str:
