@@ -5,6 +5,7 @@ waiting worker measures; else it is not said. Everything a run does is counted i
 run takes its characters, and what it measures and answers on the way and at its end as many more as take as long.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ SCORED = 3.2  # a question at the end, answered by base and adapter
 LOADED = 100.0  # everything before the first step
 SAMPLE_QUESTIONS, LEARNED_QUESTIONS = 4, 8  # where nobody typed others; learned ones that are scored too
 LOOKED_AT = 20  # newest runs
+A_MOMENT = 2.0  # seconds, for which it is remembered how much is worked on
 A_DAY = 86_400.0  # seconds, for which a measurement says more than runs do
 FEWEST_STEPS = 20  # of a run that tells how long a step takes
 BUSY = 1.5  # times the fastest: then the machine did something else beside it
@@ -227,7 +229,20 @@ def pace_of(recipe: Recipe, measured: Pace | None, store: RunStore, shapes: Shap
 def starter_pace(store: RunStore) -> float:
     """Of the starter with LoRA on this machine as it is now; of another one as long as this is not measured."""
     speed = speed_here(_home(store))
-    return pace_with(speed) if speed else STARTER_SECONDS_PER_MILLION / 1e6
+    return pace_with(speed, trainings_at_work(store)) if speed else STARTER_SECONDS_PER_MILLION / 1e6
+
+
+def trainings_at_work(store: RunStore) -> int:
+    """How many jobs that take the machine are worked on now."""
+    return _at_work(store.root, int(time.monotonic() / A_MOMENT))
+
+
+@functools.lru_cache(maxsize=4)
+def _at_work(runs: Path, when: int) -> int:
+    """A page asks several times for each change of its form."""
+    store = RunStore(runs)
+    others = [job for job in JobStore(_home(store) / "jobs").list() if job.needs == "machine"]
+    return sum(job.is_alive() for job in [*store.list(), *others])
 
 
 def is_being_measured(store: RunStore) -> bool:
@@ -243,7 +258,7 @@ def _home(store: RunStore) -> Path:
 def _estimated_words(store: RunStore) -> str:
     if is_being_measured(store):
         return "Times are of another computer: this one is just being measured."
-    if is_busy():
+    if is_busy(trainings_at_work(store)):
         return "Times are by the speed of this machine, which others use now; alone it is quicker."
     return "Times are by the speed of this machine; after the first run they are that run's."
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from qlora_app import speed
+from qlora_app import effort, speed
 from qlora_app.effort import (
     Pace,
     effort_choices,
@@ -97,6 +97,19 @@ def test_a_fresh_page_says_whose_times_it_names(store, home, calm, monkeypatch):
     monkeypatch.setattr(speed, "_others", lambda: 40.0)
     busy, note = effort_choices(STARTER, store, home / "data")
     assert "others use now" in note and busy != after
+
+
+def test_an_own_run_is_waited_for_and_no_other_that_slows_it(store, home, monkeypatch):
+    monkeypatch.setattr(effort, "A_MOMENT", 1e-9)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(speed, "_others", lambda: 2.0)
+    keep(home, Speed(1e-4))
+    before, note = effort_choices(STARTER, store, home / "data")
+    assert "others use now" in note
+    with store.create(STARTER).hold():
+        alone, note = effort_choices(STARTER, store, home / "data")
+    assert "others" not in note and alone != before
 
 
 def test_what_is_measured_and_answered_counts_too(home):
