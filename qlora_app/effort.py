@@ -245,8 +245,8 @@ def _at_work(runs: Path, when: int) -> int:
     return sum(job.is_alive() for job in [*store.list(), *others])
 
 
-def is_being_measured(store: RunStore) -> bool:
-    """Is the speed of this machine not known yet, and will be?"""
+def awaits_speed(store: RunStore) -> bool:
+    """Is the speed of this machine not known yet, and one that a waiting worker measures?"""
     return here().kind == "cpu" and speed_here(_home(store)) is None
 
 
@@ -256,8 +256,8 @@ def _home(store: RunStore) -> Path:
 
 
 def _estimated_words(store: RunStore) -> str:
-    if is_being_measured(store):
-        return "Times are of another computer: this one is just being measured."
+    if speed_here(_home(store)) is None:
+        return "Times are of another computer, until this one is measured or has trained."
     if is_busy(trainings_at_work(store)):
         return "Times are by the speed of this machine, which others use now; alone it is quicker."
     return "Times are by the speed of this machine; after the first run they are that run's."
