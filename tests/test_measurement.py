@@ -173,6 +173,17 @@ def test_what_is_measured_already_is_not_measured_twice_at_once(home):
     assert newest_measurement(store, recipe_with(batch_size=32)) is None, "its file says something else"
 
 
+def test_what_is_being_measured_is_not_measured_once_more_at_its_end(home):
+    Recipe().save(home / "mine.yaml")
+    again = ["measure", str(home / "mine.yaml"), "--no-watch"]
+    assert main(again) == 0
+    (job,) = JobStore(home / "jobs").list()
+    assert job.take("start"), "it waits for its turn"
+    with job.hold():
+        assert main(again) == 0
+        assert len(JobStore(home / "jobs").list()) == 1 and not job.is_asked("start")
+
+
 def test_a_size_that_was_tried_is_measured_too(home):
     """A click on "Use 4 at once" does not make its own verdict old."""
     store, asked = JobStore(home / "jobs"), recipe_with()

@@ -34,7 +34,7 @@ def measure_command(given: argparse.Namespace, settings: Settings) -> int:
     settings.make_home()
     asked = recipe_from(given.recipe, given.changes, settings)
     job = measure_job(JobStore(settings.jobs), asked, ready(asked, settings).recipe)
-    job.request("start")
+    job.ask_to_start()
     if given.no_watch:
         return report(given, job, job.status())
     with working(settings, RunStore(settings.runs)):
