@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import subprocess
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from qlora_app.cli import main
+from qlora_app.cli.measuring import clock_in
 from qlora_app.effort import counted
 from qlora_app.formatting import step_time
 from qlora_app.jobs import JobStore
@@ -27,6 +31,8 @@ from qlora_app.measurement import (
 from qlora_app.recipe import Recipe, Training
 from qlora_app.runs import RunStore
 from tests.conftest import short_recipe
+
+SCRIPT = Path(__file__).parent.parent / "qlora_app/ui/train/measured.js"
 
 MEASURED = Measurement(
     batch_size=8,
@@ -145,6 +151,28 @@ def test_a_step_is_never_said_in_powers_of_ten(seconds, said):
     assert step_time(seconds) == said
     found = MEASURED.model_copy(update={"sizes": [Size(micro_batch=2, peak=2e9, seconds=seconds)]})
     assert f"100 steps of {said}. At most" in str(found.verdict())
+
+
+def test_an_end_on_another_day_is_told_with_its_day():
+    late = datetime(2026, 11, 30, 23, 30)
+    assert [clock_in(hours * 3600, late) for hours in (0.25, 1, 49)] == [
+        "23:45",
+        "00:30 on Tuesday 1 December",
+        "00:30 on Thursday 3 December",
+    ]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not here")
+def test_an_end_on_another_day_is_told_with_its_day_on_the_page():
+    around = (
+        "const element = {querySelectorAll: () => [], addEventListener() {}}, watch = () => 0; setInterval = () => 0;"
+    )
+    late = "new Date(2026, 10, 30, 23, 30).getTime()"
+    asked = f"[900, 3600].map(seconds => clockIn({late}, seconds, 'de'))"
+    program = f"{around}\n{SCRIPT.read_text(encoding='utf-8')}\nconsole.log(JSON.stringify({asked}))"
+    done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True, timeout=20)
+    today, tomorrow = json.loads(done.stdout)
+    assert today == "23:45" and tomorrow.startswith("Di") and "1. Dez" in tomorrow and tomorrow.endswith("00:30")
 
 
 # ---- which recipe it is of

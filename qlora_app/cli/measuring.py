@@ -55,8 +55,8 @@ def _show(job: Job, found: Measurement, settings: Settings) -> None:
     out = stdout()
     out.print(Text(str(found.verdict())), soft_wrap=True)
     if found.fits:
-        ends = datetime.now() + timedelta(seconds=found.seconds)
-        out.print(Text(f"Begun now it ends at about {ends:%H:%M}. {_parts(found)}"), soft_wrap=True)
+        ends = clock_in(found.seconds, datetime.now())
+        out.print(Text(f"Begun now it ends at about {ends}. {_parts(found)}"), soft_wrap=True)
         out.print(Text(f"Disk: {size(found.checkpoint_bytes)} a checkpoint, {size(found.adapter_bytes)} the adapter."))
     if len(found.sizes) > 1:
         table = Table("at once", "a step", "peak memory", box=None, pad_edge=False)
@@ -71,6 +71,14 @@ def _show(job: Job, found: Measurement, settings: Settings) -> None:
         out.print(
             Text(f"{found.better.micro_batch:,} at once suit it better; a step is the same: {words}"), soft_wrap=True
         )
+
+
+def clock_in(seconds: float, now: datetime) -> str:
+    """What the clock shows then, with the day unless that is today: "17:05", "03:10 on Tuesday 1 December"."""
+    then = now + timedelta(seconds=seconds)
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    return f"{then:%H:%M} on {then:%A} {then.day} {then:%B}"
 
 
 def _parts(found: Measurement) -> str:
