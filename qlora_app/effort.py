@@ -169,7 +169,7 @@ def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measureme
     """(the recipe it was made of, what was measured of recipes of this cost) as long as that is of today."""
     job = newest_measurement(JobStore(_home(store) / "jobs"), recipe)
     asked, found = (asked_by(job), measurement_of(job)) if job else (None, None)
-    if job is None or asked is None or found is None or not found.at(recipe.training.micro_batch).fits:
+    if job is None or asked is None or found is None or found.at(recipe.training.micro_batch).now is None:
         return None
     return (asked, found) if time.time() - job.created_at() < A_DAY else None
 

@@ -98,8 +98,8 @@ class Measurement(_Figures):
 
     @property
     def fits(self) -> bool:
-        """Can it be trained as it stands?"""
-        return self.now is not None
+        """Can it be trained as it stands? Its memory is enough, and so is the disk."""
+        return self.now is not None and self.disk_bytes <= self.disk_free
 
     @property
     def now(self) -> Size | None:
@@ -154,7 +154,7 @@ class Measurement(_Figures):
                 now=self.micro_batch,
                 fits=self.largest,
             )
-        if self.disk_bytes > self.disk_free:
+        if not self.fits:
             return Problem(
                 "measured.no_disk",
                 "The memory is enough, the disk is not: the run takes {takes}, and {free} are free.",

@@ -127,6 +127,8 @@ def test_a_change_is_worth_it_where_it_is_quicker_or_the_only_one_that_fits():
     assert MEASURED.model_copy(update={"sizes": as_quick}).better is None
     smaller = MEASURED.model_copy(update={"micro_batch": 8})
     assert not smaller.fits and smaller.better == MEASURED.sizes[1]
+    full = MEASURED.model_copy(update={"disk_free": 1.0})
+    assert not full.fits and not full.to_json()["fits"] and full.now, "memory alone is not enough"
     none = MEASURED.model_copy(update={"sizes": []})
     assert not none.fits and none.largest == 0 and none.better is None
 

@@ -28,8 +28,8 @@ def add_measure(commands: Any) -> None:
 
 
 def measure_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Measure whether a training fits and how long it takes, by its real largest step; exit code 1 where it does not
-    fit.
+    """Measure whether a training fits and how long it takes, by its real largest step; exit code 1 where memory or
+    disk is not enough.
     """
     settings.make_home()
     asked = recipe_from(given.recipe, given.changes, settings)

@@ -62,7 +62,7 @@ def verdict_words(found: Measurement, is_fresh: bool = True) -> str:
     sentence = f'<p class="says" translate="no">{escape(translate(found.verdict()))}</p>'
     if not is_fresh:
         return f'<div class="measured old"><p class="amber">Measured with other settings:</p>{sentence}</div>'
-    level = "fits" if found.fits and found.disk_bytes <= found.disk_free else "amber"
+    level = "fits" if found.fits else "amber"
     return f'<div class="measured {level}" role="status">{sentence}{_figures(found)}{_better(found)}</div>'
 
 
