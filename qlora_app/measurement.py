@@ -313,15 +313,23 @@ def asked_by(job: Job) -> Recipe | None:
     return spec.asked if spec else None
 
 
-def newest_measurement(store: JobStore, recipe: Recipe | None = None) -> Job | None:
-    """The newest job that has measured; where a recipe is named, one that tells what that costs."""
-    for job in _measurements(store):
-        asked = asked_by(job)
-        if asked is None or not (job.folder / "result.json").is_file():
-            continue
-        if recipe is None or same_cost(asked, recipe) or _was_tried(job, asked, recipe):
-            return job
-    return None
+def newest_measurement(store: JobStore, recipe: Recipe) -> Job | None:
+    """The newest job that has measured what a recipe costs."""
+    return newest_measurements(store, recipe)[0]
+
+
+def newest_measurements(store: JobStore, recipe: Recipe) -> tuple[Job | None, Job | None]:
+    """(the newest job that has measured what a recipe costs, the newest that has measured anything), None where there is
+    none. The jobs are listed once.
+    """
+    jobs = [job for job in _measurements(store) if (job.folder / "result.json").is_file()]
+    of_it = (job for job in jobs if _tells_of(job, recipe))
+    return next(of_it, None), next(iter(jobs), None)
+
+
+def _tells_of(job: Job, recipe: Recipe) -> bool:
+    asked = asked_by(job)
+    return asked is not None and (same_cost(asked, recipe) or _was_tried(job, asked, recipe))
 
 
 def _was_tried(job: Job, asked: Recipe, recipe: Recipe) -> bool:

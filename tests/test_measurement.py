@@ -25,6 +25,7 @@ from qlora_app.measurement import (
     foreseen_peak,
     measure_job,
     newest_measurement,
+    newest_measurements,
     run_bytes,
     run_seconds,
     same_cost,
@@ -32,6 +33,7 @@ from qlora_app.measurement import (
 )
 from qlora_app.recipe import Recipe, Training
 from qlora_app.runs import RunStore
+from qlora_app.ui.train.measured import Measured
 from tests.conftest import short_recipe
 
 SCRIPT = Path(__file__).parent.parent / "qlora_app/ui/train/measured.js"
@@ -222,9 +224,19 @@ def test_what_is_measured_already_is_not_measured_twice_at_once(home):
     assert newest_measurement(store, recipe) is None, "it has not measured yet"
     for one in (job, other):
         (one.folder / "result.json").write_text("{}")
-    assert newest_measurement(store, recipe).id == job.id and newest_measurement(store).id == other.id
+    assert [one.id for one in newest_measurements(store, recipe)] == [job.id, other.id]
     (other.folder / "job.yaml").write_text("kind: measure\n")
     assert newest_measurement(store, recipe_with(batch_size=32)) is None, "its file says something else"
+
+
+def test_a_form_that_changes_lists_the_jobs_once(page, monkeypatch):
+    store, listed, whole = JobStore(page.settings.jobs), [], JobStore.list
+    for recipe in (Recipe(), recipe_with(batch_size=32)):
+        job = measure_job(store, recipe, recipe)
+        (job.folder / "result.json").write_text(json.dumps(MEASURED.to_json()))
+    monkeypatch.setattr(JobStore, "list", lambda store: listed.append(store) or whole(store))
+    assert "other settings" in Measured(page).words(recipe_with(batch_size=8))
+    assert len(listed) == 1
 
 
 def test_what_is_being_measured_is_not_measured_once_more_at_its_end(home):

@@ -9,7 +9,7 @@ from ...effort import counted
 from ...errors import UserError
 from ...formatting import duration, size, step_time
 from ...jobs import Job, JobStore
-from ...measurement import Measurement, asked_by, measurement_of, newest_measurement
+from ...measurement import Measurement, asked_by, measurement_of, newest_measurements
 from ...recipe import Recipe
 from ..context import AppContext
 from ..job_card import JobCard
@@ -33,14 +33,14 @@ class Measured:
         self.verdict = plain(elem_id="measured", js_on_load=SCRIPT)
 
     def words(self, recipe: Recipe | None) -> str:
-        """The newest verdict on recipes of this cost; else that on another one, marked so. Empty where there is none,
-        or it is just being measured.
+        """The newest verdict on recipes of this cost; else that on another one, marked so. Empty where nothing was
+        measured yet.
         """
         if not self.page.may_change or recipe is None:
             return ""
         jobs = JobStore(self.page.settings.jobs)
-        fresh = newest_measurement(jobs, recipe)
-        job = fresh or newest_measurement(jobs)
+        fresh, newest = newest_measurements(jobs, recipe)
+        job = fresh or newest
         found = measurement_of(job) if job else None
         if job is None or found is None:
             return ""
