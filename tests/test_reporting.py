@@ -1,10 +1,12 @@
 """What another program is told of a run: the rows of metrics.jsonl, and never anything that training waits for."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers import PreTrainedConfig, TrainerCallback, TrainerControl, TrainerState
 
 from qlora_app.cli.jobs import _run_in_full
 from qlora_app.overrides import recipe_from
@@ -13,6 +15,7 @@ from qlora_app.runs.reported import kept_of, reported
 from qlora_app.settings import Settings
 from qlora_app.train import reporting
 from qlora_app.train.reporting import Reports, in_their_words
+from qlora_app.ui.context import for_visitors
 from qlora_app.ui.runs.run_pages import head_page
 from tests.conftest import short_recipe
 from tests.refusing import check_problem, refused
@@ -45,11 +48,18 @@ class Hanging(Toy):
         self.let_go.wait(20)
 
 
+class Model:
+    config = PreTrainedConfig(id2label={0: "secret"}, label2id={"secret": 0}, inner={"id2label": {1: "b"}})
+
+    def num_parameters(self):
+        return 7
+
+
 @pytest.fixture
 def told(store, monkeypatch):
     """(a run told a toy as if it were trained, how long that took, what was noted down)"""
 
-    def told(toy, report_to="trackio"):
+    def told(toy, report_to="trackio", make=Model):
         run = store.create(short_recipe().model_copy(update={"reporting": Reporting(report_to=report_to)}))
         monkeypatch.setitem(reporting.INTEGRATIONS, report_to, lambda reports: reports.keep() or toy)
         monkeypatch.setattr(reporting, "SENT_WITHIN", 0.3)
@@ -57,7 +67,7 @@ def told(store, monkeypatch):
         began = time.monotonic()
         with run.hold() as out:
             reports = Reports(out, run.recipe().reporting, 0, noted.append)
-            reports.on_train_begin(None, TrainerState(), TrainerControl())
+            reports.on_train_begin(None, TrainerState(), TrainerControl(), make())
             for row in ROWS:
                 reports.add(row)
             reports.close()
@@ -95,6 +105,35 @@ def test_where_to_look_stands_at_the_run_and_for_scripts_and_no_visitor_learns_o
         out.write("reported", {"to": "wandb", "id": "a", "url": "javascript:alert(1)"})
     assert "javascript" not in head_page(run, True)
     assert kept_of(run, "tensorboard").id == "", "another program knows nothing of that"
+
+
+class Keeping(Hanging):
+    """Another program that keeps what it is told of the model."""
+
+    def on_train_begin(self, args, state, control, model=None, **_):
+        self.model = model
+
+
+def test_labels_are_words_of_the_data_and_a_program_that_hangs_holds_no_weights(told, monkeypatch):
+    toy, made = Keeping(), weakref.WeakSet()
+    monkeypatch.setattr(Hanging, "let_go", threading.Event())
+
+    def make():
+        made.add(model := Model())
+        return model
+
+    told(toy, make=make)
+    gc.collect()
+    known = toy.model.config.to_dict()
+    assert "model_type" in known and "secret" in Model.config.to_json_string()
+    assert "id2label" not in toy.model.config.to_json_string() and "label2id" not in known
+    assert toy.model.num_parameters() == 7 and not made
+    Hanging.let_go.set()
+
+
+def test_no_visitor_learns_where_it_reports():
+    told = short_recipe().model_copy(update={"reporting": Reporting(report_to="wandb", project="client-x")})
+    assert "client-x" not in for_visitors(told).to_yaml() and "wandb" not in for_visitors(told).to_yaml()
 
 
 def test_what_is_not_installed_is_refused_before_the_start(tmp_path):

@@ -5,6 +5,8 @@ for another program, and whatever goes wrong there is a sentence in the run's ev
 import copy
 import functools
 import importlib
+import json
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -25,7 +27,38 @@ from ..settings import Settings
 REACHED_WITHIN = 10  # seconds
 SENT_WITHIN = 20  # seconds after the run's end
 LEFT_OUT = ("step", "seconds")
+OF_DATA = ("id2label", "label2id")  # in a model's config: labels are words of the data
+NEVER_SENT = {"WANDB_LOG_MODEL": "false", "WANDB_WATCH": "false"}  # weights and gradients, whatever the machine says
 Integration = Callable[["Reports"], TrainerCallback]
+
+
+class _Config:
+    """How a model is built, as integrations ask for it, without the labels of its data."""
+
+    def __init__(self, config: Any) -> None:
+        text = config.to_json_string(use_diff=False)
+        self.known: dict[str, Any] = json.loads(text, object_hook=_without_labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.known)
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.known, indent=2)
+
+
+class _Described:
+    """What is told of a model. It holds no weights, which must be let go while another program hangs."""
+
+    def __init__(self, model: Any) -> None:
+        self.config, self.peft_config = _Config(model.config), getattr(model, "peft_config", None)
+        self.parameters: int = model.num_parameters()
+
+    def num_parameters(self) -> int:
+        return self.parameters
+
+
+def _without_labels(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in OF_DATA}
 
 
 class Reports(TrainerCallback):
@@ -43,7 +76,12 @@ class Reports(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
-        self._asked = {"args": args, "state": copy.copy(state), "control": copy.copy(control), "model": model}
+        try:
+            described = _Described(model)
+        except Exception as error:  # a model of an odd kind is no reason not to train it
+            self._failed(error)
+            return
+        self._asked = {"args": args, "state": copy.copy(state), "control": copy.copy(control), "model": described}
         self._to_do.put(self._begin)
         self._thread.start()
 
@@ -69,14 +107,17 @@ class Reports(TrainerCallback):
             while (do := self._to_do.get()) is not None:
                 do()
         except Exception as error:  # whatever another program raises, the training goes on without it
-            self.note(
-                Problem(
-                    "reporting.failed",
-                    "{title} could not be told: {reason}. The training goes on without it.",
-                    title=self.reporting.title,
-                    reason=" ".join(str(error).split()) or type(error).__name__,
-                )
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.note(
+            Problem(
+                "reporting.failed",
+                "{title} could not be told: {reason}. The training goes on without it.",
+                title=self.reporting.title,
+                reason=" ".join(str(error).split()) or type(error).__name__,
             )
+        )
 
     def _begin(self) -> None:
         self._told = INTEGRATIONS[self.reporting.report_to](self)
@@ -113,6 +154,7 @@ def _trackio(reports: Reports) -> TrainerCallback:
 
 def _wandb(reports: Reports) -> TrainerCallback:
     """Begun here, since the integration goes on with a run that is there: offline where nobody can be reached."""
+    os.environ.update(NEVER_SENT)  # of this worker alone
     wandb = importlib.import_module("wandb")
     reports.keep()
     key = Settings.from_environment().wandb_key
