@@ -4,16 +4,19 @@ import gc
 import threading
 import time
 import weakref
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from transformers import PreTrainedConfig, TrainerCallback, TrainerControl, TrainerState
 
 from qlora_app.cli.jobs import _run_in_full
+from qlora_app.errors import Problem
 from qlora_app.overrides import recipe_from
 from qlora_app.reporting import Reporting
 from qlora_app.runs.reported import kept_of, reported
 from qlora_app.settings import Settings
-from qlora_app.train import reporting
+from qlora_app.train import kind, proof, reporting
 from qlora_app.train.reporting import Reports, in_their_words
 from qlora_app.ui.context import for_visitors
 from qlora_app.ui.runs.run_pages import head_page
@@ -71,6 +74,7 @@ def told(store, monkeypatch):
             for row in ROWS:
                 reports.add(row)
             reports.close()
+            reports.close()
         return run, time.monotonic() - began, noted
 
     return told
@@ -112,6 +116,33 @@ class Keeping(Hanging):
 
     def on_train_begin(self, args, state, control, model=None, **_):
         self.model = model
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_all_is_sent_before_the_last_word_and_broken_weights_answer_nobody(is_broken, monkeypatch):
+    did = []
+    found = SimpleNamespace(sentence="broken") if is_broken else None
+    ending = SimpleNamespace(used_up=None, has_stalled=False, broken=found)
+    asking = SimpleNamespace(answer=lambda step: did.append("answered"))
+    for name, made in (("CheckpointCallback", SimpleNamespace(was_stopped=False)), ("BestSoFar", MagicMock())):
+        monkeypatch.setattr(kind, name, lambda *_, made=made: made)
+    for name, made in (("EndingCallback", ending), ("AskingCallback", asking), ("build_trainer", MagicMock())):
+        monkeypatch.setattr(kind, name, lambda *_, made=made: made)
+    monkeypatch.setattr(kind, "total_steps", lambda job: 9)
+    monkeypatch.setattr(kind, "broken_words", lambda *_: Problem("a.b", "broken"))
+    monkeypatch.setattr(kind, "finish", lambda *_: did.append("proven"))
+    told = SimpleNamespace(close=lambda: did.append("sent"))
+    kind._train(MagicMock(), MagicMock(), None, MagicMock(), [told])
+    assert did == (["sent", "proven"] if is_broken else ["sent", "answered", "proven"])
+
+
+def test_the_proof_answers_with_what_is_kept(monkeypatch):
+    """The weights before that may be broken ones."""
+    asking = MagicMock()
+    monkeypatch.setattr(proof, "_kept", MagicMock(side_effect=ZeroDivisionError))
+    with pytest.raises(ZeroDivisionError):
+        proof.finish(MagicMock(), MagicMock(), MagicMock(), asking)
+    asking.answer.assert_not_called()
 
 
 def test_labels_are_words_of_the_data_and_a_program_that_hangs_holds_no_weights(told, monkeypatch):

@@ -71,6 +71,7 @@ class Reports(TrainerCallback):
         self._to_do: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="reports", daemon=True)
         self._told: TrainerCallback | None = None
+        self._is_closed = False
         self._asked: dict[str, Any] = {}
 
     def on_train_begin(
@@ -91,7 +92,10 @@ class Reports(TrainerCallback):
             self._to_do.put(functools.partial(self._tell, row))
 
     def close(self) -> None:
-        """Nothing more comes. What is not sent soon is given up; what is kept here is complete."""
+        """Nothing more comes. What is not sent soon is given up; what is kept here is complete. Once is enough."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._to_do.put(self._end)
         self._to_do.put(None)
         if self._thread.is_alive():
