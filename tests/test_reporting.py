@@ -1,10 +1,13 @@
 """What another program is told of a run: the rows of metrics.jsonl, and never anything that training waits for."""
 
 import gc
+import importlib
+import os
 import threading
 import time
 import weakref
 from types import SimpleNamespace
+from typing import ClassVar
 from unittest.mock import MagicMock
 
 import pytest
@@ -167,9 +170,69 @@ def test_no_visitor_learns_where_it_reports():
     assert "client-x" not in for_visitors(told).to_yaml() and "wandb" not in for_visitors(told).to_yaml()
 
 
-def test_what_is_not_installed_is_refused_before_the_start(tmp_path):
+class Wandb:
+    """Takes no key."""
+
+    errors = SimpleNamespace(CommError=ConnectionError, UsageError=KeyError)
+    run = None
+    begun: ClassVar = []
+
+    def init(self, mode, **_):
+        self.begun.append(mode)
+        if mode == "online":
+            raise self.errors.UsageError("API key must be 40 characters long")
+
+    def Settings(self, **_):
+        return None
+
+
+class Writer:
+    def __init__(self, log_dir, purge_step):
+        self.purge_step = purge_step
+
+
+@pytest.fixture
+def beginning(store, monkeypatch):
+    """What an integration is given to begin with, of a run that goes on after a step."""
+    run = store.create(short_recipe())
+    monkeypatch.setattr(reporting, "WandbCallback", lambda: None)
+    monkeypatch.setattr(reporting, "TensorBoardCallback", lambda writer: writer)
+    monkeypatch.setattr(importlib, "import_module", lambda name: Wandb() if name == "wandb" else tensorboard)
+    tensorboard = SimpleNamespace(SummaryWriter=Writer)
+    with run.hold() as out:
+        yield lambda to, step: Reports(out, Reporting(report_to=to), step, MagicMock())
+
+
+def test_a_key_that_is_none_keeps_the_run_here(beginning, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(Settings, "from_environment", lambda: Settings(wandb_key="odd"))
+    reports = beginning("wandb", 0)
+    reporting._wandb(reports)
+    assert Wandb.begun == ["online", "offline"]
+    check_problem(reports.note.call_args.args[0], "reporting.not_reached", "40 characters")
+    assert os.environ["WANDB_LOG_MODEL"] == os.environ["WANDB_WATCH"] == "false"
+
+
+@pytest.mark.parametrize(("step", "is_told", "forgets_from"), [(0, False, None), (0, True, 0), (6, True, 7)])
+def test_tensorboard_forgets_what_is_told_again(step, is_told, forgets_from, beginning):
+    reports = beginning("tensorboard", step)
+    if is_told:
+        reporting.folder_of(reports.run).mkdir()
+        (reporting.folder_of(reports.run) / "events.out.tfevents.1").touch()
+    assert reporting._tensorboard(reports).purge_step == forgets_from
+
+
+def test_what_is_not_installed_is_refused_before_the_start(tmp_path, monkeypatch):
     with refused("recipe.wrong_settings", "reporting.not_installed"):
         recipe_from("starter", ["reporting.report_to=trackio"], Settings(home=tmp_path))
+    (tmp_path / "trackio").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "reporting.report_to" in Reporting(report_to="trackio").problems(), "a folder is no package"
+
+
+def test_a_key_is_one_word():
+    assert Settings.from_environment({"WANDB_API_KEY": "a\n"}).wandb_key.get_secret_value() == "a"
+    assert Settings.from_environment({"WANDB_API_KEY": "\n"}).wandb_key is None
     key = "QLORA_APP_WANDB_KEY"
     assert Settings.from_environment({"WANDB_API_KEY": "a"}).wandb_key.get_secret_value() == "a"
     assert Settings.from_environment({"WANDB_API_KEY": "a", key: "b"}).wandb_key.get_secret_value() == "b"

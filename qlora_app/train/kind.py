@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
+
 from ..errors import Problem, UserError
 from ..jobs.failures import is_out_of_memory
 from ..recipe import Recipe

@@ -146,9 +146,12 @@ def in_their_words(row: MetricRow) -> dict[str, Any]:
 
 def _tensorboard(reports: Reports) -> TrainerCallback:
     writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-    again = reports.first_step + 1 if reports.first_step else None
+    folder = folder_of(reports.run)
+    # From the first step on the base is measured again too, which stands at step 0.
+    again = reports.first_step + 1 if reports.first_step else 0
     reports.keep()
-    return TensorBoardCallback(writer(log_dir=str(folder_of(reports.run)), purge_step=again))
+    is_told = any(folder.glob("events.*"))
+    return TensorBoardCallback(writer(log_dir=str(folder), purge_step=again if is_told else None))
 
 
 def _trackio(reports: Reports) -> TrainerCallback:
@@ -165,7 +168,7 @@ def _wandb(reports: Reports) -> TrainerCallback:
     if key is not None:
         try:
             _begin_wandb(wandb, reports, "online", key.get_secret_value())
-        except wandb.errors.CommError as error:
+        except (wandb.errors.CommError, wandb.errors.UsageError) as error:  # the latter: a key of an odd form
             reports.note(
                 Problem(
                     "reporting.not_reached",
