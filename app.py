@@ -17,19 +17,21 @@ if storage := persistent_storage():
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions, warm_up
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.runs import RunStore
 from qlora_app.ui import (
-    HEAD,
+    SCRIPTS,
     STYLE,
     THEME,
     TITLE,
     AppContext,
     RequestGuard,
     build,
+    served_file,
 )
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
@@ -59,7 +61,6 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             quiet=True,
             theme=THEME,
             css=STYLE,
-            head=HEAD,
             footer_links=[],
             i18n=in_every_language(demo),
             _frontend=False,  # Gradio gives up when its own page takes over 3 s, as on a machine that is busy
@@ -69,7 +70,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             ssr_mode=False,
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",
-            app_kwargs={"middleware": [door]},
+            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file)]},
         )
     except OSError as error:
         raise UserError(

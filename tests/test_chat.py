@@ -195,9 +195,9 @@ def test_a_link_opens_its_run_among_many_and_says_when_it_is_gone(workshop, stor
         make_run(store, name=f"new {n}", proof=PROOF)
     chat = workshop.chat
     visit = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": old.id}))
-    assert visit[chat.room]["value"] == old.id and not visit[chat.room]["note"]
+    assert visit[chat.room]["value"] == old.id and not visit[chat.room]["link"]
     gone = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": "gone"}))
-    assert gone[chat.room]["value"] != old.id and "not here" in gone[chat.room]["note"]
+    assert gone[chat.room]["value"] != old.id and "not here" in gone[chat.room]["link"]
     assert chat.room not in workshop.restore(SimpleNamespace(query_params={"tab": "runs", "run": old.id}))
 
 

@@ -3,6 +3,8 @@
 from .build import TITLE, build
 from .context import AppContext
 from .door.request_guard import RequestGuard
-from .theme import HEAD, STYLE, THEME
+from .scripts import PATH as SCRIPTS
+from .scripts import served_file
+from .theme import STYLE, THEME
 
-__all__ = ["HEAD", "STYLE", "THEME", "TITLE", "AppContext", "RequestGuard", "build"]
+__all__ = ["SCRIPTS", "STYLE", "THEME", "TITLE", "AppContext", "RequestGuard", "build", "served_file"]

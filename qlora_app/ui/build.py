@@ -12,6 +12,7 @@ from .context import AppContext
 from .events import FAST, REMEMBER, Answer
 from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
+from .gradio_page import Page
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
 from .runs.run_card import RunCards
@@ -48,7 +49,7 @@ class PageBuilder:
         self.runs, self.chat = RunsTab(page, cards), ChatTab(page)
 
     def build(self) -> gr.Blocks:
-        with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
+        with Page(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
             self.bar.build()
             self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:

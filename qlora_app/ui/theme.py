@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from .colours import DARK, LIGHT, TOKENS
+from .colours import DARK, LIGHT
+from .scripts import of_component
 
 _HERE = Path(__file__).parent
 _SHEETS = (
@@ -24,12 +25,6 @@ _SHEETS = (
     "gradio",
 )  # style/, in order
 STYLE = "\n".join((_HERE / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)
-# Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
-_SCRIPTS = "\n".join(
-    (_HERE / name).read_text(encoding="utf-8") for name in ("frame/look.js", "gradio_dom.js", "refusals.js")
-)
-_OUTSIDE = (_HERE / "style" / "outside.css").read_text(encoding="utf-8")
-HEAD = f"<script>{_SCRIPTS}</script><style>{TOKENS}{_OUTSIDE}</style>"
 # Gradio's names for our colours; the same with `_dark` behind it gets the dark one.
 _COLOURED = {
     "body_background_fill": "ground",
@@ -126,4 +121,6 @@ def plain(value: str | None = "", **words: Any) -> gr.HTML:
     """A piece of HTML that only style/ dresses. Everything in it that a person or a model wrote must be escaped
     already.
     """
+    if "js_on_load" in words:
+        words["js_on_load"] = of_component(words["js_on_load"])
     return gr.HTML(value, apply_default_css=False, **words)

@@ -273,5 +273,7 @@ watch('partner', meet);
 watch('news', hear);
 watch('note', () => { find('#chat-note').textContent = props.note || ''; });
 find('#chat-note').textContent = props.note || '';
+watch('link', () => { find('.link').textContent = props.link || ''; });
+find('.link').textContent = props.link || '';
 fit(); controls(); meet();
 (function whenReady() { if (window.guanacoReady) { fit(); remember(); } else setTimeout(whenReady, 100); })();

@@ -51,6 +51,7 @@ SKELETON = f"""
     <form class="asking" id="ask"><textarea rows="1" maxlength="{LONGEST_MESSAGE}" aria-label="Message"
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
+    <p class="quiet note link" role="status"></p>
     <p class="quiet note unkept" role="status"></p>
     <p class="quiet note" id="chat-note" role="status"></p>
   </footer>
@@ -75,7 +76,8 @@ def over() -> str:
 
 def room(partners: Partners, elem_id: str) -> gr.HTML:
     """Its value is the id of the run that is talked to. Its properties are JSON: `partner` is that run, `news` what is
-    new of the question that is being answered, `how` what that one is asked with; `note` is a sentence.
+    new of the question that is being answered, `how` what that one is asked with; `note` is a sentence about that,
+    `link` one about the address that led here.
     """
     files = [run_card.FOLDER / "words.js", *(FOLDER / name for name in SCRIPTS)]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
@@ -90,6 +92,7 @@ def room(partners: Partners, elem_id: str) -> gr.HTML:
         news="",
         how="",
         note="",
+        link="",
     )
 
 

@@ -154,17 +154,17 @@ class ChatTab:
         run = asked if asked and asked.newest_adapter() else self.partners.newest()
         if run is None:
             return {self.empty: gr.HTML(visible=True), self.all: gr.Column(visible=False)}
-        is_gone = bool(wanted) and is_wanted and run is not asked
+        said = translate(GONE) if wanted and run is not asked else ""
         return {
             self.empty: gr.HTML(visible=False),
             self.all: gr.Column(visible=True),
-            **self._with(run, is_wanted and run is asked, translate(GONE) if is_gone else ""),
+            **self._with(run, is_wanted and run is asked, **({"link": said} if is_wanted else {})),
         }
 
-    def _with(self, run: Run, is_wanted: bool, note: str = "") -> Answer:
+    def _with(self, run: Run, is_wanted: bool, **said: str) -> Answer:
         facts = self.partners.facts(run) | {"isWanted": is_wanted}
         return {
-            self.room: gr.update(value=run.id, partner=json.dumps(facts), note=note),
+            self.room: gr.update(value=run.id, partner=json.dumps(facts), note="", **said),
             self.system: self._trained_system(run),
             **self.tries.shown(run),
         }
@@ -207,7 +207,7 @@ class ChatTab:
     def choose(self, event: gr.EventData, request: gr.Request) -> Answer:
         """Another run."""
         self.answering.stop(request)
-        return self._with(self.page.store.get(run_id(event)), is_wanted=True)
+        return self._with(self.page.store.get(run_id(event)), is_wanted=True, link="")
 
     @reads
     def warm_up(self, given: Given, request: gr.Request) -> Iterator[Answer]:

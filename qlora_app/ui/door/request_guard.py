@@ -1,5 +1,6 @@
 """The door: ASGI middleware in front of everything that Gradio serves."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -14,6 +15,7 @@ from ..guard import DEMONSTRATION
 from ..language import language_of
 from . import bodies, logins, routes, visitors
 from .bodies import Body, Held, Received, TooMuchError
+from .document import Documents, as_accepted
 from .logins import TOO_MANY, LoginLimiter
 from .origins import Came, Origins, neighbourhood
 from .visitors import Visitors
@@ -56,6 +58,11 @@ class Asked(NamedTuple):
         return self.path.rstrip("/") in ("", "/login") and self.scope["method"] in ("GET", "HEAD")
 
     @property
+    def opens(self) -> bool:
+        """Does a browser fetch the page itself?"""
+        return self.path == "/" and self.scope["method"] == "GET"
+
+    @property
     def wants_page(self) -> bool:
         """Is it a browser that shows what comes, and no script?"""
         return "text/html" in self.headers.get(b"accept", "").lower()
@@ -92,6 +99,7 @@ class RequestGuard:
         self.visitors = visitors or Visitors()
         self.guesses = LoginLimiter(settings.home / ".devices")
         self.in_frame = bool(own_name)
+        self.documents = Documents()
         self.held = Held(bodies.OF_ADDRESS_VISITING if settings.is_demonstration else bodies.OF_ADDRESS)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
@@ -154,6 +162,8 @@ class RequestGuard:
         bodies.check_length(asked.headers, limit, asked.is_upload)
         if routes.is_stream(asked.path):
             await self._listen(asked, receive, answer)
+        elif asked.opens:
+            await self._open(asked, receive, answer)
         elif asked.is_upload:
             await self.app(asked.scope, bodies.counted(receive, limit), answer)
         elif asked.scope["method"] == "POST":
@@ -171,6 +181,19 @@ class RequestGuard:
             return
         self._claim(asked, _session_in(content))
         await self.app(asked.scope, bodies.again(content, receive), answer)
+
+    async def _open(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
+        """The page. With a login Gradio writes into it who it is for, and is asked each time."""
+        place = (asked.came.scheme, asked.came.host)
+        packed = None if self.settings.login else self.documents.known(place)
+        if packed is None:
+            answer.withheld = True
+            await self.app(asked.scope, receive, answer)
+            if answer.status != 200:
+                await answer.release()
+                return
+            packed = await asyncio.to_thread(self.documents.packed, place, answer.body())
+        await answer.whole(200, *as_accepted(packed, asked.headers.get(b"accept-encoding", "")))
 
     # ---- logins
 
@@ -253,13 +276,17 @@ class _Answer:
 
     async def page(self, status: int, html: str) -> None:
         """Our own answer, instead of what was withheld."""
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-store")]
+        await self.whole(status, html.encode(), headers)
+
+    def body(self) -> bytes:
+        """What was withheld, without its headers."""
+        return b"".join(message.get("body", b"") for message in self._kept)
+
+    async def whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """An answer in one piece, instead of what was withheld."""
         self.withheld = False
-        body = html.encode()
-        headers = [
-            (b"content-type", b"text/html; charset=utf-8"),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-        ]
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
         await self._pass_on({"type": "http.response.start", "status": status, "headers": headers})
         await self._pass_on({"type": "http.response.body", "body": body})
 

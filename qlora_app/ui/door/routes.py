@@ -25,6 +25,7 @@ ROUTES: dict[str, Who] = {
     "/assets/{path:path}": "anybody",
     "/static/{path:path}": "anybody",
     "/svelte/{path:path}": "anybody",
+    "/guanaco.js": "anybody",
     "/favicon.ico": "anybody",
     "/robots.txt": "anybody",
     "/theme.css": "anybody",

@@ -11,6 +11,7 @@ const part = name => element.querySelector(`[data-part="${name}"]`);
 const drawer = element.querySelector('[data-dialog=drawer]');
 let seen = {}, live = false, busy = false, asked = -AT_REST, rest = 0, opener = null;
 
+document.getElementById('opening')?.remove();
 const ended = guanacoEnded({element, word, show: run => { location.search = '?tab=runs&run=' + encodeURIComponent(run); }});
 speak(element);
 

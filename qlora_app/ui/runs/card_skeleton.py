@@ -39,7 +39,7 @@ SKELETON = """
       <form><textarea rows="1" maxlength="2000" aria-label="Question"
         placeholder="Answered between two steps"></textarea><button type="submit">Ask</button></form>
       <p class="refused warning" role="alert" hidden></p>
-      <div class="sample sent" hidden><p class="question" translate="no"></p><p class="quiet">It waits.</p></div>
+      <div class="sent" hidden><p translate="no"></p><p class="quiet">It waits.</p></div>
     </section>
     <section class="asked" data-part="asked" aria-live="polite"></section>
     <section class="samples" data-part="samples"></section></div>

@@ -1,8 +1,8 @@
 // A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
-// `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; PART stands in front of this.
+// `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'archive', 'remove'];
-const place = element.querySelector('.live-part');
+const place = element.querySelector('.live-part'), PART = place.dataset.part;
 let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0, rest = 0;
 const visible = () => document.visibilityState === 'visible' && element.getClientRects().length > 0;
 const editing = () => !!place.querySelector('input.renaming, textarea, .losing');

@@ -114,8 +114,8 @@ class OneRun:
         texts = json.dumps(texts_in(script), ensure_ascii=False)
         return plain(
             "",
-            html_template='<div class="live-part"></div>',
-            js_on_load=f"const TEXTS = {texts}, PART = {json.dumps(name)};\n{script}",
+            html_template=f'<div class="live-part" data-part="{name}"></div>',
+            js_on_load=f"const TEXTS = {texts};\n{script}",
             server_functions=[served(self.part), served(self.answered), served(self.table.losing)],
             **words,
         )

@@ -72,14 +72,14 @@ class ColumnForm:
     def wire(self) -> Any:
         """Naming another column shows what is learned then. Answers the event after which the data is read anew."""
         named = [control.input for control in (*self.lists.values(), self.template)]
-        gr.on(named, self.show, self.controls.inputs, self.preview, **QUIET, **LAST)
+        gr.on(named, self.show, self.controls.data_inputs, self.preview, **QUIET, **LAST)
         outputs = [self.template, *self.lists.values()]
-        return self.table.mean(self.mean, self.controls.inputs, outputs, **FAST)
+        return self.table.mean(self.mean, self.controls.data_inputs, outputs, **FAST)
 
     def offer_after(self, event: Any) -> Any:
         """The columns are offered anew after an event; that is one too."""
         outputs = [self.fold, self.more, self.table, self.preview, self.who, *self.lists.values()]
-        return event.then(self.offer, self.controls.inputs, outputs, **QUIET)
+        return event.then(self.offer, self.controls.data_inputs, outputs, **QUIET)
 
     # ---- handlers
 

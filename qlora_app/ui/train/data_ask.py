@@ -63,12 +63,12 @@ class DataAsk:
     def wire(self) -> Any:
         """The event after which the data is read anew. What a person says another way is asked no longer."""
         said = [self.controls.controls[name].input for name in self.settings]
-        gr.on(said, self.offer, self.controls.inputs, self.panel, **QUIET, **LAST)
-        return self.panel.take(self.take, self.controls.inputs, self.outputs, **FAST)
+        gr.on(said, self.offer, self.controls.data_inputs, self.panel, **QUIET, **LAST)
+        return self.panel.take(self.take, self.controls.data_inputs, self.outputs, **FAST)
 
     def offer_after(self, event: Any) -> Any:
         """What is in doubt is asked anew after an event; that is one too."""
-        return event.then(self.offer, self.controls.inputs, self.panel, **FAST)
+        return event.then(self.offer, self.controls.data_inputs, self.panel, **FAST)
 
     # ---- handlers
 

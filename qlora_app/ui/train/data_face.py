@@ -31,7 +31,7 @@ class DataFace:
     def wire(self, upload: gr.UploadButton) -> None:
         """Data that is chosen or brought turns the stage to it."""
         form, control = self.form, self.form.controls.controls
-        form.data.line.look(self.look, form.controls.inputs, form.data.line, **FAST)
+        form.data.line.look(self.look, form.controls.data_inputs, form.data.line, **FAST)
         form.data.card.see(self.turn, None, self.stage.outputs, **FAST)
         gr.on([control[DATA].input, upload.upload], self.turn, None, self.stage.outputs, **FAST)
         changed = [form.touched.change, form.effort.change, control[TASK].change, control[METHOD].change]

@@ -110,21 +110,21 @@ class DataFinder(HubFinder):
         picked = self.hits.pick(self.pick, None, control[DATA], **FAST)
         other_data(picked.success(form.choose, form.inputs, form.outputs, **QUIET))
         other_data(self.take.click(self.take_text, {self.text, *form.inputs}, [self.said, *form.outputs], **QUIET))
-        self.get.click(self.fetch, self.controls.inputs, self.progress, **QUIET)
+        self.get.click(self.fetch, self.controls.data_inputs, self.progress, **QUIET)
         fetched = self.progress.done(self.fetched, None, self.progress, **QUIET)
         other_data(fetched.success(form.choose, form.inputs, form.outputs, **QUIET))
         self.job.wire()
         parts = [*self.lists.values(), self.held_out]
         how = [one for name, one in control.items() if name.startswith(DATA_SETTINGS) and one not in parts]
         described = gr.on(
-            [one.input for one in parts], self.describe, self.controls.inputs, self.outputs, **QUIET, **LAST
+            [one.input for one in parts], self.describe, self.controls.data_inputs, self.outputs, **QUIET, **LAST
         )
         columns.offer_after(described.then(form.read_anew, form.inputs, form.read_anew_outputs, **QUIET))
         gr.on([one.input for one in how], form.read_anew, form.inputs, form.read_anew_outputs, **QUIET, **LAST)
 
     def describe_after(self, event: Any) -> Any:
         """The data is described anew after an event; that is one too."""
-        return event.then(self.describe, self.controls.inputs, self.outputs, **QUIET)
+        return event.then(self.describe, self.controls.data_inputs, self.outputs, **QUIET)
 
     @property
     def outputs(self) -> list[Any]:

@@ -19,6 +19,7 @@ from ...training_data import DatasetChoice
 from ..context import AppContext
 from ..events import FAST, Answer
 from ..language import texts_in
+from ..scripts import shared
 from ..theme import on_click, plain
 from .data_words import card_words, face_words, promise_words, waits_words
 from .form_state import FormLogic, FormState
@@ -35,7 +36,7 @@ def _in_browser(name: str, **constants: Any) -> str:
     script = (FOLDER / name).read_text(encoding="utf-8")
     texts = json.dumps(texts_in(script), ensure_ascii=False)
     known = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in constants.items())
-    return f"(...given) => {{ const TEXTS = {texts};\n{known}{words}\n{script} }}"
+    return shared(f"(...given) => {{ const TEXTS = {texts};\n{known}{words}\n{script} }}")
 
 
 BEGIN = _in_browser("reading_begins.js")

@@ -20,6 +20,7 @@ from ..language import Written
 from ..theme import plain
 from .form_values import (
     DATA,
+    DATA_SETTINGS,
     FIELDS,
     METHOD,
     MODEL,
@@ -145,6 +146,13 @@ class RecipeForm:
     def inputs(self) -> set[Component]:
         """Every control."""
         return set(self.controls.values())
+
+    @property
+    def data_inputs(self) -> set[Component]:
+        """What says which data is learned from and how it is read: all that `data_of` asks for. Gradio looks for each
+        input of an event in the whole page, several times.
+        """
+        return {control for name, control in self.controls.items() if name.startswith((DATA, DATA_SETTINGS))}
 
     def values(self, given: Mapping[Component, Any]) -> Values:
         """{control name: value} of what a handler was given."""

@@ -1,0 +1,31 @@
+"""What Gradio says of a page to a browser, without what no browser reads. A new version of Gradio may read more of it:
+then the tests of the browser fail.
+"""
+
+from typing import Any
+
+import gradio as gr
+
+# Each component's types and an example, for the API that no handler of ours is part of.
+_OF_COMPONENTS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs", "skip_api")
+_OF_EVENTS = ("api_description", "batch", "max_batch_size", "scroll_to_output", "collects_event_data", "time_limit")
+_OF_PROPERTIES = ("preserved_by_key", "_retryable", "_undoable", "likeable", "streamable")
+
+
+class Page(gr.Blocks):
+    """Blocks whose description is as short as may be: each visit copies it, sends it, and reads it."""
+
+    def get_config_file(self) -> Any:
+        """What stands on the page and what happens on it."""
+        config = super().get_config_file()
+        for component in config["components"]:
+            _drop(component, _OF_COMPONENTS)
+            _drop(component["props"], _OF_PROPERTIES)
+        for event in config["dependencies"]:
+            _drop(event, _OF_EVENTS)
+        return config
+
+
+def _drop(described: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        described.pop(name, None)
