@@ -5,6 +5,7 @@ waiting worker measures; else it is not said. Everything a run does is counted i
 run takes its characters, and what it measures and answers on the way and at its end as many more as take as long.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from .formatting import about, count_of
 from .hardware import here
 from .hardware_fit import sizes_of
 from .jobs import JobStore
-from .measurement import Measurement, asked_by, measurement_of, newest_measurement
+from .measurement import Measurement, asked_by, measurement_of, newest_measurement, run_bytes
 from .preflight import examples_of
 from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
@@ -40,6 +41,7 @@ SCORED = 3.2  # a question at the end, answered by base and adapter
 LOADED = 100.0  # everything before the first step
 SAMPLE_QUESTIONS, LEARNED_QUESTIONS = 4, 8  # where nobody typed others; learned ones that are scored too
 LOOKED_AT = 20  # newest runs
+A_MOMENT = 2.0  # seconds, for which it is remembered how much is worked on
 A_DAY = 86_400.0  # seconds, for which a measurement says more than runs do
 FEWEST_STEPS = 20  # of a run that tells how long a step takes
 BUSY = 1.5  # times the fastest: then the machine did something else beside it
@@ -167,20 +169,23 @@ def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measureme
     """(the recipe it was made of, what was measured of recipes of this cost) as long as that is of today."""
     job = newest_measurement(JobStore(_home(store) / "jobs"), recipe)
     asked, found = (asked_by(job), measurement_of(job)) if job else (None, None)
-    if job is None or asked is None or found is None or not found.fits:
+    if job is None or asked is None or found is None or found.at(recipe.training.micro_batch).now is None:
         return None
     return (asked, found) if time.time() - job.created_at() < A_DAY else None
 
 
 def counted(found: tuple[Recipe, Measurement], recipe: Recipe, data_folder: Path) -> Measurement:
-    """What was measured, with the number of steps and of everything else that this recipe has. Raises UserError where
+    """What was measured, with the number of steps and of everything else that this recipe has: the time, and what it
+    takes of the disk. Raises UserError where
     its data cannot be read.
     """
-    asked, measurement = found
+    asked, measured = found
+    measurement = measured.at(recipe.training.micro_batch)
     share = steps_of(recipe, data_folder) / steps_of(asked, data_folder)
     steps = max(1, round(measurement.steps * share))
     seconds = measurement.seconds_of(recipe.training, steps)
-    return measurement.model_copy(update={"steps": steps, "seconds": seconds})
+    disk = run_bytes(recipe.training, steps, measurement.checkpoint_bytes, measurement.adapter_bytes)
+    return measurement.model_copy(update={"steps": steps, "seconds": seconds, "disk_bytes": disk})
 
 
 def work_of(recipe: Recipe, examples: Examples, epochs: float) -> float:
@@ -188,7 +193,9 @@ def work_of(recipe: Recipe, examples: Examples, epochs: float) -> float:
     training = recipe.training
     learned_too = LEARNED_QUESTIONS if training.scored_questions else 0
     scored = min(training.scored_questions, len(examples.held_out)) + learned_too
-    rest = (LOADED + SCORED * scored) * _characters_of_one(examples)
+    held_out = min(training.measured_examples, len(examples.held_out))
+    measured = MEASURED * held_out * (1 if training.evaluations else 2)  # the base is measured before, or now
+    rest = (LOADED + SCORED * scored + measured) * _characters_of_one(examples)
     return work_of_training(recipe, examples, epochs) + rest
 
 
@@ -226,11 +233,24 @@ def pace_of(recipe: Recipe, measured: Pace | None, store: RunStore, shapes: Shap
 def starter_pace(store: RunStore) -> float:
     """Of the starter with LoRA on this machine as it is now; of another one as long as this is not measured."""
     speed = speed_here(_home(store))
-    return pace_with(speed) if speed else STARTER_SECONDS_PER_MILLION / 1e6
+    return pace_with(speed, trainings_at_work(store)) if speed else STARTER_SECONDS_PER_MILLION / 1e6
 
 
-def is_being_measured(store: RunStore) -> bool:
-    """Is the speed of this machine not known yet, and will be?"""
+def trainings_at_work(store: RunStore) -> int:
+    """How many jobs that take the machine are worked on now."""
+    return _at_work(store.root, int(time.monotonic() / A_MOMENT))
+
+
+@functools.lru_cache(maxsize=4)
+def _at_work(runs: Path, when: int) -> int:
+    """A page asks several times for each change of its form."""
+    store = RunStore(runs)
+    others = [job for job in JobStore(_home(store) / "jobs").list() if job.needs == "machine"]
+    return sum(job.is_alive() for job in [*store.list(), *others])
+
+
+def awaits_speed(store: RunStore) -> bool:
+    """Is the speed of this machine not known yet, and one that a waiting worker measures?"""
     return here().kind == "cpu" and speed_here(_home(store)) is None
 
 
@@ -240,9 +260,9 @@ def _home(store: RunStore) -> Path:
 
 
 def _estimated_words(store: RunStore) -> str:
-    if is_being_measured(store):
-        return "Times are of another computer: this one is just being measured."
-    if is_busy():
+    if speed_here(_home(store)) is None:
+        return "Times are of another computer, until this one is measured or has trained."
+    if is_busy(trainings_at_work(store)):
         return "Times are by the speed of this machine, which others use now; alone it is quicker."
     return "Times are by the speed of this machine; after the first run they are that run's."
 

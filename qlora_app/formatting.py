@@ -46,6 +46,13 @@ def about(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h".replace(".0", "")
 
 
+def step_time(seconds: float) -> str:
+    """How long a step takes: 0.0341 -> "0.034 s", 1.25 -> "1.2 s", 42.3 -> "42 s", 120 -> "2 min"."""
+    if seconds < 10:
+        return f"{max(0.001, seconds):.2g} s"
+    return duration(seconds)
+
+
 def left(seconds: float) -> str:
     """Time that is left: seconds near the end, else rounded, because it is a guess."""
     if seconds < 100:

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import Problem, UserError
-from .formatting import about, gigabytes, size
+from .formatting import about, gigabytes, size, step_time
 from .jobs import Job, JobSpec, JobStore
 from .jobs.job import Needs
 from .recipe import Recipe, Training
 
+KEPT_CHECKPOINTS = 2  # of a run: with one, a crash while saving would leave nothing to go back to
 KEPT = 20  # measurements; older ones go when a new one is asked for
 QUICKER = 0.95  # of the seconds a step takes now, below which another size is worth a change
 # Settings that change neither what a step takes nor how many there are.
@@ -98,13 +99,25 @@ class Measurement(_Figures):
 
     @property
     def fits(self) -> bool:
-        """Can it be trained as it stands?"""
-        return self.now is not None
+        """Can it be trained as it stands? Its memory is enough, and so is the disk."""
+        return self.now is not None and self.disk_bytes <= self.disk_free
 
     @property
     def now(self) -> Size | None:
         """As the recipe is trained; None where that does not fit."""
-        return next((one for one in self.sizes if one.micro_batch == self.micro_batch), None)
+        return self._size(self.micro_batch)
+
+    def at(self, micro_batch: int) -> "Measurement":
+        """As it is with so many examples at once, where that was tried and fits; else as it was measured."""
+        one = self._size(micro_batch)
+        if one is None:
+            return self
+        costs = self.costs.model_copy(update={"step": one.seconds})
+        seconds = self.seconds + self.steps * (one.seconds - self.costs.step)
+        return self.model_copy(update={"micro_batch": micro_batch, "costs": costs, "seconds": seconds})
+
+    def _size(self, micro_batch: int) -> Size | None:
+        return next((one for one in self.sizes if one.micro_batch == micro_batch), None)
 
     @property
     def largest(self) -> int:
@@ -142,7 +155,7 @@ class Measurement(_Figures):
                 now=self.micro_batch,
                 fits=self.largest,
             )
-        if self.disk_bytes > self.disk_free:
+        if not self.fits:
             return Problem(
                 "measured.no_disk",
                 "The memory is enough, the disk is not: the run takes {takes}, and {free} are free.",
@@ -151,11 +164,11 @@ class Measurement(_Figures):
             )
         return Problem(
             "measured.fits",
-            "Fits, and takes about {time}: {steps:,} steps of {step} s. At most {peak} of {room} memory, {disk} on the "
+            "Fits, and takes about {time}: {steps:,} steps of {step}. At most {peak} of {room} memory, {disk} on the "
             "disk.",
             time=about(self.seconds),
             steps=self.steps,
-            step=f"{now.seconds:.2g}",
+            step=step_time(now.seconds),
             peak=gigabytes(now.peak),
             room=gigabytes(self.room),
             disk=size(self.disk_bytes),
@@ -217,8 +230,8 @@ def foreseen_peak(sizes: Sequence[Size], base: float, count: int) -> float:
 
 
 def run_seconds(costs: Costs, training: Training, steps: int) -> float:
-    """How long a whole run takes: the base is measured and asked once more than the adapter is."""
-    evaluations = min(training.evaluations, steps) + 1 if training.evaluations else 1
+    """How long a whole run takes: the base is measured and asked too, and what is kept is measured at the end."""
+    evaluations = min(training.evaluations, steps) + 2
     samples = min(training.samples, steps) + 1 if training.samples else 0
     return (
         costs.loading
@@ -228,6 +241,13 @@ def run_seconds(costs: Costs, training: Training, steps: int) -> float:
         + checkpoints_of(training, steps) * costs.checkpoint
         + costs.proof
     )
+
+
+def run_bytes(training: Training, steps: int, checkpoint: float, adapter: float) -> float:
+    """What a run takes of the disk while it has the most, by the bytes of a checkpoint and of an adapter."""
+    kept = min(checkpoints_of(training, steps), KEPT_CHECKPOINTS + 1)  # the oldest goes when the new one is there
+    adapters = 2 if training.keep == "best" and training.evaluations else 1
+    return kept * checkpoint + adapters * adapter
 
 
 def checkpoints_of(training: Training, steps: int) -> int:
@@ -262,7 +282,17 @@ def measure_job(store: JobStore, asked: Recipe, recipe: Recipe) -> Job:
 def measurement_of(job: Job) -> Measurement | None:
     """What a job measured; None before its end."""
     try:
-        return Measurement.model_validate(job.result() or {})
+        written = (job.folder / "result.json").stat().st_mtime_ns
+    except OSError:
+        return None
+    return _read_result(job.folder, written)
+
+
+@functools.lru_cache(maxsize=32)
+def _read_result(folder: Path, written: int) -> Measurement | None:
+    """A page asks after every change of its form."""
+    try:
+        return Measurement.model_validate(Job(folder).result() or {})
     except ValidationError:
         return None
 
@@ -284,14 +314,23 @@ def asked_by(job: Job) -> Recipe | None:
 
 
 def newest_measurement(store: JobStore, recipe: Recipe | None = None) -> Job | None:
-    """The newest job that has measured; of a recipe of the same cost where one is named."""
+    """The newest job that has measured; where a recipe is named, one that tells what that costs."""
     for job in _measurements(store):
         asked = asked_by(job)
         if asked is None or not (job.folder / "result.json").is_file():
             continue
-        if recipe is None or same_cost(asked, recipe):
+        if recipe is None or same_cost(asked, recipe) or _was_tried(job, asked, recipe):
             return job
     return None
+
+
+def _was_tried(job: Job, asked: Recipe, recipe: Recipe) -> bool:
+    """Is the recipe the one that was measured, but with another number of examples at once, which was tried too?"""
+    found, at_once = measurement_of(job), recipe.training.micro_batch
+    if found is None or all(one.micro_batch != at_once for one in found.sizes):
+        return False
+    training = asked.training.model_copy(update={"micro_batch": at_once})
+    return same_cost(asked.model_copy(update={"training": training}), recipe)
 
 
 def _measurements(store: JobStore) -> list[Job]:

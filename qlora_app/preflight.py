@@ -86,7 +86,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     possible = facts.tasks if facts else ()
     if possible and recipe.task.name not in ("auto", *possible):
         return None, {"task.name": not_made_for(recipe.task.name, possible)}
-    problems = _method_problems(recipe, facts, recipe.task_on(possible))
+    problems = _method_problems(recipe, facts, recipe.task_on(possible)) | _problems_beside(recipe)
     if problems or not possible or examples is None:
         return None, problems
     try:
@@ -100,21 +100,27 @@ def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str
     """What the method cannot do with this base in this task, as far as they are known."""
     method, base = recipe.method, recipe.base_model
     family = facts.config.get("model_type", "") if facts else ""
-    problems = method.problems(base.precision, family, task) | recipe.reporting.problems()
+    problems = method.problems(base.precision, family, task)
     if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
         problems["training.gradient_checkpointing"] = Problem(
             "method.no_checkpointing",
             "{method} cannot compute a block a second time. Choose auto or off.",
             method=method.title(),
         )
-    if recipe.training.max_cost and not recipe.training.price_an_hour:
-        problems["training.price_an_hour"] = Problem(
-            "training.no_price", "The most it may cost is given, and not what an hour costs. Say that too."
-        )
     if unknown := _unknown_layers(recipe):
         problems["method.layer_names"] = unknown
     if facts and facts.strange_tokens:
         problems["base_model.id"] = rows_missing(facts.strange_tokens, facts.config["vocab_size"])
+    return problems
+
+
+def _problems_beside(recipe: Recipe) -> dict[str, Problem]:
+    """What speaks against it whatever is trained."""
+    problems = recipe.reporting.problems()
+    if recipe.training.max_cost and not recipe.training.price_an_hour:
+        problems["training.price_an_hour"] = Problem(
+            "training.no_price", "The most it may cost is given, and not what an hour costs. Say that too."
+        )
     return problems
 
 

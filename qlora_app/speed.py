@@ -53,14 +53,15 @@ def machine_key() -> str:
     return _key(os.environ.get("OMP_NUM_THREADS", ""), os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
 
 
-def pace_with(speed: Speed, load: float | None = None) -> float:
+def pace_with(speed: Speed, own: int = 0, load: float | None = None) -> float:
     """Seconds for each character with all threads of a training, beside what else runs here now.
 
-    load: processes that want to run beside it; as the system says where none is given.
+    own: trainings of this installation among that: a new one waits for their end, so they do not slow it down. load:
+    processes that want to run beside it; as the system says where none is given.
     """
     threads, cores = _threads(), usable_cores()
     alone = speed.pace * (ALONE + (1 - ALONE) / threads)
-    return alone * slowed(threads, cores, _others() if load is None else load)
+    return alone * slowed(threads, cores, _beside(own) if load is None else load)
 
 
 def slowed(threads: int, cores: int, load: float) -> float:
@@ -68,9 +69,14 @@ def slowed(threads: int, cores: int, load: float) -> float:
     return min(MOST_SLOWED, max(1.0, (load + threads) / cores))
 
 
-def is_busy() -> bool:
-    """Do others take so much of this machine now that a training takes much longer?"""
-    return slowed(_threads(), usable_cores(), _others()) > BUSY
+def is_busy(own: int = 0) -> bool:
+    """Do others than these own trainings take so much of this machine now that a training takes much longer?"""
+    return slowed(_threads(), usable_cores(), _beside(own)) > BUSY
+
+
+def _beside(own: int) -> float:
+    """What the system has to do beside so many own trainings."""
+    return max(0.0, _others() - own * _threads())
 
 
 def _others() -> float:

@@ -48,7 +48,9 @@ class Usage:
 
 
 class UsageMeter:
-    """Measures again and again. `gpu`: the UUID of the one that is looked at; else the first that CUDA may see."""
+    """Measures again and again. `gpu`: the UUID of the one that is looked at; the first that CUDA may see where none is
+    named. Of one that the driver does not know by it, as a part of a divided card, nothing is told.
+    """
 
     def __init__(self, pid: int, gpu: str = "", groups: Path = GROUPS) -> None:
         import psutil
@@ -63,7 +65,7 @@ class UsageMeter:
         cpu, process_cpu = self._cpu()
         memory = main_memory()
         with contextlib.suppress(self._psutil.Error):  # it has just ended
-            resident = float(self._process.memory_info().rss)
+            resident = _own_memory(self._process.memory_info())
             figures = self._gpu.figures() if self._gpu else {}
             used = memory.total - memory.free
             return Usage(cpu, process_cpu, used, memory.total, resident, **figures)
@@ -102,18 +104,19 @@ class _Gpu:
     @classmethod
     def find(cls, uuid: str, pid: int) -> "_Gpu | None":
         """None where there is none that may be used, or no driver."""
-        names = [name for name in (uuid, os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()) if name]
+        name = uuid or os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+        if not name:
+            return None
         try:
             import pynvml
 
             pynvml.nvmlInit()
         except Exception:  # whatever is wrong with a driver, a training does not depend on being measured
             return None
-        for name in names:
-            with contextlib.suppress(pynvml.NVMLError, ValueError):
-                if name.isdecimal():
-                    return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(name)), pid)
-                return cls(pynvml, pynvml.nvmlDeviceGetHandleByUUID(name), pid)
+        with contextlib.suppress(pynvml.NVMLError, ValueError):
+            if name.isdecimal():
+                return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(name)), pid)
+            return cls(pynvml, pynvml.nvmlDeviceGetHandleByUUID(name), pid)
         return None
 
     def figures(self) -> dict[str, float | None]:
@@ -183,6 +186,11 @@ def _busy(times: Any) -> float:
     """Seconds that a core was busy. That of guests is in that of the user already."""
     idle = times.idle + getattr(times, "iowait", 0.0)
     return float(sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0))
+
+
+def _own_memory(info: Any) -> float:
+    """Of a process, without what it shares with the files it has opened: the system counts those as free."""
+    return max(0.0, float(info.rss - getattr(info, "shared", 0)))  # only Linux tells it
 
 
 def _own_cores() -> set[int]:

@@ -68,6 +68,24 @@ def test_what_is_no_question_is_passed_over(inside, run):
     assert [one.id for one in waiting(run)] == [id]
 
 
+@pytest.mark.parametrize(
+    ("status", "when"),
+    [
+        (RunStatus("queued"), "once the run has begun"),
+        (RunStatus("starting"), "after the first step"),
+        (RunStatus("running", step=0, total=9), "after the first step"),
+        (RunStatus("starting", step=4, total=9), "before the next step"),
+        (RunStatus("running", step=4, total=9), "before the next step"),
+        (RunStatus("running", step=8, total=9), "before the run ends"),
+        (RunStatus("running", step=9, total=9), "before the run ends"),
+        (RunStatus("running", step=4, total=9, sentence="Measuring what it learned."), "before the run ends"),
+        (RunStatus("stopping", step=4, total=9), "Not answered now"),
+    ],
+)
+def test_when_a_question_is_answered_is_said_as_it_is(status, when):
+    assert when in waiting_words(status)
+
+
 def test_the_command_says_that_the_run_ended_before(run, capsys, monkeypatch):
     def ends(seconds):
         run.take("start")
@@ -75,4 +93,4 @@ def test_the_command_says_that_the_run_ended_before(run, capsys, monkeypatch):
 
     monkeypatch.setattr("time.sleep", ends)
     assert main(["ask", run.id, "Who is Mira?", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["sentence"] == waiting_words("done")
+    assert json.loads(capsys.readouterr().out)["sentence"] == waiting_words(RunStatus("done"))

@@ -22,6 +22,7 @@ from qlora_app.kinds.data_import import import_job
 from qlora_app.kinds.download import download_job
 from qlora_app.launch.line import in_line, move
 from qlora_app.launch.turns import start_times
+from qlora_app.runs import Run
 from qlora_app.settings import Settings
 from qlora_app.tidy import IN_USE, tidy, usage
 from qlora_app.ui.chat.partners import Partners
@@ -135,6 +136,20 @@ def test_a_page_is_told_how_far_runs_are_and_which_of_those_it_watched_have_ende
     assert told["training"] == visitors["training"] == [{"run": at_work.id, "name": "at work", "share": 0.5}]
     assert [(one["run"], one["name"], one["state"]) for one in told["ended"]] == [(done.id, EVIL, "done")]
     assert visitors["ended"] == [] and told["waiting"] == [next_one.id]
+
+
+def test_a_run_that_cannot_be_read_leaves_the_bar_as_it_is(page, store, monkeypatch):
+    done, other = make_run(store, name="done", proof=PROOF), make_run(store, name="other", proof=PROOF)
+    whole = Run.status
+
+    def status(run):
+        if run.id == other.id:
+            raise OSError("Input/output error")
+        return whole(run)
+
+    monkeypatch.setattr(Run, "status", status)
+    told = Bar(page).poll({"watched": [other.id, done.id]})
+    assert [one["run"] for one in told["ended"]] == [done.id]
 
 
 def test_the_drawer_lists_jobs_with_their_buttons_and_what_ended_before_its_time(page, store, tmp_path):

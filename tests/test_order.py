@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qlora_app import worker
 from qlora_app.recipe import Recipe
-from qlora_app.train.order import StepsByLength
+from qlora_app.train.order import LARGEST, StepsByLength, TrialOrder
 from tests.tiny_models import tiny_model
 
 
@@ -33,6 +33,24 @@ def test_every_example_comes_once_and_length_does_not_decide_in_which_step(count
     for places in grouped:
         lengths = [place % modulus for place in places]
         assert lengths == sorted(lengths, reverse=True)
+
+
+@given(count=st.integers(1, 60), step=st.integers(1, 16), seed=st.integers(0, 5))
+def test_a_trial_learns_the_largest_step_twice_and_then_those_of_an_epoch(count, step, seed):
+    sizes = [7 * place % 11 for place in range(count)]
+    epoch = list(StepsByLength(count, step, seed, lambda places: [sizes[place] for place in places]))
+    order = TrialOrder.of(sizes, step, epoch)
+    steps = [order.places[start : start + step] for start in range(0, len(order.places), step)]
+    assert len(steps) == order.steps
+    largest = sum(sorted(sizes)[-step:])
+    for made in (1, 2):  # as the second is learned, the optimizer's state is there
+        assert sum(sizes[place] for place in steps[(made - 1) % len(steps)]) == largest
+    own = [len(epoch[start : start + step]) for start in range(0, count, step)]
+    for a_pass in (2, 3):
+        numbers = range(a_pass * len(steps) + 1, (a_pass + 1) * len(steps) + 1)
+        usual = [steps[(number - 1) % len(steps)] for number in numbers if order.is_usual(number)]
+        assert [len(one) for one in usual] == own, "as many examples as the steps of a run"
+    assert not any(order.is_usual(number) for number in range(1, LARGEST + 1))
 
 
 def test_every_epoch_has_an_order_of_its_own_that_comes_again():

@@ -882,3 +882,17 @@ def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
     with refused("page.address_taken"):
         app.open_page(Settings(home=tmp_path, port=site.port))
+
+
+def test_what_a_run_answered_is_read_once_for_its_card(workshop, store, monkeypatch):
+    run = store.create(Recipe())
+    with run.hold() as out:
+        out.append_asked(ASKED)
+        out.end("done", "Finished.")
+    read = []
+    for name in ("asked", "samples"):
+        whole = getattr(Run, name)
+        monkeypatch.setattr(Run, name, lambda run, name=name, whole=whole: read.append(name) or whole(run))
+    monkeypatch.setattr(workshop.train.cards, "_findings", lambda *_: [])
+    assert "Step 6" in poll(workshop, run)["parts"]["asked"]
+    assert sorted(read) == ["asked", "samples"]

@@ -5,17 +5,18 @@ import os
 
 import pytest
 
-from qlora_app import speed
+from qlora_app import effort, speed
 from qlora_app.effort import (
     Pace,
+    awaits_speed,
     effort_choices,
     expected_seconds,
-    is_being_measured,
     pace_measured,
     starter_pace,
     work_of,
     work_of_training,
 )
+from qlora_app.hardware import Machine
 from qlora_app.jobs import JobStore
 from qlora_app.measurement import measure_job
 from qlora_app.preflight import examples_of
@@ -89,14 +90,31 @@ def test_a_waiting_worker_measures_it_in_a_moment_and_leaves_it_when_it_is_wante
 
 def test_a_fresh_page_says_whose_times_it_names(store, home, calm, monkeypatch):
     before, note = effort_choices(STARTER, store, home / "data")
-    assert "another computer" in note and is_being_measured(store)
+    assert "another computer, until this one is measured" in note and awaits_speed(store)
+    with monkeypatch.context() as with_gpu:
+        with_gpu.setattr(effort, "here", lambda: Machine("cuda", 8e9, 8e9))
+        assert not awaits_speed(store), "nobody measures it"
+        assert effort_choices(STARTER, store, home / "data")[1] == note, "and for all that it is not this machine's"
     keep(home, Speed(4e-4))
     after, note = effort_choices(STARTER, store, home / "data")
-    assert "by the speed of this machine" in note and not is_being_measured(store)
+    assert "by the speed of this machine" in note and not awaits_speed(store)
     assert before != after and "min" in after[1][0]
     monkeypatch.setattr(speed, "_others", lambda: 40.0)
     busy, note = effort_choices(STARTER, store, home / "data")
     assert "others use now" in note and busy != after
+
+
+def test_an_own_run_is_waited_for_and_no_other_that_slows_it(store, home, monkeypatch):
+    monkeypatch.setattr(effort, "A_MOMENT", 1e-9)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(speed, "_others", lambda: 2.0)
+    keep(home, Speed(1e-4))
+    before, note = effort_choices(STARTER, store, home / "data")
+    assert "others use now" in note
+    with store.create(STARTER).hold():
+        alone, note = effort_choices(STARTER, store, home / "data")
+    assert "others" not in note and alone != before
 
 
 def test_what_is_measured_and_answered_counts_too(home):
@@ -106,6 +124,9 @@ def test_what_is_measured_and_answered_counts_too(home):
     learned = 2.3 * examples.characters
     assert work_of_training(silent, examples, 2.3) == pytest.approx(learned)
     assert learned < work_of(silent, examples, 2.3) < work_of(STARTER, examples, 2.3) < 1.2 * learned
+    unmeasured = bare.model_copy(update={"measured_examples": 0})
+    without = work_of(STARTER.model_copy(update={"training": unmeasured}), examples, 2.3)
+    assert without < work_of(silent, examples, 2.3), "the proof measures all the same"
 
 
 def test_a_run_that_ended_here_says_more_than_the_speed(store, home, calm):

@@ -16,7 +16,7 @@ from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.held_out_answers import HeldOutAnswer
 from qlora_app.storage.files import write_json
 from qlora_app.ui.door import routes
-from qlora_app.ui.guard import callers_of, only_marked, server_functions
+from qlora_app.ui.guard import callers_of, only_marked, owners, server_functions
 from qlora_app.ui.runs.run_card import RunCards
 from qlora_app.ui.runs.tab import RunsTab
 from tests.fixtures.jobs import write_status
@@ -39,16 +39,28 @@ def test_every_handler_says_who_may_call_it(workshop):
     assert components and all(callers_of(getattr(block, name)) for block, name in components)
 
 
+class Ask:
+    """Something with a method that only the owner may call."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def ask(self, asked):
+        self.told.append(asked)
+
+
 def test_what_has_no_mark_is_the_owner_s():
     told = []
     with unserved(), gr.Blocks() as demo:
-        button, html = gr.Button(), gr.HTML(server_functions=[lambda asked: told.append(asked)])
+        marked = owners(Ask(told).ask)
+        button, html = gr.Button(), gr.HTML(server_functions=[lambda asked: told.append(asked), marked])
         button.click(lambda: told.append("clicked"), None, None)
     only_marked(demo, may_change=False)
     (handler,) = (fn.fn for fn in demo.fns.values())
     with refused("page.demonstration", kind=gr.Error):
         handler()
-    for name in ("<lambda>",):
+    assert callers_of(marked) == "owner"
+    for name in ("<lambda>", "ask"):
         assert not getattr(getattr(html, name), "_is_server_fn", False), "Gradio does not find it"
     assert told == []
 

@@ -11,6 +11,7 @@ from qlora_app.cli.jobs import as_row
 from qlora_app.cli.watching import usage_line
 from qlora_app.runs import RunStatus
 from qlora_app.storage.files import write_json
+from qlora_app.ui.language import translated
 from qlora_app.ui.runs.card_machine import machine_strip
 from qlora_app.usage import FILE, Usage, UsageMeter, kept_in, usage_in
 from tests.conftest import short_recipe, wait_for
@@ -85,6 +86,18 @@ def test_what_a_card_does_not_tell_is_left_out(nvml):
     assert not known.keys() & {"gpu", "power", "temperature", "process_gpu_memory"}
 
 
+def test_a_divided_card_is_not_taken_for_another_one(nvml):
+    assert UsageMeter(PID, "GPU-part-of-one").read().gpu is None and nvml.looked_at == set()
+
+
+@pytest.mark.parametrize(("told", "own"), [({"rss": 9, "shared": 4}, 5), ({"rss": 9}, 9), ({"rss": 4, "shared": 9}, 0)])
+def test_files_that_a_process_has_mapped_are_not_its_memory(told, own, monkeypatch):
+    meter = UsageMeter(PID)
+    monkeypatch.setattr(meter, "_process", SimpleNamespace(memory_info=lambda: SimpleNamespace(**told)))
+    monkeypatch.setattr(meter, "_cpu", lambda: (None, None))
+    assert meter.read().process_memory == own
+
+
 @pytest.mark.parametrize("error", [NVMLError("Driver Not Loaded"), OSError("no library")])
 def test_without_a_driver_the_rest_is_known(error, nvml):
     def init():
@@ -137,6 +150,11 @@ def test_what_is_old_or_damaged_says_nothing(kept, tmp_path):
         kept = {"at": time.monotonic() - kept, "cpu": 0.5}
     write_json(tmp_path / FILE, kept)
     assert usage_in(tmp_path) is None
+
+
+def test_the_strip_is_german_whole():
+    german = translated(machine_strip(FULL), "de")
+    assert "310 von 350 W" in german and "20,0 von 24 GB" in german
 
 
 def test_the_strip_shows_what_is_known_and_nothing_else():

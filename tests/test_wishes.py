@@ -16,6 +16,7 @@ from qlora_app.cli import main
 from qlora_app.cli.watching import figures
 from qlora_app.jobs import Job, JobSpec, JobStore
 from qlora_app.jobs.pulse import PATIENCE, PULSE, SILENT_AFTER, Pulse, last_sign, no_sign_of_life
+from qlora_app.jobs.wishes import Wishes
 from qlora_app.launch import local
 from qlora_app.launch.ending import end_now, worker_of
 from qlora_app.launch.local import launch
@@ -68,6 +69,11 @@ def stuck(job):
     for process in made:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("folder", ["jobs/one/requests", "/jobs/one/requests"])
+def test_turns_are_given_beside_a_job_however_its_folder_is_named(folder):
+    assert Wishes(Path(folder).parent)._root() == Path(folder).parents[1]
 
 
 # ---- a worker that hangs

@@ -182,12 +182,12 @@ def ask_command(given: argparse.Namespace, settings: Settings) -> int:
 def _answer_to(run: Run, id: str) -> AskedRow:
     """What was answered; where the run ended before, why there is no answer."""
     while True:
-        state = run.status().state  # asked first: a worker keeps an answer before it says its last word
+        status = run.status()  # asked first: a worker keeps an answer before it says its last word
         found = next((row for row in run.asked() if row.get("id") == id), None)
         if found is not None:
             return found
-        if state not in ASKABLE and state != "stopping":
-            return {"id": id, "sentence": waiting_words(state)}
+        if status.state not in ASKABLE and status.state != "stopping":
+            return {"id": id, "sentence": waiting_words(status)}
         time.sleep(_LOOKED_EVERY)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..formatting import about, duration, gigabytes, size
+from ..formatting import about, duration, gigabytes, size, step_time
 from ..jobs import Job, JobStore
 from ..launch.queue import working
 from ..measurement import Measurement, MeasureSpec, measure_job, measurement_of
@@ -28,13 +28,13 @@ def add_measure(commands: Any) -> None:
 
 
 def measure_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Measure whether a training fits and how long it takes, by its real largest step; exit code 1 where it does not
-    fit.
+    """Measure whether a training fits and how long it takes, by its real largest step; exit code 1 where memory or
+    disk is not enough.
     """
     settings.make_home()
     asked = recipe_from(given.recipe, given.changes, settings)
     job = measure_job(JobStore(settings.jobs), asked, ready(asked, settings).recipe)
-    job.request("start")
+    job.ask_to_start()
     if given.no_watch:
         return report(given, job, job.status())
     with working(settings, RunStore(settings.runs)):
@@ -55,13 +55,13 @@ def _show(job: Job, found: Measurement, settings: Settings) -> None:
     out = stdout()
     out.print(Text(str(found.verdict())), soft_wrap=True)
     if found.fits:
-        ends = datetime.now() + timedelta(seconds=found.seconds)
-        out.print(Text(f"Begun now it ends at about {ends:%H:%M}. {_parts(found)}"), soft_wrap=True)
+        ends = clock_in(found.seconds, datetime.now())
+        out.print(Text(f"Begun now it ends at about {ends}. {_parts(found)}"), soft_wrap=True)
         out.print(Text(f"Disk: {size(found.checkpoint_bytes)} a checkpoint, {size(found.adapter_bytes)} the adapter."))
     if len(found.sizes) > 1:
         table = Table("at once", "a step", "peak memory", box=None, pad_edge=False)
         for one in found.sizes:
-            table.add_row(f"{one.micro_batch:,}", f"{one.seconds:.2f} s", gigabytes(one.peak))
+            table.add_row(f"{one.micro_batch:,}", step_time(one.seconds), gigabytes(one.peak))
         out.print(table)
     if found.better:
         recipe = job.spec(MeasureSpec).asked
@@ -71,6 +71,14 @@ def _show(job: Job, found: Measurement, settings: Settings) -> None:
         out.print(
             Text(f"{found.better.micro_batch:,} at once suit it better; a step is the same: {words}"), soft_wrap=True
         )
+
+
+def clock_in(seconds: float, now: datetime) -> str:
+    """What the clock shows then, with the day unless that is today: "17:05", "03:10 on Tuesday 1 December"."""
+    then = now + timedelta(seconds=seconds)
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    return f"{then:%H:%M} on {then:%A} {then.day} {then:%B}"
 
 
 def _parts(found: Measurement) -> str:

@@ -299,6 +299,13 @@ class Job:
         if wish == "start":
             self.tell_queue()
 
+    def ask_to_start(self) -> None:
+        """Leave the wish to start where nobody works on it: one left meanwhile would do it once more at its end."""
+        # Whoever has said a last word is only about to leave.
+        if self.status().is_active and not self.last_word().has_ended:
+            return
+        self.request("start")
+
     def tell_queue(self) -> None:
         """Have the queue look at its jobs now: it does not look at all of them all the time."""
         roots = (self.folder.parent, self.folder.parent.parent.parent)  # a job may be one of a run

@@ -57,7 +57,7 @@ class Wishes:
 
     def _root(self) -> Path:
         """The folder of jobs in which turns are given: a job may be one of a run."""
-        beside, above = self.folder.parents[1], self.folder.parents[3]
+        beside, above = self.folder.parents[1], self.folder.absolute().parents[2].parent
         return above if (above / ASKED_FILE).exists() else beside
 
     def is_asked(self, wish: Wish) -> bool:

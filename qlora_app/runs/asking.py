@@ -6,10 +6,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from ..errors import UserError
-from ..jobs import ACTIVE, RESUMABLE, State
+from ..jobs import RESUMABLE, State, Status
 from ..storage.disk import said
 from ..storage.files import write_json
 from ..storage.reading import read_json
+from .proof import MEASURING
 from .run import Run
 
 LONGEST_QUESTION = 2000  # characters
@@ -70,15 +71,25 @@ def waiting(run: Run) -> list[Waiting]:
     return [Waiting(id, question) for id, question in found if question and id not in answered]
 
 
-def waiting_words(state: State) -> str:
-    """What becomes of a question that waits, of a run in a state."""
-    if state == "queued":
+def waiting_words(status: Status) -> str:
+    """What becomes of a question that waits, of a run that stands so."""
+    if status.state == "queued":
         return "Answered once the run has begun."
-    if state in ACTIVE:
-        return "Answered at the end of this step."
-    if state in RESUMABLE:
+    if status.state == "stopping":
+        return "Not answered now: the run is being stopped."
+    if status.is_active:
+        return _answered_when(status)
+    if status.state in RESUMABLE:
         return "Not answered: the run has stopped. Resume answers it."
     return "Not answered: the run had ended. Chat with it."
+
+
+def _answered_when(status: Status) -> str:
+    """By the weights of which moment: the first ones that have learned, those of the last step, or others between."""
+    has_no_step_after = 0 < status.total <= status.step + 1
+    if has_no_step_after or status.sentence == MEASURING:
+        return "Answered before the run ends."
+    return "Answered before the next step." if status.step else "Answered after the first step."
 
 
 def forget(run: Run, id: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ..storage.typed import filled
 
+MEASURING = "Measuring what it learned."  # what a run says after its last step
 # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
 Figures = dict[str, float]
 Count = Annotated[int, Field(ge=0, le=2**53)]

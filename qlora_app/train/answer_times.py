@@ -44,9 +44,11 @@ def _scored(setup: TrainingSetup, questions: Sequence[Asked]) -> float:
     parameters = sum(one.numel() for one in setup.model.parameters())
     is_long = parameters * TOKENS * len(largest) > AT_ONCE / 10
     pilot = largest[:PILOT] if is_long else largest
-    seconds = _seconds(setup, [one.question.conversation for one in pilot], max(one.longest for one in pilot))
+    longest = max(one.longest for one in pilot)
+    seconds = _seconds(setup, [one.question.conversation for one in pilot], longest)
     seconds *= len(largest) / len(pilot)
-    lengths = [max(one.longest for one in group) / TOKENS if _generates(setup) else 1.0 for group in every]
+    made = min(TOKENS, longest)
+    lengths = [max(one.longest for one in group) / made if _generates(setup) else 1.0 for group in every]
     return 2 * seconds * sum(lengths) + _likeliest(setup, questions)
 
 

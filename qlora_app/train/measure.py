@@ -20,7 +20,7 @@ from .. import hardware
 from ..errors import Problem
 from ..jobs import Job, JobWriter
 from ..jobs.failures import is_out_of_memory
-from ..measurement import Costs, Measurement, MeasureSpec, Size, checkpoints_of, run_seconds, sizes_that_fit
+from ..measurement import Costs, Measurement, MeasureSpec, Size, run_bytes, run_seconds, sizes_that_fit
 from ..memory import FITS
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
@@ -32,8 +32,9 @@ from .computing import settle
 from .downloads import download_inputs
 from .failures import explain_training
 from .log_lines import log, log_machine, log_no_memory, log_recipe, log_size
+from .order import StepsByLength, TrialOrder
 from .setup import TrainingSetup, prepare
-from .trainer import KEPT_CHECKPOINTS, build_trainer, total_steps
+from .trainer import build_trainer, total_steps
 
 FOLDER = "trial"  # in the job's: what a run writes, until it is measured
 USUAL_STEPS = 3  # at least, unless they take too long
@@ -110,7 +111,8 @@ class _Trial:
         self.setup, self.out, self.settings = setup, out, settings
         self.loading = loading
         self.memory = _Memory()
-        self.lengths = [len(setup.train.encoded(place).input_ids) for place in range(len(setup.train))]
+        examples = map(setup.train.encoded, range(len(setup.train)))
+        self.lengths = [(len(one.input_ids), len(one.labels)) for one in examples]  # an output may be no input
         self.first: _Step | None = None  # of the size the recipe is trained with
         self.steps = total_steps(setup)
 
@@ -140,20 +142,17 @@ class _Trial:
         )
         training = setup.recipe.training
         checkpoint, adapter = (self.first.saved_bytes, self._adapter_bytes()) if self.first else (0, 0)
-        saved = checkpoints_of(training, self.steps)
-        kept = min(saved, KEPT_CHECKPOINTS + 1)  # the oldest goes when the new one is there
-        adapters = 2 if training.keep == "best" and training.evaluations else 1
         return Measurement(
             batch_size=batch,
             micro_batch=micro_batch,
             sizes=sizes,
             room=room,
-            longest=max(self.lengths),
+            longest=max(map(max, self.lengths)),
             steps=self.steps,
             costs=costs,
             checkpoint_bytes=checkpoint,
             adapter_bytes=adapter,
-            disk_bytes=kept * checkpoint + adapters * adapter,
+            disk_bytes=run_bytes(training, self.steps, checkpoint, adapter),
             disk_free=shutil.disk_usage(self.settings.home).free,
             seconds=run_seconds(costs, training, self.steps),
             device=self.memory.device,
@@ -177,10 +176,10 @@ class _Trial:
         return None
 
     def _stepped(self, setup: TrainingSetup) -> _Step:
-        clock = _Clock(self.memory, saves=self.first is None)
+        order = self._order(setup)
+        clock = _Clock(self.memory, saves=self.first is None, order=order)
         trainer = build_trainer(setup, reporter := _Reporter(setup.out), [reporter, clock])
-        order = list(self._order(setup))
-        trainer._get_train_sampler = lambda *_: _InOrder(order)  # type: ignore[method-assign]
+        trainer._get_train_sampler = lambda *_: _InOrder(order.places)  # type: ignore[method-assign]
         trainer.train()
         saved = max(setup.run.checkpoints.glob("checkpoint-*"), default=None)
         size = bytes_of(saved) if saved else 0
@@ -188,30 +187,27 @@ class _Trial:
         log_size(setup.micro_batch, clock.seconds, clock.peak)
         return _Step(clock.peak, clock.seconds, clock.saving, size)
 
-    def _order(self, setup: TrainingSetup) -> Iterator[int]:
-        """The longest examples first, then all in an order as random as that of a run."""
-        batch = min(setup.recipe.training.batch_size, len(self.lengths))
-        by_length = sorted(range(len(self.lengths)), key=lambda place: -self.lengths[place])
-        yield from by_length[:batch]
-        drawn = torch.randperm(
-            len(self.lengths), generator=torch.Generator().manual_seed(setup.recipe.training.seed)
-        ).tolist()
-        for start in range(0, len(drawn), batch):
-            step = drawn[start : start + batch]
-            yield from step if setup.packing else sorted(step, key=lambda place: -self.lengths[place])
+    def _order(self, setup: TrainingSetup) -> TrialOrder:
+        training = setup.recipe.training
+
+        def lengths(places: list[int]) -> list[int]:
+            """All alike where steps stay as they are drawn."""
+            return [0 if setup.packing else self.lengths[place][0] for place in places]
+
+        epoch = list(StepsByLength(len(self.lengths), training.batch_size, training.seed, lengths))
+        return TrialOrder.of([sum(both) for both in self.lengths], training.batch_size, epoch)
 
     # ---- what is done beside the steps
 
     def _costs(self, step: _Step) -> Costs:
         setup = self.setup
-        training = setup.recipe.training
         evaluation = self._evaluation_seconds()
         answering = answering_seconds(setup, self.steps * step.seconds)
         return Costs(
             loading=self.loading,
             step=step.seconds,
             evaluation=evaluation,
-            samples=sample_seconds(setup) if training.samples else 0.0,
+            samples=sample_seconds(setup),  # also where none are asked for: another recipe of this cost may
             checkpoint=step.saving,
             proof=answering,
         )
@@ -251,44 +247,45 @@ class _InOrder(Sampler[int]):
 
 
 class _Clock(TrainerCallback):
-    """Times the steps, the first of which is the largest; ends when enough is known, with a checkpoint if it
+    """Times the steps, the first of which are the largest; ends when enough is known, with a checkpoint if it
     `saves`.
     """
 
-    def __init__(self, memory: "_Memory", saves: bool) -> None:
-        self.memory, self.saves = memory, saves
+    def __init__(self, memory: "_Memory", saves: bool, order: TrialOrder) -> None:
+        self.memory, self.saves, self.order = memory, saves, order
         self.peak, self.saving = 0.0, 0.0
-        self.ends: list[float] = []  # of each step; the first is the largest one's
+        self.ended = 0.0  # the newest step, or what was before the first
+        self.largest = 0.0  # seconds of the newest step of the largest
+        self.usual: list[float] = []  # seconds of each other one
 
     @property
     def seconds(self) -> float:
         """That a usual step takes; where there was none, that of the largest."""
-        return (self.ends[-1] - self.ends[1]) / (len(self.ends) - 2) if len(self.ends) > 2 else self.longest
-
-    @property
-    def longest(self) -> float:
-        return self.ends[1] - self.ends[0]
+        return sum(self.usual) / len(self.usual) if self.usual else self.largest
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.ends.append(time.monotonic())
+        self.ended = time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self.memory.synchronize()
-        self.ends.append(time.monotonic())
-        if len(self.ends) == 2:
-            self.peak = self.memory.peak()
-        usual, taken = len(self.ends) - 2, self.ends[-1] - self.ends[1]
-        is_enough = usual >= USUAL_STEPS and taken >= ENOUGH
-        control.should_training_stop = (
-            is_enough or (usual > 0 and taken >= TOO_LONG) or state.global_step >= state.max_steps
-        )
+        taken = time.monotonic() - self.ended
+        self.ended += taken
+        # Of all steps: only from the second on the optimizer's state is there while the activations are.
+        self.peak = max(self.peak, self.memory.peak())
+        if self.order.is_usual(state.global_step):
+            self.usual.append(taken)
+        else:
+            self.largest = taken
+        together = sum(self.usual)
+        is_enough = len(self.usual) >= USUAL_STEPS and together >= ENOUGH
+        control.should_training_stop = is_enough or together >= TOO_LONG or state.global_step >= state.max_steps
         control.should_save = self.saves and control.should_training_stop
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.saving = time.monotonic() - self.ends[-1]
+        self.saving = time.monotonic() - self.ended
 
 
 class _Memory:
@@ -325,7 +322,7 @@ class _Memory:
         self.seen = max(self.seen, self.used())
         with suppress(OSError, IndexError, ValueError):
             lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-            kilobytes = next(line for line in lines if line.startswith("VmHWM")).split()[1]
+            kilobytes = next((line for line in lines if line.startswith("VmHWM")), "").split()[1]
             return max(self.seen, 1024.0 * int(kilobytes))
         return self.seen
 

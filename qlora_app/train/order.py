@@ -1,10 +1,13 @@
 """In which order examples are learned."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+LARGEST = 2  # steps of a trial: at the second AdamW's state is there, which the first makes only at its end
 
 
 class StepsByLength(Sampler[int]):
@@ -36,6 +39,31 @@ class StepsByLength(Sampler[int]):
             places = drawn[start : start + self.step]
             of = dict(zip(places, self.lengths(places), strict=True))
             yield from sorted(places, key=lambda place: -of[place])
+
+
+@dataclass(frozen=True)
+class TrialOrder:
+    """Examples as a trial learns them: the largest step a few times, then an epoch's own steps, and again."""
+
+    places: list[int]
+    largest: int  # steps at the beginning of each pass that stand in no epoch
+    steps: int  # of a pass
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], step: int, epoch: Sequence[int]) -> "TrialOrder":
+        """sizes: tokens of each example. step: examples it takes. epoch: places of all examples, as a run learns them.
+
+        An epoch of one step is the largest itself.
+        """
+        by_size = sorted(epoch, key=lambda place: -sizes[place])
+        if len(epoch) <= step:
+            return cls(by_size, 0, 1)
+        places = [*by_size[:step] * LARGEST, *epoch]
+        return cls(places, LARGEST, -(-len(places) // step))
+
+    def is_usual(self, step: int) -> bool:
+        """Stands this step, counted from 1, in an epoch, with everything made that the first ones make?"""
+        return step > LARGEST and (step - 1) % self.steps >= self.largest
 
 
 class EpochTold(TrainerCallback):

@@ -12,6 +12,7 @@ import torch
 from ..foreign import is_foreign
 from ..methods import changed_layers
 from ..runs.proof import (
+    MEASURING,
     Answered,
     Base,
     Change,
@@ -55,7 +56,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
     done. What was asked until then is answered.
     """
     asking.answer(reporter.status.step)
-    reporter.say("Measuring what it learned.", seconds_left=None)
+    reporter.say(MEASURING, seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
     kept = _kept(job, best, reporter.status.step)

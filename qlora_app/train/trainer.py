@@ -13,6 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ..base_models import cards_here
 from ..base_models.cards import optimizer
+from ..measurement import KEPT_CHECKPOINTS
 from ..messages import IGNORED, OPTIONS
 from ..methods import MethodChoices
 from .callbacks import MetricsCallback
@@ -22,8 +23,6 @@ from .order import EpochTold, StepsByLength
 from .paged import takes_whole_state
 from .relief import PAGED
 from .setup import TrainingSetup
-
-KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
 
 class MethodTrainer(Trainer):

@@ -113,10 +113,6 @@ class AppContext:
         return AllJobs(self.store, JobStore(self.settings.jobs))
 
     def start(self, job: Job) -> None:
-        """Have it started as soon as its turn comes."""
-        # A second click, or a second page: a wish left now would do it once more at its end. Whoever has said a last
-        # word is only about to leave.
-        if job.status().is_active and not job.last_word().has_ended:
-            return
-        job.request("start")
+        """Have it started as soon as its turn comes; also by a second click, or on a second page."""
+        job.ask_to_start()
         self.supervisor.wake()

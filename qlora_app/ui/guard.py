@@ -56,22 +56,20 @@ def asked_by_everyone(function: Callable) -> Callable:
 
 def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """A method as a plain function that everyone may call: the script of a component calls it by the method's name."""
-
-    @asked_by_everyone
-    def function(asked: Any) -> dict[str, Any]:
-        return answer(asked)
-
-    function.__name__ = answer.__name__
-    return function
+    return _function_of(answer, "everyone")
 
 
 def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """The same for a method that changes something: visitors of a demonstration are not even served it."""
+    return _function_of(answer, "owner")
 
+
+def _function_of(answer: Callable[[Any], dict[str, Any]], callers: Callers) -> Callable[[Any], dict[str, Any]]:
     def function(asked: Any) -> dict[str, Any]:
         return answer(asked)
 
     function.__name__ = answer.__name__
+    function.callers = callers  # type: ignore[attr-defined]
     return function
 
 
@@ -81,7 +79,9 @@ def callers_of(handler: Callable) -> Callers | None:
 
 
 def only_marked(demo: gr.Blocks, may_change: bool) -> None:
-    """Whatever of a built page has no mark is the owner's: handlers, and functions of components."""
+    """Whatever of a built page has no mark is the owner's: handlers, and functions of components. A handler of the
+    owner's refuses by itself; a function of a component that is the owner's is not there for visitors.
+    """
     if may_change:
         return
     for event in demo.fns.values():
@@ -89,7 +89,7 @@ def only_marked(demo: gr.Blocks, may_change: bool) -> None:
             event.fn = _refusing
     for block in demo.blocks.values():
         for function in server_functions(block):
-            if callers_of(getattr(block, function)) is None:
+            if callers_of(getattr(block, function)) != "everyone":
                 setattr(block, function, _not_served)
 
 

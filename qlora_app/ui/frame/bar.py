@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ... import hardware
+from ...errors import UserError
 from ...jobs import RESUMABLE
 from ...runs import Run
 from ..context import AppContext
@@ -164,7 +165,10 @@ class Bar:
         found = []
         for id in asked:
             run = self.page.find(id) if isinstance(id, str) and id not in picture.moving else None
-            status = run.status() if run else None
+            try:
+                status = run.status() if run else None
+            except (OSError, UserError):  # of one that cannot be read nothing is told
+                continue
             if run and status and status.has_ended:
                 said = problem_in(status.sentence, visitors_language())
                 found.append({"run": run.id, "name": title_of(run), "state": status.state, "said": said})
@@ -203,7 +207,10 @@ class Bar:
         """Jobs of no run that ended before their time, the newest first."""
         found = []
         for job in self.page.jobs.others.list():
-            status = job.status()
+            try:
+                status = job.status()
+            except (OSError, UserError):
+                continue
             if status.state in RESUMABLE:
                 found.append(line_of(job, status))
             if len(found) == MOST_ENDED:

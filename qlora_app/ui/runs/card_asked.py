@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ...errors import sentence_of
-from ...jobs import State
+from ...jobs import Status
 from ...runs.asking import ASKABLE, Waiting, waiting_words
 from ...runs.rows import AskedRow
 from ..language import problem_in
@@ -13,11 +13,11 @@ from .card_samples import answer_column
 MOST_SHOWN = 5  # answers on the card; the page of the samples has all
 
 
-def asked_part(waits: Sequence[Waiting], rows: Sequence[AskedRow], state: State, language: str) -> str:
+def asked_part(waits: Sequence[Waiting], rows: Sequence[AskedRow], status: Status, language: str) -> str:
     """The questions that wait, in their order, then the newest answers."""
     if not waits and not rows:
         return ""
-    words = waiting_words(state)
+    words = waiting_words(status)
     waiting = "".join(
         f'<div class="sample waiting"><p class="question" translate="no">{escape(one.question)}</p>'
         f'<p class="quiet">{words}</p></div>'
@@ -27,7 +27,7 @@ def asked_part(waits: Sequence[Waiting], rows: Sequence[AskedRow], state: State,
     more = ""
     if len(rows) > MOST_SHOWN:
         more = '<p class="quiet note">Earlier ones stand among the samples of the run, under Runs.</p>'
-    heading = "" if state in ASKABLE else "<h3>Asked while it trained</h3>"  # else the box to ask stands above
+    heading = "" if status.state in ASKABLE else "<h3>Asked while it trained</h3>"  # else the box to ask stands above
     return f"{heading}{waiting}{newest}{more}"
 
 

@@ -9,6 +9,7 @@ from ...runs import Run
 from ...runs.curve import FIGURES
 from ...runs.proof import Proof
 from ...storage.reading import read_json
+from .said import Said
 
 MOST_POINTS = 300
 LOSS = "loss"
@@ -69,8 +70,8 @@ def series_of(asked: Any) -> str:
     return wanted if isinstance(wanted, str) and wanted in SERIES else LOSS
 
 
-def chart(run: Run, total: int, series: str, proof: Proof | None, with_asked: bool = False) -> Chart:
-    """The whole curve of a run that takes `total` steps. `with_asked`: with the steps of what its owner asked."""
+def chart(run: Run, total: int, series: str, proof: Proof | None, said: Said) -> Chart:
+    """The whole curve of a run that takes `total` steps, with the steps at which it has answered."""
     curve = run.curve(with_figures=series != LOSS)
     wanted = curve.series(series)
     points = wanted.points(MOST_POINTS)
@@ -81,7 +82,7 @@ def chart(run: Run, total: int, series: str, proof: Proof | None, with_asked: bo
         "from": 0,
         "total": int(max(total, 1, *points["x"])),
         "held_out": held_out,
-        "marks": marks(run, proof, with_asked),
+        "marks": marks(run, proof, said),
         "points": Points(x=points["x"], y=points["y"], low=points["low"], high=points["high"]),
     }
 
@@ -95,10 +96,10 @@ def _held_out(measured: list[list[float]], proof: Proof | None) -> list[HeldOutL
     return [HeldOutLoss(step=step, loss=round(loss, 4)) for step, loss in sorted(found.items())]
 
 
-def marks(run: Run, proof: Proof | None, with_asked: bool = False) -> Marks:
+def marks(run: Run, proof: Proof | None, said: Said) -> Marks:
     """What happened when."""
-    asked = {row.get("step") for row in run.asked()} if with_asked else set()
-    sampled = {row.get("step", 0) for row in run.samples()}
+    asked = {row.get("step") for row in said.asked}
+    sampled = {row.get("step", 0) for row in said.samples}
     saved = [_step_of(folder.name) for folder in run.checkpoints.glob("checkpoint-*")]
     return Marks(
         samples=sorted(step for step in sampled if isinstance(step, int)),

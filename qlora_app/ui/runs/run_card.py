@@ -50,6 +50,7 @@ from .card_queue import own_turn, queue
 from .card_samples import samples
 from .card_skeleton import EMPTY, NOTHING_HERE, SKELETON
 from .charts import LOSS, Chart, chart, known_of, newer, series_of
+from .said import Said, said_by
 
 FOLDER = Path(__file__).parent
 SCRIPTS = (
@@ -247,12 +248,11 @@ class RunCards:
 
     def _read_series(self, id: str, now: int, series: str) -> Chart:
         run = self.page.store.get(id)
-        return chart(run, run.status().total, series, _proof_of(run), self.page.may_change)
+        return chart(run, run.status().total, series, _proof_of(run), said_by(run, self.page.may_change))
 
     def _read_pinned_at(self, id: str, now: int, language: str, step: int | None) -> str:
         run = self.page.store.get(id)
-        asked = run.asked() if self.page.may_change else []  # what its owner asked is nobody else's
-        return pinned_part(run.samples(), asked, step, language)
+        return pinned_part(*said_by(run, self.page.may_change), step, language)
 
     def _foreign(self, run: Run, proved: Proof) -> str:
         """Why its base cannot answer about its data; empty where it can."""
@@ -303,7 +303,9 @@ class RunCards:
         as_said = status
         if not may_change:  # a reason may name a file or a row
             status = _for_visitors(status)
-        drawn = chart(run, status.total, LOSS, proved, may_change)
+        waits = waiting(run) if may_change else []  # read first: a question goes when its answer is there
+        said = said_by(run, may_change)
+        drawn = chart(run, status.total, LOSS, proved, said)
         trained = self._trained(run) if is_open else None
         is_going = run.is_asked("discard")
         if is_going:
@@ -335,9 +337,9 @@ class RunCards:
             "actions": lambda: actions(run, status, may_change, is_open, is_good()) + again(),
             "verdict": lambda: ending(judged(), run.proof()),
             "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
-            "samples": lambda: _samples(run, status) if is_open else "",
-            "pinned": lambda: self._read_pinned_at(id, now, language, None) if is_open else "",
-            "asked": lambda: asked_part(waiting(run), run.asked(), status.state, language) if may_change else "",
+            "samples": lambda: _samples(run, said, status) if is_open else "",
+            "pinned": lambda: pinned_part(*said, None, language) if is_open else "",
+            "asked": lambda: asked_part(waits, said.asked, status, language),
         }
 
         def otherwise(problem: Problem) -> str:
@@ -369,9 +371,9 @@ def _before(drawn: Chart) -> float | None:
     return next((one["loss"] for one in drawn["held_out"] if one["step"] == 0), None)
 
 
-def _samples(run: Run, status: RunStatus) -> str:
+def _samples(run: Run, said: Said, status: RunStatus) -> str:
     recipe = recipe_of(run)
-    return samples(run.samples(), status, recipe.training.samples if recipe else 0)
+    return samples(said.samples, status, recipe.training.samples if recipe else 0)
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from secrets import token_hex
 import gradio as gr
 from gradio.components import Component
 
-from ...effort import effort_choices, is_being_measured, steps_of
+from ...effort import awaits_speed, effort_choices, steps_of
 from ...errors import UserError
 from ...overrides import command_for
 from ...recipe import EFFORTS, Recipe
@@ -243,7 +243,7 @@ class TrainForm:
 
     def _note(self, words: str) -> str:
         """Where the times come from; marked as long as this machine is not measured."""
-        mark = " data-unmeasured" if is_being_measured(self.page.store) else ""
+        mark = " data-unmeasured" if awaits_speed(self.page.store) else ""
         return f'<p class="quiet"{mark}>{words}</p>' if words else ""
 
     def _start(self, choice: DatasetChoice) -> Answer:

@@ -1,9 +1,13 @@
-// When a run that is begun now would end, by the clock of whoever looks; and a size that is taken at a click. `element`,
+// When a run that is begun now would end, by the clock of whoever looks, with its day unless that is today; and a size that is taken at a click. `element`,
 // `trigger` and `watch` come from gr.HTML.
+function clockIn(now, seconds, language) {
+  const then = new Date(now + 1000 * seconds), time = {hour: '2-digit', minute: '2-digit'};
+  if (then.toDateString() === new Date(now).toDateString()) return then.toLocaleTimeString(language, time);
+  return then.toLocaleString(language, {weekday: 'short', day: 'numeric', month: 'short', ...time});
+}
 function tell() {
   for (const one of element.querySelectorAll('[data-takes]')) {
-    const ends = new Date(Date.now() + 1000 * one.dataset.takes);
-    one.textContent = ends.toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'});
+    one.textContent = clockIn(Date.now(), one.dataset.takes, document.documentElement.lang);
   }
 }
 element.addEventListener('click', e => {

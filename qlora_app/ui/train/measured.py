@@ -2,13 +2,12 @@
 the recipe is another one by now.
 """
 
-import functools
 from html import escape
 from pathlib import Path
 
 from ...effort import counted
 from ...errors import UserError
-from ...formatting import duration, size
+from ...formatting import duration, size, step_time
 from ...jobs import Job, JobStore
 from ...measurement import Measurement, asked_by, measurement_of, newest_measurement
 from ...recipe import Recipe
@@ -42,7 +41,7 @@ class Measured:
         jobs = JobStore(self.page.settings.jobs)
         fresh = newest_measurement(jobs, recipe)
         job = fresh or newest_measurement(jobs)
-        found = _found(job) if job else None
+        found = measurement_of(job) if job else None
         if job is None or found is None:
             return ""
         if fresh is None:
@@ -55,20 +54,7 @@ class Measured:
         try:
             return counted((asked, found), recipe, self.page.settings.data) if asked else found
         except UserError:  # the data cannot be read: its face says so
-            return found
-
-
-def _found(job: Job) -> Measurement | None:
-    try:
-        written = (job.folder / "result.json").stat().st_mtime_ns
-    except OSError:
-        return None
-    return _read(job.folder, written)
-
-
-@functools.lru_cache(maxsize=32)
-def _read(folder: Path, written: int) -> Measurement | None:
-    return measurement_of(Job(folder))
+            return found.at(recipe.training.micro_batch)
 
 
 def verdict_words(found: Measurement, is_fresh: bool = True) -> str:
@@ -76,7 +62,7 @@ def verdict_words(found: Measurement, is_fresh: bool = True) -> str:
     sentence = f'<p class="says" translate="no">{escape(translate(found.verdict()))}</p>'
     if not is_fresh:
         return f'<div class="measured old"><p class="amber">Measured with other settings:</p>{sentence}</div>'
-    level = "fits" if found.fits and found.disk_bytes <= found.disk_free else "amber"
+    level = "fits" if found.fits else "amber"
     return f'<div class="measured {level}" role="status">{sentence}{_figures(found)}{_better(found)}</div>'
 
 
@@ -97,7 +83,9 @@ def _better(found: Measurement) -> str:
     """The size that is worth a change, with the button that takes it; else the largest that fits."""
     better, now = found.better, found.now
     if better is not None:
-        seconds = f"<span>{better.seconds:.2g} s a step instead of {now.seconds:.2g}.</span> " if now else ""
+        seconds = ""
+        if now is not None:
+            seconds = f"<span>{step_time(better.seconds)} a step instead of {step_time(now.seconds)}.</span> "
         words = f"Use {better.micro_batch:,} at once"
         return f'<p class="quiet">{seconds}<button type="button" data-use="{better.micro_batch}">{words}</button></p>'
     if now is not None and found.largest > now.micro_batch:
