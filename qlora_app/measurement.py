@@ -25,6 +25,7 @@ QUICKER = 0.95  # of the seconds a step takes now, below which another size is w
 WITHOUT_WEIGHT = {
     "name": True,
     "note": True,
+    "reporting": True,
     "training": {
         "learning_rate",
         "scheduler",

@@ -36,7 +36,7 @@ class Reporting(Choices):
 
     def problems(self) -> dict[str, Problem]:
         """What speaks against it here, by setting."""
-        if self.report_to == "none" or importlib.util.find_spec(self.report_to) is not None:
+        if self.report_to == "none" or _is_installed(self.report_to):
             return {}
         missing = Problem(
             "reporting.not_installed",
@@ -46,3 +46,9 @@ class Reporting(Choices):
             package=self.report_to,
         )
         return {"reporting.report_to": missing}
+
+
+def _is_installed(package: str) -> bool:
+    """A folder of that name, as wandb leaves one wherever it was run, is no package: nothing stands behind it."""
+    found = importlib.util.find_spec(package)
+    return found is not None and found.origin is not None

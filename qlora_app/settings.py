@@ -70,6 +70,12 @@ class Settings(BaseModel):
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )
 
+    @field_validator("hub_token", "wandb_key", mode="before")
+    @classmethod
+    def _is_one_word(cls, key: object) -> object:
+        """Without the end of a line, which a file or a paste brings along."""
+        return key.strip() or None if isinstance(key, str) else key
+
     @field_validator("public_url")
     @classmethod
     def _is_address_of_a_page(cls, url: str | None) -> str | None:

@@ -10,6 +10,7 @@ from qlora_app.methods import METHODS
 from qlora_app.overrides import recipe_from
 from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import Recipe
+from qlora_app.reporting import Reporting
 from qlora_app.runs.summary import summary_of
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
@@ -87,6 +88,14 @@ def test_a_place_is_named_nowhere():
     """Visitors of a demonstration read what differs, also of runs that began with a folder of this machine."""
     recipe = changed("training.start_from=/secret/adapter")
     assert differs(recipe) == {} and "secret" not in made_name(recipe)
+
+
+def test_where_it_reports_and_how_a_batch_is_cut_up_is_no_difference():
+    """Nor do visitors of a demonstration read the name of a project."""
+    base = changed()
+    training = base.training.model_copy(update={"micro_batch": 2})
+    told = base.model_copy(update={"reporting": Reporting(report_to="wandb", project="client-x"), "training": training})
+    assert differs(told) == {} and made_name(told) == made_name(base)
 
 
 def test_data_and_how_it_is_read_is_no_difference_and_its_held_out_share_is():

@@ -362,6 +362,13 @@ def test_a_sheet_names_colours_and_makes_none(sheet):
     assert [rule for rule in rules if re.search(r"#[0-9a-fA-F]{3,8}\b", rule)] == []
 
 
+@pytest.mark.parametrize("script", sorted(UI.rglob("*.js")), ids=lambda path: path.stem)
+def test_a_script_never_opens_the_page_anew(script):
+    """What somebody has half typed would be lost."""
+    text = script.read_text(encoding="utf-8")
+    assert not re.search(r"location(\.(search|href))?\s*=[^=>]|location\.(assign|replace|reload)", text)
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.parametrize("script", ["frame/bar.js", "frame/look.js", "gradio_dom.js"])
 def test_a_script_is_javascript(script):

@@ -32,6 +32,7 @@ from qlora_app.measurement import (
     sizes_that_fit,
 )
 from qlora_app.recipe import Recipe, Training
+from qlora_app.reporting import Reporting
 from qlora_app.runs import RunStore
 from qlora_app.ui.train.measured import Measured
 from tests.conftest import short_recipe
@@ -210,6 +211,7 @@ def test_what_changes_no_step_leaves_a_measurement_as_it_is():
     recipe = Recipe()
     assert same_cost(recipe, recipe_with(learning_rate=1e-3, epochs=1, evaluations=1, seed=3))
     assert same_cost(recipe, recipe.model_copy(update={"name": "other"}))
+    assert same_cost(recipe, recipe.model_copy(update={"reporting": Reporting(report_to="wandb")}))
     assert not same_cost(recipe, recipe_with(batch_size=32))
     assert not same_cost(recipe, recipe_with(micro_batch=2))
     assert not same_cost(recipe, recipe_with(max_length=2048))

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
-from transformers import TrainerCallback
 
 from ..errors import Problem, UserError
 from ..jobs.failures import is_out_of_memory
@@ -129,7 +128,7 @@ def _train(
     reporter: MetricsCallback,
     resume_from: Path | None,
     budget: Budget,
-    reports: Sequence[TrainerCallback],
+    reports: Sequence[Reports],
 ) -> _NoMemory | None:
     keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
     ending = EndingCallback(job, reporter, best, budget)
@@ -155,8 +154,7 @@ def _train(
             return _NoMemory(reporter.status.step + 1, reporter.spent(), *more)
         else:
             broken = ending.broken.sentence if ending.broken else None
-    with contextlib.suppress(OSError):  # a disk without room is no reason to lose what was learned
-        job.train.cache.save()  # before the last word, which ends the run for everybody who looks
+    _before_the_last_word(job, reporter, reports)
     step, total = trainer.state.global_step, total_steps(job)
     if keeper.was_stopped:
         ended = _stopped_at(job.run, step)
@@ -171,8 +169,18 @@ def _train(
     else:
         if ending.has_stalled:
             reporter.note(stalled_words(step, total, job.recipe.training.early_stopping))
+        asking.answer(step)
         finish(job, reporter, best, asking)
     return None
+
+
+def _before_the_last_word(job: TrainingSetup, reporter: MetricsCallback, reports: Sequence[Reports]) -> None:
+    """Whatever takes a while: the last word ends the run for everybody who looks."""
+    with contextlib.suppress(OSError):  # a disk without room is no reason to lose what was learned
+        job.train.cache.save()
+    for one in reports:
+        with reporter.paused(reporter.status.sentence):
+            one.close()
 
 
 def _end_broken(

@@ -53,9 +53,8 @@ LAST_LOSSES = 20
 
 def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, asking: AskingCallback) -> None:
     """Save the adapter that is kept, measure it, and move it into place as the last thing before the run is called
-    done. What was asked until then is answered.
+    done. What was asked meanwhile is answered by it.
     """
-    asking.answer(reporter.status.step)
     reporter.say(MEASURING, seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -5,6 +5,8 @@ for another program, and whatever goes wrong there is a sentence in the run's ev
 import copy
 import functools
 import importlib
+import json
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -25,7 +27,38 @@ from ..settings import Settings
 REACHED_WITHIN = 10  # seconds
 SENT_WITHIN = 20  # seconds after the run's end
 LEFT_OUT = ("step", "seconds")
+OF_DATA = ("id2label", "label2id")  # in a model's config: labels are words of the data
+NEVER_SENT = {"WANDB_LOG_MODEL": "false", "WANDB_WATCH": "false"}  # weights and gradients, whatever the machine says
 Integration = Callable[["Reports"], TrainerCallback]
+
+
+class _Config:
+    """How a model is built, as integrations ask for it, without the labels of its data."""
+
+    def __init__(self, config: Any) -> None:
+        text = config.to_json_string(use_diff=False)
+        self.known: dict[str, Any] = json.loads(text, object_hook=_without_labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.known)
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.known, indent=2)
+
+
+class _Described:
+    """What is told of a model. It holds no weights, which must be let go while another program hangs."""
+
+    def __init__(self, model: Any) -> None:
+        self.config, self.peft_config = _Config(model.config), getattr(model, "peft_config", None)
+        self.parameters: int = model.num_parameters()
+
+    def num_parameters(self) -> int:
+        return self.parameters
+
+
+def _without_labels(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in OF_DATA}
 
 
 class Reports(TrainerCallback):
@@ -38,12 +71,18 @@ class Reports(TrainerCallback):
         self._to_do: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="reports", daemon=True)
         self._told: TrainerCallback | None = None
+        self._is_closed = False
         self._asked: dict[str, Any] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
-        self._asked = {"args": args, "state": copy.copy(state), "control": copy.copy(control), "model": model}
+        try:
+            described = _Described(model)
+        except Exception as error:  # a model of an odd kind is no reason not to train it
+            self._failed(error)
+            return
+        self._asked = {"args": args, "state": copy.copy(state), "control": copy.copy(control), "model": described}
         self._to_do.put(self._begin)
         self._thread.start()
 
@@ -53,7 +92,10 @@ class Reports(TrainerCallback):
             self._to_do.put(functools.partial(self._tell, row))
 
     def close(self) -> None:
-        """Nothing more comes. What is not sent soon is given up; what is kept here is complete."""
+        """Nothing more comes. What is not sent soon is given up; what is kept here is complete. Once is enough."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._to_do.put(self._end)
         self._to_do.put(None)
         if self._thread.is_alive():
@@ -69,14 +111,17 @@ class Reports(TrainerCallback):
             while (do := self._to_do.get()) is not None:
                 do()
         except Exception as error:  # whatever another program raises, the training goes on without it
-            self.note(
-                Problem(
-                    "reporting.failed",
-                    "{title} could not be told: {reason}. The training goes on without it.",
-                    title=self.reporting.title,
-                    reason=" ".join(str(error).split()) or type(error).__name__,
-                )
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.note(
+            Problem(
+                "reporting.failed",
+                "{title} could not be told: {reason}. The training goes on without it.",
+                title=self.reporting.title,
+                reason=" ".join(str(error).split()) or type(error).__name__,
             )
+        )
 
     def _begin(self) -> None:
         self._told = INTEGRATIONS[self.reporting.report_to](self)
@@ -101,9 +146,12 @@ def in_their_words(row: MetricRow) -> dict[str, Any]:
 
 def _tensorboard(reports: Reports) -> TrainerCallback:
     writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-    again = reports.first_step + 1 if reports.first_step else None
+    folder = folder_of(reports.run)
+    # From the first step on the base is measured again too, which stands at step 0.
+    again = reports.first_step + 1 if reports.first_step else 0
     reports.keep()
-    return TensorBoardCallback(writer(log_dir=str(folder_of(reports.run)), purge_step=again))
+    is_told = any(folder.glob("events.*"))
+    return TensorBoardCallback(writer(log_dir=str(folder), purge_step=again if is_told else None))
 
 
 def _trackio(reports: Reports) -> TrainerCallback:
@@ -113,13 +161,14 @@ def _trackio(reports: Reports) -> TrainerCallback:
 
 def _wandb(reports: Reports) -> TrainerCallback:
     """Begun here, since the integration goes on with a run that is there: offline where nobody can be reached."""
+    os.environ.update(NEVER_SENT)  # of this worker alone
     wandb = importlib.import_module("wandb")
     reports.keep()
     key = Settings.from_environment().wandb_key
     if key is not None:
         try:
             _begin_wandb(wandb, reports, "online", key.get_secret_value())
-        except wandb.errors.CommError as error:
+        except (wandb.errors.CommError, wandb.errors.UsageError) as error:  # the latter: a key of an odd form
             reports.note(
                 Problem(
                     "reporting.not_reached",

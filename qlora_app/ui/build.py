@@ -70,6 +70,8 @@ class PageBuilder:
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
         self.train.card.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
+        ended = self.bar.bar.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
+        ended.then(**self.runs.remember)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
         outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)

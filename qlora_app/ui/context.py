@@ -12,6 +12,7 @@ from ..jobs import Job, JobStore
 from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
+from ..reporting import Reporting
 from ..runs import AllJobs, Run, RunStore
 from ..runs.recipes import recipe_of
 from ..runs.summaries import Summaries
@@ -34,13 +35,14 @@ def cannot_be_shown(run: Run, error: Exception) -> RunSummary:
 
 
 def for_visitors(recipe: Recipe) -> Recipe:
-    """Without its owner's note, and where a folder of this machine was the base model, or the adapter it began with,
-    without the way there.
+    """Without its owner's note and where it reports, and where a folder of this machine was the base model, or the
+    adapter it began with, without the way there.
     """
     model = recipe.base_model
     shown = model.model_copy(update={"id": Path(model.id).name}) if model.source == "folder" else model
     training = recipe.training.model_copy(update={"start_from": Path(recipe.training.start_from).name})
-    return recipe.model_copy(update={"note": "", "base_model": shown, "training": training})
+    hidden: dict[str, Any] = {"note": "", "reporting": Reporting()}
+    return recipe.model_copy(update=hidden | {"base_model": shown, "training": training})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ const drawer = element.querySelector('[data-dialog=drawer]');
 let seen = {}, live = false, busy = false, asked = -AT_REST, rest = 0, opener = null;
 
 document.getElementById('opening')?.remove();
-const ended = guanacoEnded({element, word, show: run => { location.search = '?tab=runs&run=' + encodeURIComponent(run); }});
+// In place: what is typed into a form stays.
+const ended = guanacoEnded({element, word, show: run => { drawer.close(); trigger('open', {run}); }});
 speak(element);
 
 // What stands here before anything is asked for.

@@ -60,9 +60,13 @@ class RunsTab:
         places = [self.all, self.opened_place, self.compare_place]
         return [*places, self.compared, self.comparison, self.table.component, *self.one.view]
 
+    @property
+    def remember(self) -> dict[str, Any]:
+        """What follows on an event that opens something: the address tells it."""
+        return {"fn": None, "inputs": [self.card, self.compared], "js": PLACE}
+
     def wire(self) -> None:
         """Open a run, compare several, go back, delete."""
-        remember: dict[str, Any] = {"fn": None, "inputs": [self.card, self.compared], "js": PLACE}
         for event in (
             self.table.component.open(self.open, None, self.view, **FAST),
             self.table.component.compare(self.compare, None, self.view, **FAST),
@@ -72,7 +76,7 @@ class RunsTab:
             self.one.head.back(self.show_all, None, self.view, **FAST),
             self.one.head.remove(self.delete_run, None, self.view, **QUIET),
         ):
-            event.then(**remember)
+            event.then(**self.remember)
         self.table.wire()
         self.one.wire()
         self.side_by_side.wire(self.compared)
@@ -80,7 +84,7 @@ class RunsTab:
     def wire_tab(self, tab: gr.Tab) -> None:
         """Whenever the tab is chosen its figures are made anew."""
         shown = tab.select(self.refresh, {self.card, self.compared}, self.view, **FAST)
-        shown.then(None, [self.card, self.compared], js=PLACE)
+        shown.then(**self.remember)
 
     # ---- answers
 
