@@ -320,8 +320,8 @@ def newest_measurement(store: JobStore, recipe: Recipe) -> Job | None:
 
 
 def newest_measurements(store: JobStore, recipe: Recipe) -> tuple[Job | None, Job | None]:
-    """(the newest job that has measured what a recipe costs, the newest that has measured anything), None where there is
-    none. The jobs are listed once.
+    """(the newest job that has measured what a recipe costs, the newest that has measured anything), None where there
+    is none. The jobs are listed once.
     """
     jobs = [job for job in _measurements(store) if (job.folder / "result.json").is_file()]
     of_it = (job for job in jobs if _tells_of(job, recipe))
