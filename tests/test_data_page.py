@@ -465,3 +465,13 @@ def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, h
     assert not shown.get.visible and all("authorization" not in headers for _, _, headers in hub.asked)
     with refused("page.demonstration", kind=gr.Error):
         tab.data_finder.fetch(given(tab, form))
+
+
+def test_leaving_the_list_of_data_turns_no_face(tab):
+    """A dropdown says `input` when it is left, too: the stage went back from a run that had just begun."""
+    block = tab.upload
+    while block.parent is not None:
+        block = block.parent
+    left = (tab.controls.controls["dataset"]._id, "input")
+    answers = [event.outputs for event in block.fns.values() if left in event.targets]
+    assert answers and not any(tab.stage.tabs in outputs for outputs in answers)

@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import expect
 from visiting import DESK, PATIENCE, PHONE
 
+from tests.conftest import wait_for
+
 EVIL = "<img src=x onerror=window.__evil=1>${window.__evil=2}"
 expect.set_options(timeout=PATIENCE)
 
@@ -326,6 +328,7 @@ def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path
     expect(page.locator("#data-line .turns").first).to_contain_text("onerror")
     settings(page, Max_steps=2, Scored_questions=2)
     page.locator("#f-name").get_by_role("textbox").fill(EVIL)
+    wait_for(lambda: not any(run.status().is_active for run in app.store.list()))  # what trains stays on the card
     page.click("#start")
     expect(page.locator("#live .what")).to_have_text(EVIL)  # first: an older run on the card may be finished too
     state(page, "Finished")

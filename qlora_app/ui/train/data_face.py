@@ -33,7 +33,8 @@ class DataFace:
         form, control = self.form, self.form.controls.controls
         form.data.line.look(self.look, form.controls.data_inputs, form.data.line, **FAST)
         form.data.card.see(self.turn, None, self.stage.outputs, **FAST)
-        gr.on([control[DATA].input, upload.upload], self.turn, None, self.stage.outputs, **FAST)
+        # Not on `input`: a dropdown says that too when it is left, and the stage turned back from a run just begun.
+        gr.on([control[DATA].select, upload.upload], self.turn, None, self.stage.outputs, **FAST)
         changed = [form.touched.change, form.effort.change, control[TASK].change, control[METHOD].change]
         gr.on(changed, self.foresee, form.inputs, form.data.promise, **QUIET, **LAST)
 
