@@ -4,8 +4,8 @@ PYTHON := .venv/bin/python
 
 help:
 	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
-	@echo "make test    run the tests of every day (under two minutes): no browser, no whole trainings"
-	@echo "make test-all  run every test (under fifteen minutes; the browser is Chromium)"
+	@echo "make test    run the tests of every day (about three minutes on two cores): no browser, no whole trainings"
+	@echo "make test-all  run every test (about half an hour on two cores; the browser is Chromium)"
 	@echo "make test-matrix  try every claim of every method and task, not a cover of all pairs, and every stage of the GPU benchmark"
 	@echo "make lint    check the code with ruff and mypy"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"

@@ -41,6 +41,7 @@ SCORED = 3.2  # a question at the end, answered by base and adapter
 LOADED = 100.0  # everything before the first step
 SAMPLE_QUESTIONS, LEARNED_QUESTIONS = 4, 8  # where nobody typed others; learned ones that are scored too
 LOOKED_AT = 20  # newest runs
+MAY_WORK = 500  # newest runs, among which one at work is looked for: a page asks after every change of its form
 A_MOMENT = 2.0  # seconds, for which it is remembered how much is worked on
 A_DAY = 86_400.0  # seconds, for which a measurement says more than runs do
 FEWEST_STEPS = 20  # of a run that tells how long a step takes
@@ -176,8 +177,7 @@ def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measureme
 
 def counted(found: tuple[Recipe, Measurement], recipe: Recipe, data_folder: Path) -> Measurement:
     """What was measured, with the number of steps and of everything else that this recipe has: the time, and what it
-    takes of the disk. Raises UserError where
-    its data cannot be read.
+    takes of the disk. Raises UserError where its data cannot be read.
     """
     asked, measured = found
     measurement = measured.at(recipe.training.micro_batch)
@@ -246,7 +246,7 @@ def _at_work(runs: Path, when: int) -> int:
     """A page asks several times for each change of its form."""
     store = RunStore(runs)
     others = [job for job in JobStore(_home(store) / "jobs").list() if job.needs == "machine"]
-    return sum(job.is_alive() for job in [*store.list(), *others])
+    return sum(job.is_alive() for job in [*store.list()[:MAY_WORK], *others])
 
 
 def awaits_speed(store: RunStore) -> bool:
