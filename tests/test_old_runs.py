@@ -9,9 +9,12 @@ import pytest
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.inference.session import ChatSessions, Decoding
+from qlora_app.jobs import index
 from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import is_complete
+from qlora_app.ui.runs.run_pages import files_of
 from tests.conftest import short_recipe
+from tests.fixtures.damages import make_home
 
 OLD = Path(__file__).parent / "data" / "runs"
 VERSIONS = sorted(folder.name for folder in OLD.iterdir())
@@ -89,3 +92,15 @@ def test_what_a_training_writes_now_is_what_it_wrote_then(store):
     assert there == WRITTEN | {"adapter", "figures.json", "held_out_answers.json"}, (
         "launch.json and log.txt are the launcher's, and there was none"
     )
+
+
+def test_the_files_of_a_run_are_its_own_and_not_what_a_list_remembers(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "_SETTLED", -1.0)
+    settings = make_home(tmp_path)
+    store = RunStore(settings.runs)
+    run = store.get("finished")
+    before = files_of(run)
+    assert any(job.folder.parent == run.answers for job in store.every())
+    assert (run.answers / index.INDEX_FOLDER / index.INDEX_FILE).is_file()
+    assert files_of(run) == before and sum(count for _, count in before) == run.size()
+    assert {"adapter/", "answers/", "checkpoints/checkpoint-24/", "recipe.yaml"} <= dict(before).keys()

@@ -5,6 +5,7 @@ What is stored is never trusted alone: a job whose status says "running" while n
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -279,9 +280,23 @@ class Job:
             return ""
         return text if len(text) < size else text.partition("\n")[2]
 
+    def files(self) -> dict[str, int]:
+        """Bytes of each of its files, by path below the folder; without hidden ones, which come and go: the index of
+        the jobs below it, a file that is just being written."""
+        found = {}
+        for path in sorted(self.folder.rglob("*")):
+            inside = path.relative_to(self.folder)
+            if any(part.startswith(".") for part in inside.parts):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # gone since the folder was read
+                status = path.lstat()
+                if not stat.S_ISDIR(status.st_mode):
+                    found[inside.as_posix()] = status.st_size
+        return found
+
     def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.lstat().st_size for path in self.folder.rglob("*") if path.is_file())
+        """Bytes of its files."""
+        return sum(self.files().values())
 
     # ---- wishes: one small file each, by whoever has one
 

@@ -236,26 +236,27 @@ def recipe_file(run: Run, is_owners: bool) -> bytes:
 
 
 def _files_page(run: Run) -> str:
-    lines = "".join(
-        f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in files_of(run)
-    )
+    files = files_of(run)
+    lines = "".join(f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in files)
     return (
-        f'<details><summary>Files, {size(run.size())}</summary><p class="quiet" translate="no">'
-        f"{escape(str(run.folder))}</p><table>{lines}</table></details>"
+        f"<details><summary>Files, {size(sum(count for _, count in files))}</summary>"
+        f'<p class="quiet" translate="no">{escape(str(run.folder))}</p><table>{lines}</table></details>'
     )
 
 
 def files_of(run: Run) -> list[tuple[str, int]]:
-    """(name, bytes) of what lies directly in the folder and in the adapter; checkpoints each as one line."""
-    found = []
-    for path in sorted(run.folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            found.append((path.name, path.lstat().st_size))
-    for folder in sorted([run.adapter, *run.checkpoints.glob("*-*")]):
-        if folder.is_dir():
-            inside = sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file())
-            found.append((f"{folder.relative_to(run.folder)}/", inside))
-    return found
+    """(name, bytes): the files of the folder itself, then each folder in it as one line, and each checkpoint."""
+    alone: dict[str, int] = {}
+    folders: dict[str, int] = {}
+    for path, count in run.files().items():
+        *parents, name = path.split("/")
+        if not parents:
+            alone[name] = count
+            continue
+        depth = 2 if parents[0] == run.checkpoints.name else 1
+        folder = "/".join(parents[:depth]) + "/"
+        folders[folder] = folders.get(folder, 0) + count
+    return [*alone.items(), *folders.items()]
 
 
 # ---- the log
