@@ -275,15 +275,18 @@ def test_the_same_run_with_one_value_changed_is_two_actions(visitor, app):
     newest = app.store.list()[0]
     assert len(app.store.list()) == before + 1 and newest.recipe().training.learning_rate == 0.0015
     assert newest.recipe().training.max_steps == run.recipe().training.max_steps
+    wait_for(lambda: newest.status().state == "done")  # the card may still show the one before
     state(page, "Finished")
 
 
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
     settings(page, Epochs=50, Max_steps=4000, Scored_questions=4, Checkpoints=40)
+    before = app.store.list()
     page.click("#start")
+    run = wait_for(lambda: next((one for one in app.store.list() if one.id not in [b.id for b in before]), None))
+    wait_for(lambda: run.status().state == "running")
     state(page, "Training")
-    run = app.store.list()[0]
     with visitor.without_app():
         app.kill()
         step = run.status().step
