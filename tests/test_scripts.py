@@ -92,7 +92,8 @@ CLOCK = """
 let clock = 0, timers = [], boxes = 1, server = 'here', pace = 1000;
 const asked = [], gone = [], hears = [];
 globalThis.performance = {now: () => clock};
-globalThis.setTimeout = (what, ms = 0) => { timers.push({what, at: clock + ms, id: timers.length + asked.length + clock}); return timers.at(-1).id; };
+let made = 0;
+globalThis.setTimeout = (what, ms = 0) => { timers.push({what, at: clock + ms, id: ++made}); return made; };
 globalThis.clearTimeout = id => { timers = timers.filter(one => one.id !== id); };
 globalThis.document = {visibilityState: 'visible', addEventListener: (_, hear) => hears.push(hear)};
 globalThis.ResizeObserver = class { constructor(hear) { hears.push(hear); } observe() {} };
@@ -134,12 +135,14 @@ def polled(program):
             id="soon after a click",
         ),
         pytest.param(
-            "await pass(1500); boxes = 0; woken(); await pass(9000); boxes = 1; woken(); await pass(50); const said = asked",
+            "await pass(1500); boxes = 0; woken(); await pass(9000); boxes = 1; woken(); await pass(50);"
+            " const said = asked",
             [0, 1000, 10500],
             id="out of sight, and back",
         ),
         pytest.param(
-            "await pass(50); document.visibilityState = 'hidden'; woken(); await pass(9000); const said = [asked, timers]",
+            "await pass(50); document.visibilityState = 'hidden'; woken(); await pass(9000);"
+            " const said = [asked, timers]",
             [[0], []],
             id="another tab of the browser",
         ),
