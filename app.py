@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from qlora_app.errors import UserError
-from qlora_app.inference.session import ChatSessions, warm_up
+from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.runs import RunStore
 from qlora_app.ui import (
@@ -44,7 +44,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = queue_of(settings, store)
-    page = AppContext(settings, store, supervisor, ChatSessions(is_guarded=True))
+    page = AppContext(settings, store, supervisor, ModelPool(is_guarded=True))
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     Admission(demo, page.visitors).install()
@@ -82,6 +82,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
         ) from error
     be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
+    # Thousands of rows are read before somebody opens the list.
+    threading.Thread(target=page.summaries.rows, daemon=True).start()
     return demo, supervisor
 
 

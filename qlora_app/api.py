@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .inference.session import ChatSessions
+from .inference.pool import ModelPool
 from .launch import local
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
@@ -255,6 +255,6 @@ def _with_adapter(name: str) -> Run:
 
 
 @functools.cache
-def _sessions() -> ChatSessions:
+def _sessions() -> ModelPool:
     """The one model that answers."""
-    return ChatSessions()
+    return ModelPool()

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from qlora_app.inference.session import Decoding, Said
+from qlora_app.inference.session import Decoding
+from qlora_app.inference.writing import Said
 from qlora_app.recipe import Recipe
 from qlora_app.runs.labels import relabel
 from qlora_app.ui.chat.answering import OFTEN, NowAndThen

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from qlora_app.inference.session import Said
+from qlora_app.inference.writing import Said
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors

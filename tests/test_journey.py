@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 
 from qlora_app import worker
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.inference.session import ChatSessions, Decoding
+from qlora_app.inference.pool import ModelPool
+from qlora_app.inference.session import Decoding
 from qlora_app.launch import local
 from qlora_app.launch.local import launch
 from qlora_app.launch.queue import Supervisor
@@ -57,7 +58,7 @@ def test_train_stop_resume_chat(store, supervisor):
     wait_for(lambda: second.status().state == "done")
     assert second.proof()["update"]["zero_layers"] == 0
 
-    sessions = ChatSessions()
+    sessions = ModelPool()
     question = [{"role": "user", "content": "Where does Mira live?"}]
     *_, last = sessions.get(run).reply(question, question, Decoding(max_new_tokens=24), threading.Event())
     assert last[0] and last[0] != last[1], (

@@ -8,7 +8,8 @@ import pytest
 
 from qlora_app import worker
 from qlora_app.cli import main
-from qlora_app.inference.session import ChatSessions, Decoding
+from qlora_app.inference.pool import ModelPool
+from qlora_app.inference.session import Decoding
 from qlora_app.jobs import index
 from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import is_complete
@@ -43,7 +44,7 @@ def old(request, home):
 
 def ask(run):
     question = [{"role": "user", "content": "Where does Mira live?"}]
-    *_, last = ChatSessions().get(run).reply(question, question, Decoding(max_new_tokens=16), threading.Event())
+    *_, last = ModelPool().get(run).reply(question, question, Decoding(max_new_tokens=16), threading.Event())
     return last
 
 

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from qlora_app import starter, worker
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.inference.session import ChatSessions
+from qlora_app.inference.pool import ModelPool
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import RunStatus
 from qlora_app.runs.checkpoints import newest_complete
@@ -502,13 +502,13 @@ def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
         short_recipe(max_steps=2).model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))})
     )
     assert worker.main(run.folder) == 0
-    ChatSessions().get(run)
+    ModelPool().get(run)
 
     weights = bytearray((base / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (base / "model.safetensors").write_bytes(weights)
     with refused("run.base_changed", "base"):
-        ChatSessions().get(run)
+        ModelPool().get(run)
     assert worker.main(run.folder) == 1 and "start a new run" in run.status().sentence
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from qlora_app import starter
 from qlora_app.errors import UserError
-from qlora_app.inference.session import ChatSessions
+from qlora_app.inference.pool import ModelPool
 from qlora_app.recipe import Recipe
 from qlora_app.tasks import trial
 from qlora_app.tasks.trial import check_tried
@@ -110,4 +110,4 @@ def test_a_page_asks_no_run_whose_model_does_not_pass(folder, store):
     recipe.save(run.folder / run.spec_file)
     (folder / "tokenizer.json").write_text("[[1]]")
     with refused(FAILED):
-        ChatSessions(is_guarded=True).get(run)
+        ModelPool(is_guarded=True).get(run)

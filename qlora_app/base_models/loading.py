@@ -106,7 +106,7 @@ def load_model(
         model, found = kind.from_pretrained(
             str(folder_of(choice)),
             dtype=compute_type(choice),
-            device_map=device_map(cards_here(), _bytes_of(choice, quantize)),
+            device_map=device_map(cards_here(), bytes_of(choice, quantize)),
             quantization_config=_quantization(choice, kind, labels) if quantize else None,
             use_safetensors=True,
             output_loading_info=True,
@@ -286,7 +286,7 @@ def _check_size(choice: ModelChoice) -> None:
         )
 
 
-def _bytes_of(choice: ModelChoice, quantize: bool) -> float:
+def bytes_of(choice: ModelChoice, quantize: bool) -> float:
     """About what the weights take in memory."""
     parameters = facts_of_folder(folder_of(choice)).parameters or 0
     held = BYTES_HELD.get(choice.precision) if quantize else None

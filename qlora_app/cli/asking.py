@@ -17,7 +17,8 @@ from rich.text import Text
 
 from ..chance import Share
 from ..errors import sentence_of
-from ..inference.session import ChatSession, ChatSessions, Decoding
+from ..inference.pool import ModelPool
+from ..inference.session import ChatSession, Decoding
 from ..messages import Conversation
 from ..overrides import recipe_from
 from ..runs import Run
@@ -75,7 +76,7 @@ def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out
 
 def open_session(run: Run, screen: Console) -> ChatSession:
     with screen.status("Loading the model"):
-        return ChatSessions().get(run)
+        return ModelPool().get(run)
 
 
 def _questions(talking: bool) -> Iterator[str]:

@@ -1,47 +1,33 @@
-"""One loaded model that answers: the chat tab, samples while training and the scores at the end all use it."""
+"""Who answers: a run's adapter on a loaded base, with its tokenizer and its task. Chat tab, command line, scores at the
+end and programs all ask it, and its prompts are those of the training.
+"""
 
-import contextlib
-import queue
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..base_models import (
-    ModelChoice,
-    check_vocabulary,
-    folder_of,
-    load_model,
-    load_tokenizer,
-)
+from ..base_models import ModelChoice, check_vocabulary, load_tokenizer
 from ..base_models.loading import import_everything
 from ..choices import Choices, setting
-from ..errors import UserError
-from ..jobs.failures import is_out_of_memory
 from ..messages import Conversation
 from ..methods import MethodChoices
-from ..methods.fitting import check_numbers, check_saved, in_words
-from ..runs import Run
+from ..methods.fitting import check_saved
 from ..tasks import Answer, Candidate, Task
 from ..tasks.chat import Chat
-from ..tasks.generate import (
-    Prompt,
-    batch_of,
-    context_of,
-    how_it_ends,
-    prompt_for,
-    read_answer,
-)
+from ..tasks.generate import Prompt, context_of, how_it_ends, prompt_for
 from ..tasks.task import candidate_words
 from ..tasks.template import ChatTemplate
-from ..tasks.trial import check_tried
+from .loaded import LoadedBase, put_on, tokenizer_of
+from .rows import BASE, Asked, Row
+from .sampling import Sampling
+from .writing import Events, Said, Writing, ending_check, together
 
 if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
-BASE, TUNED = "__base__", "default"  # PEFT's names for a row of a batch without and with the adapter
+T = TypeVar("T")
+LIKELIEST = Sampling()
 
 
 class Decoding(Choices):
@@ -59,98 +45,180 @@ class Decoding(Choices):
         "the examples did that were learned from.",
         labels={"auto": "As trained", "on": "Think first", "off": "Answer at once"},
     )
-
-
-class Said(str):
-    """A text that a model wrote, so far: how many tokens it took, in how many seconds, and has it ended?"""
-
-    tokens: int
-    seconds: float
-    is_whole: bool
-
-    def __new__(cls, text: str, tokens: int = 0, seconds: float = 0.0, is_whole: bool = False) -> "Said":
-        said = super().__new__(cls, text)
-        said.tokens, said.seconds, said.is_whole = tokens, seconds, is_whole
-        return said
+    top_p: float = setting(1.0, "Top p", "Only the likeliest tokens that have this share together.", gt=0, le=1)
+    top_k: int = setting(0, "Top k", "Only so many of the likeliest tokens; 0 for all.", ge=0)
+    min_p: float = setting(
+        0.0, "Min p", "Only tokens with at least this share of the likeliest one's probability.", ge=0, le=1
+    )
+    repetition_penalty: float | None = setting(
+        None, "Repetition penalty", "Above 1, words that stand there already are less likely.", gt=0, le=10
+    )
+    seed: int | None = setting(None, "Seed", "The same seed draws the same answer again.", ge=0, lt=2**63)
 
 
 class ChatSession:
-    """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
+    """A run's adapter on its base, or a base alone. Any number of threads may ask it at once.
+
+    `write` begins one answer and hands it over while it grows:
+
+        for said in session.write(conversation, session.sampling(decoding)):
+            print(said)                       # a str: the text so far
+        said.why, said.tokens, said.prompt_tokens, said.cached_tokens
+    """
 
     def __init__(
         self,
-        model: "PreTrainedModel | PeftModel",
+        base: LoadedBase,
         tokenizer: "PreTrainedTokenizerBase",
-        mixes: bool = False,
         task: Task = Chat(),
+        name: str = BASE,
         adapter: Path | None = None,
     ) -> None:
-        self.model, self.task = model, task
-        self.adapter = adapter  # the folder it was opened from; a run that trains may have a newer one by now
-        self.tokenizer = tokenizer
-        self.mixes = mixes  # can one batch hold rows with and without the adapter?
-        self._busy = threading.Lock()
+        """name: of its adapter on the base. adapter: the folder it was opened from; a run that trains may have a newer
+        one by now.
+        """
+        self.base, self.tokenizer, self.task, self.name, self.adapter = base, tokenizer, task, name, adapter
+        base.hold(name, self)
 
     @classmethod
     def open(
         cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None, task: Task = Chat()
     ) -> "ChatSession":
         """Load the base as it was trained on, and the adapter that a method left in a folder. Raises UserError."""
-        import_everything()
         if adapter is not None and method is not None:
             check_saved(adapter)  # before the weights of the base are loaded for nothing
-        model = load_model(choice, task.auto_class, task.labels, quantize=method is None or not method.quantizes_itself)
+        base = LoadedBase.open(choice, task, method is None or not method.quantizes_itself)
+        return cls.on(base, choice, method, adapter, task)
+
+    @classmethod
+    def on(
+        cls,
+        base: LoadedBase,
+        choice: ModelChoice,
+        method: MethodChoices | None = None,
+        adapter: Path | None = None,
+        task: Task = Chat(),
+    ) -> "ChatSession":
+        """On a base in memory, beside what stands on it already. Raises UserError."""
+        import_everything()
         if adapter is None or method is None:
-            tokenizer = load_tokenizer(choice)
+            tokenizer, name = load_tokenizer(choice), BASE
         else:
-            tokenizer, model = _with_adapter(model, method, adapter)
-        check_vocabulary(model, tokenizer)
-        task.prepare(tokenizer, model)
-        model.eval()
-        return cls(model, tokenizer, method is not None and method.supports_mixed_batch, task, adapter)
+            tokenizer = tokenizer_of(adapter)
+            name = put_on(base, method, adapter)
+        check_vocabulary(base.model, tokenizer)
+        task.prepare(tokenizer, base.model)
+        return cls(base, tokenizer, task, name, adapter)
+
+    @property
+    def model(self) -> Any:
+        """The loaded base with all adapters on it. What computes with it goes through `alone`."""
+        return self.base.model
 
     @property
     def template(self) -> ChatTemplate:
         return ChatTemplate.of(self.tokenizer)
 
-    def thinks(self, decoding: Decoding) -> bool:
-        """Is an answer to begin with reasoning?"""
-        if decoding.thinking == "auto":
+    def thinks(self, thinking: str = "auto") -> bool:
+        """Is an answer to begin with reasoning? thinking: "auto", "on" or "off", as in Decoding."""
+        if thinking == "auto":
             return self.template.thinks_by_default
-        return decoding.thinking == "on" and self.template.has_thinking
+        return thinking == "on" and self.template.has_thinking
 
     def prompt(self, conversation: Conversation, decoding: Decoding) -> Prompt:
         """What the model will read, with what had to be left out of it in words."""
-        return prompt_for(
-            self.tokenizer, conversation, context_of(self.model), decoding.max_new_tokens, self.thinks(decoding)
+        return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking))
+
+    def _prompt(self, conversation: Conversation, longest: int, thinking: bool) -> Prompt:
+        return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking)
+
+    def sampling(self, decoding: Decoding, base: bool = False) -> Sampling:
+        """How the adapter's tokens are chosen, or the base's."""
+        penalty = decoding.repetition_penalty
+        if penalty is None:
+            penalty = getattr(self.model.generation_config, "repetition_penalty", None) or 1.0
+        return Sampling(
+            temperature=decoding.base_temperature if base else decoding.temperature,
+            top_p=decoding.top_p,
+            top_k=decoding.top_k,
+            min_p=decoding.min_p,
+            repetition_penalty=penalty,
+            seed=decoding.seed,
         )
+
+    # ---- answers that grow
+
+    def write(
+        self,
+        conversation: Conversation,
+        sampling: Sampling = LIKELIEST,
+        *,
+        longest: int = 256,
+        base: bool = False,
+        thinking: str = "auto",
+        stops: Sequence[str] = (),
+        logprobs: int | None = None,
+        stop: threading.Event | None = None,
+        into: Events | None = None,
+    ) -> Writing:
+        """Begin an answer, which others that are being written do not hold up.
+
+        longest: most tokens; base: without the adapter; stops: texts that end it, beside the template's own; logprobs:
+        keep each token's log probability, and those of so many likeliest ones; stop: ends it within a token when it is
+        set; into: where its events go, for several answers that are read together.
+        Raises UserError where too many wait already, or the template refuses the conversation.
+        """
+        reasons = self.thinks(thinking)
+        prompt = self._prompt(conversation, longest, reasons)
+        ends = how_it_ends(self.model, self.tokenizer, reasons)["eos_token_id"]
+        letters = [*self.template.stop_strings, *stops]
+        asked = Asked(
+            ids=prompt.ids,
+            room=prompt.room,
+            adapter=BASE if base else self.name,
+            sampling=sampling,
+            ends=frozenset(ends),
+            ends_with=ending_check(self.tokenizer, letters, reasons),
+            logprobs=logprobs,
+        )
+        row = self.base.engine.submit(Row(asked, stop, into))
+        return Writing(row, self.tokenizer, reasons, letters, prompt.note)
 
     def reply(
         self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding, stop: threading.Event
     ) -> Iterator[tuple[Said, Said]]:
-        """Answer both conversations at once, one batch for base and adapter; yields (base text, tuned text), growing.
+        """Answer both conversations at once, for base and adapter; yields (base text, tuned text), growing.
 
         None leaves a side out (its text stays empty). Setting `stop` ends both within a token. Reasoning stands before
         an answer in <think> marks.
         """
-        asked = [(BASE, base, decoding.base_temperature), (TUNED, tuned, decoding.temperature)]
-        rows = [_Row(name, self.prompt(c, decoding), t) for name, c, t in asked if c]
-        growing = {BASE: Said("", is_whole=base is None), TUNED: Said("", is_whole=tuned is None)}
-        with self._busy:
-            batches = [rows] if self.mixes else [[row] for row in rows]
-            for together in batches:
-                names = [row.name for row in together]
-                with self._as_base(names):
-                    for texts in _stream(self.model, self.tokenizer, together, self.thinks(decoding), stop, self.mixes):
-                        growing.update(zip(names, texts, strict=True))
-                        yield growing[BASE], growing[TUNED]
+        sides = [(place, talk) for place, talk in enumerate((base, tuned)) if talk]
+        said = [Said("", is_whole=talk is None) for talk in (base, tuned)]
+        events: Events = Events()
+        writings: list[Writing] = []
+        try:
+            for place, talk in sides:
+                is_base = place == 0
+                writings.append(
+                    self.write(
+                        talk,
+                        self.sampling(decoding, is_base),
+                        longest=decoding.max_new_tokens,
+                        base=is_base,
+                        thinking=decoding.thinking,
+                        stop=stop,
+                        into=events,
+                    )
+                )
+            for texts in together(writings, events):
+                for (place, _), text in zip(sides, texts, strict=True):
+                    said[place] = text
+                yield said[0], said[1]
+        finally:
+            for writing in writings:
+                writing.cancel()
 
-    def _as_base(self, names: list[str]) -> contextlib.AbstractContextManager[Any]:
-        """Where a batch cannot mix them, the adapter is switched off while the base answers."""
-        switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
-        if switches:
-            return self.model.disable_adapter()
-        return contextlib.nullcontext()
+    # ---- answers to many questions, and what weighs answers up
 
     def as_trained(self, conversation: Conversation) -> Conversation:
         """The conversation, with the system text of the training rows before it where it has none of its own."""
@@ -173,12 +241,16 @@ class ChatSession:
         max_new_tokens: int = 128,
         thinking: list[bool] | None = None,
     ) -> list[Answer]:
-        """The likeliest answer to each conversation (its last turn is the user's), many at a time.
+        """The likeliest answer to each conversation (its last turn is the user's), many at a time, as a training
+        measures them. Answers that grow wait meanwhile.
 
         thinking: whether each is to begin with reasoning; None as most rows that were learned.
         """
-        with self._busy:
-            return self.task.answers(self.model, self.tokenizer, conversations, base, max_new_tokens, thinking=thinking)
+        return self.alone(
+            lambda: self.task.answers(
+                self.model, self.tokenizer, conversations, base, max_new_tokens, thinking=thinking
+            ),
+        )
 
     def respond(self, text: str, base: bool = False) -> str:
         """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""
@@ -192,185 +264,8 @@ class ChatSession:
 
     def weigh_all(self, conversations: list[Conversation], base: bool = False, most: int = 10) -> list[list[Candidate]]:
         """The `most` likeliest answers to each conversation, likeliest first, for a task that weighs them up."""
-        with self._busy:
-            return self.task.candidates(self.model, self.tokenizer, conversations, base, most)
+        return self.alone(lambda: self.task.candidates(self.model, self.tokenizer, conversations, base, most))
 
-
-class ChatSessions:
-    """The one session kept in memory: that of the run somebody chats with, reloaded when its adapter has changed."""
-
-    def __init__(self, is_guarded: bool = False) -> None:
-        """is_guarded: others go on living in this process, so that a folder must not hold it up or fill it."""
-        self._is_guarded = is_guarded
-        self._lock = threading.Lock()
-        self._key: tuple[str, int] | None = None
-        self._session: ChatSession | None = None
-
-    def get(self, run: Run) -> ChatSession:
-        """Raises UserError while the run has nothing to chat with."""
-        adapter = run.newest_adapter()
-        if adapter is None:
-            raise UserError(
-                "run.no_checkpoint_to_chat",
-                "This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it.",
-            )
-        key = (str(adapter), _written(adapter / "adapter_model.safetensors"))
-        with self._lock:
-            if self._session is None or self._key != key:
-                self._session = self._key = None  # give the memory back before the next one is loaded
-                run.check_base()
-                self._check_folders(run, adapter)
-                self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter, run.task())
-                self._key = key
-            return self._session
-
-    def _check_folders(self, run: Run, adapter: Path) -> None:
-        """Where a page answers: what came from elsewhere is tried before this process opens it. Raises UserError."""
-        if self._is_guarded:
-            check_tried(folder_of(run.base_model()))
-            if run.read_recipe().recipe.base_model.source != "starter":
-                check_tried(adapter)
-
-    def forget(self) -> None:
-        """Give the memory back, for other work that loads a model; an answer being written keeps its hold."""
-        with self._lock:
-            self._session = self._key = None
-
-
-def _written(file: Path) -> int:
-    """When; 0 for a file that is not there, which is said when the adapter is opened."""
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _with_adapter(model: "PreTrainedModel", method: MethodChoices, adapter: Path) -> tuple[Any, Any]:
-    """(tokenizer, model) as they were saved together. Raises UserError where something in the folder is not right."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
-        loaded = method.load(model, adapter)
-        check_numbers(loaded)
-    except Exception as error:  # the folder is anybody's, and each library has errors of its own
-        if is_out_of_memory(error):
-            raise
-        raise in_words(error, adapter) from error
-    return tokenizer, loaded
-
-
-def warm_up() -> None:
-    """Import what chatting needs, ahead of the first question."""
-    import_everything()
-
-
-class _Row(NamedTuple):
-    """One row of a batch: which model answers it (BASE or TUNED), what it reads, at which temperature."""
-
-    name: str
-    prompt: Prompt
-    temperature: float
-
-
-def _stream(
-    model: Any,
-    tokenizer: "PreTrainedTokenizerBase",
-    rows: list[_Row],
-    thinking: bool,
-    stop: threading.Event,
-    mixes: bool,
-) -> Iterator[list[Said]]:
-    """Generate for all rows in one batch on a thread of its own; yields the rows' texts so far after every token."""
-    import torch
-    from transformers import StoppingCriteria, StoppingCriteriaList
-    from transformers.generation.streamers import BaseStreamer
-
-    adapters = {"adapter_names": [row.name for row in rows]} if mixes else {}
-    pieces: queue.Queue[list[int] | Exception | None] = queue.Queue()
-    ending = how_it_ends(model, tokenizer, thinking)
-
-    class Tokens(BaseStreamer):
-        is_prompt = True
-
-        def put(self, value: "torch.Tensor") -> None:
-            if not self.is_prompt:
-                pieces.put(value.flatten().tolist())
-            self.is_prompt = False
-
-        def end(self) -> None:
-            pieces.put(None)
-
-    class Asked(StoppingCriteria):
-        def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor", **_: Any) -> "torch.Tensor":
-            return torch.full((ids.shape[0],), stop.is_set(), dtype=torch.bool, device=ids.device)
-
-    def work() -> None:
-        try:
-            how = _row_wise_sampling(model, [row.temperature for row in rows])
-            with torch.inference_mode():
-                prompts = [row.prompt for row in rows]
-                inputs = batch_of(tokenizer, prompts, model.device)
-                most = min(prompt.room for prompt in prompts)
-                stopping = StoppingCriteriaList([Asked()])
-                model.generate(
-                    **inputs,
-                    **how,
-                    **ending,
-                    **adapters,
-                    max_new_tokens=most,
-                    use_cache=True,
-                    streamer=Tokens(),
-                    stopping_criteria=stopping,
-                )
-        except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
-            pieces.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    ends = set(ending["eos_token_id"])
-    written: list[list[int]] = [[] for _ in rows]
-    done, seconds, began = [False] * len(rows), [0.0] * len(rows), time.monotonic()
-    most = min(row.prompt.room for row in rows)
-    try:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, Exception):
-                raise piece
-            for i, token in enumerate(piece):
-                done[i] = done[i] or token in ends
-                if not done[i]:
-                    written[i].append(token)
-                    seconds[i] = time.monotonic() - began
-            whole = [done[i] or len(ids) >= most for i, ids in enumerate(written)]
-            texts = [_shown(tokenizer, ids, thinking) for ids in written]
-            yield [Said(text, len(written[i]), seconds[i], whole[i]) for i, text in enumerate(texts)]
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _shown(tokenizer: "PreTrainedTokenizerBase", ids: list[int], thinking: bool) -> str:
-    """The text so far; a character of which not all bytes have come waits for them."""
-    made = read_answer(tokenizer, ids, (), thinking)
-    text = made.text
-    if made.reasoning:
-        text = f"<think>\n{made.reasoning}\n</think>\n\n{text}"
-    return text.rstrip("\N{REPLACEMENT CHARACTER}")
-
-
-def _row_wise_sampling(model: Any, temperatures: list[float]) -> dict[str, Any]:
-    """generate() knows one temperature a batch; here each row has its own, 0 meaning the likeliest token."""
-    import torch
-    from transformers import LogitsProcessor, LogitsProcessorList
-
-    class Temperatures(LogitsProcessor):
-        def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-            return scores / torch.tensor([max(t, 1e-4) for t in temperatures], device=scores.device)[:, None]
-
-    return {
-        "do_sample": True,
-        "top_k": 0,
-        "top_p": 1.0,
-        "temperature": 1.0,
-        "logits_processor": LogitsProcessorList([Temperatures()]),
-    }
+    def alone(self, work: Callable[[], T]) -> T:
+        """`work` has the model for itself, with this session's adapter switched on."""
+        return self.base.engine.alone(work, self.name)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..answers import answer_file
 from ..errors import Problem, UserError
-from ..inference.session import ChatSessions
+from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..runs import Run
@@ -81,7 +81,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     target = job.folder / f"{spec.file}.answers.jsonl"
     out.say("Loading the model.", state="starting")
     with out.leaving():
-        session = ChatSessions().get(run)
+        session = ModelPool().get(run)
     counts = answer_file(
         run,
         session,

@@ -31,14 +31,14 @@ def check_saved(folder: Path) -> Shapes:
     return {name: shape for name, (_, shape) in tensor_shapes(folder / WEIGHTS).items()}
 
 
-def check_fits(model: "PeftModel", folder: Path, saved: Shapes | None = None) -> None:
+def check_fits(model: "PeftModel", folder: Path, saved: Shapes | None = None, name: str = "default") -> None:
     """Raises UserError where the adapter of a folder lacks what the model has of it, has more, or in other shapes.
 
-    saved: what is put in, where that is not what the file holds.
+    saved: what is put in, where that is not what the file holds. name: under which the model has it.
     """
     from peft import get_peft_model_state_dict
 
-    here = get_peft_model_state_dict(model, save_embedding_layers=False)
+    here = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     compare({name: tuple(tensor.shape) for name, tensor in here.items()}, saved or check_saved(folder))
 
 
@@ -94,9 +94,10 @@ def _some(names: list[str]) -> str:
     return f"{shown}, …" if len(names) > NAMED else shown
 
 
-def check_numbers(model: Any) -> None:
-    """Raises UserError where what was learned holds something that is no number."""
-    broken = [name for name, tensor in model.named_parameters() if _is_learned(name) and not tensor.isfinite().all()]
+def check_numbers(model: Any, adapter: str = "default") -> None:
+    """Raises UserError where what was learned holds something that is no number. adapter: its name on the model."""
+    learned = [(name, tensor) for name, tensor in model.named_parameters() if _is_learned(name, adapter)]
+    broken = [name for name, tensor in learned if not tensor.isfinite().all()]
     if broken:
         raise UserError(
             "adapter.no_numbers",
@@ -107,9 +108,9 @@ def check_numbers(model: Any) -> None:
         )
 
 
-def _is_learned(name: str) -> bool:
+def _is_learned(name: str, adapter: str) -> bool:
     """Is a parameter one of an adapter's? PEFT writes the adapter's name into it, our own methods their parts'."""
-    return ".default" in name or ".adapter." in name or "prompt_encoder" in name
+    return f".{adapter}" in name or ".adapter." in name or "prompt_encoder" in name
 
 
 def in_words(error: Exception, folder: Path) -> UserError:

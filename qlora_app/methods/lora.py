@@ -85,6 +85,10 @@ class LoraMethod(MethodChoices):
         return not self.weight_decomposed
 
     @property
+    def stands_beside(self) -> bool:
+        return True
+
+    @property
     def learns_embeddings(self) -> bool:
         return self.train_embeddings
 

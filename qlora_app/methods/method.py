@@ -60,6 +60,11 @@ class MethodChoices(Choices):
         return False
 
     @property
+    def stands_beside(self) -> bool:
+        """Can several adapters of it stand on one base in memory, each under a name?"""
+        return False
+
+    @property
     def in_one_step(self) -> bool:
         """Does it learn through `parts.cpu_lora` on a CPU? Memory is planned with it."""
         return False
@@ -260,6 +265,15 @@ class MethodChoices(Choices):
         loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
         check_fits(loaded, folder)
         return loaded.requires_grad_(False)  # it forgets learned tokens
+
+    def load_beside(self, model: "PeftModel", folder: Path, name: str) -> None:
+        """The adapter of `folder` onto a model that `load` has returned, beside what stands there, under a name of its
+        own. Only where it `stands_beside`.
+        """
+        check_saved(folder)
+        model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
+        check_fits(model, folder, name=name)
+        model.requires_grad_(False)
 
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:

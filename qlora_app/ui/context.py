@@ -52,7 +52,7 @@ class AppContext:
     settings: Settings
     store: RunStore
     supervisor: Any  # launch.queue.Supervisor
-    sessions: Any  # chat.ChatSessions
+    sessions: Any  # inference.pool.ModelPool
     visitors: Visitors = field(default_factory=Visitors)
     empty_home: Any = None  # keeps the folder of `as_seen`
 

@@ -90,6 +90,7 @@ def newcomer(chromium, empty_app):
 @contextmanager
 def visit(chromium, app):
     """Every test that uses it also demands: no request to another machine, no complaint in the console."""
+    app.let_end()
     visitor = Visitor(chromium, app)
     yield visitor
     for context in visitor.contexts:

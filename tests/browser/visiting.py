@@ -21,6 +21,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
+from qlora_app.jobs import ACTIVE
 from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
@@ -79,6 +80,15 @@ class App:
         """A run that has ended well: one an earlier test left, else a copy of a short one."""
         done = [run for run in self.store.list() if run.status().state == "done"]
         return done[0] if done else copied(finished_run(), self.store)
+
+    def let_end(self) -> None:
+        """Wait for every run that trains or waits: one that a test left behind is ahead of those of the next."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            if not any(run.status().state in ("queued", *ACTIVE) for run in self.store.list()):
+                return
+            time.sleep(0.2)
+        raise AssertionError("A run of an earlier test goes on.")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

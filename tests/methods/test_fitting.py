@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from qlora_app import starter
 from qlora_app.errors import UserError
-from qlora_app.inference.session import _with_adapter
+from qlora_app.inference.loaded import with_adapter
 from qlora_app.methods.fitting import CONFIG, WEIGHTS
 from tests.methods.test_every_method import NAMES, small
 from tests.methods.tiny import apart, batch, logits, opened, train
@@ -41,7 +41,7 @@ def made(name, folder):
 
 
 def load(method, folder):
-    return _with_adapter(opened("llama", method.precisions[-1]), method, folder)[1]
+    return with_adapter(opened("llama", method.precisions[-1]), method, folder)[1]
 
 
 def tensors(folder, change):

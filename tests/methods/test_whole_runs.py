@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from qlora_app import worker
-from qlora_app.inference.session import ChatSessions, Decoding
+from qlora_app.inference.pool import ModelPool
+from qlora_app.inference.session import Decoding
 from qlora_app.methods import MeftMethod, QaLoraMethod
 from qlora_app.runs.checkpoints import newest_complete
 from tests.conftest import short_recipe
@@ -36,7 +37,7 @@ def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
     assert whole.proof()["reload"]["max_difference"] == 0 and whole.proof()["update"]["zero_layers"] == 0
 
-    session = ChatSessions().get(whole)
+    session = ModelPool().get(whole)
     *_, (base, tuned) = session.reply(QUESTION, QUESTION, Decoding(max_new_tokens=4), threading.Event())
     assert base and tuned
     blocks = re.findall(r"```python\n(.*?)```", (whole.adapter / "README.md").read_text(), re.S)
@@ -46,4 +47,5 @@ def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
         exec(lines.replace("path/to/this/folder", str(whole.adapter)), opened)
         ids = torch.tensor([opened["tokenizer"]("Where does Mira live?")["input_ids"]])
         with torch.no_grad():
-            assert torch.equal(opened["model"].eval()(input_ids=ids).logits, session.model(input_ids=ids).logits)
+            ours = session.alone(lambda ids=ids: session.model(input_ids=ids).logits)
+            assert torch.equal(opened["model"].eval()(input_ids=ids).logits, ours)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UserError
-from ...inference.session import ChatSession, Decoding, Said
+from ...inference.session import ChatSession, Decoding
+from ...inference.writing import Said
 from ...messages import Conversation
 from ...runs import Run
 from ...runs.recipes import recipe_of

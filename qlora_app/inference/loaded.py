@@ -1,0 +1,149 @@
+"""A base in memory with the adapters that stand on it, and the thread that computes with them."""
+
+import gc
+import itertools
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base_models import ModelChoice, load_model
+from ..base_models.loading import import_everything
+from ..errors import UserError
+from ..jobs.failures import is_out_of_memory
+from ..methods import MethodChoices
+from ..methods.fitting import check_numbers, check_saved, in_words
+from ..storage.digests import sha256_of
+from ..tasks import Task
+from .engine import Engine
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FIRST = "default"  # PEFT's name of the first adapter
+
+
+class LoadedBase:
+    """The base, its engine, and the names under which adapters stand on it."""
+
+    def __init__(self, model: "PreTrainedModel | PeftModel") -> None:
+        model.eval()
+        self.engine = Engine(model)
+        self._numbers = itertools.count(2)
+        self._names: dict[tuple[str, str], str] = {}  # {(folder, checksum): name}
+        self._users: dict[str, weakref.WeakSet[Any]] = {}
+        self._changing = threading.Lock()
+
+    @classmethod
+    def open(cls, choice: ModelChoice, task: Task, quantize: bool = True) -> "LoadedBase":
+        """Raises UserError where the base cannot be opened."""
+        import_everything()
+        return cls(load_model(choice, task.auto_class, task.labels, quantize=quantize))
+
+    @property
+    def model(self) -> Any:
+        return self.engine.model
+
+    def stand(self, method: MethodChoices, folder: Path) -> str:
+        """The name under which the adapter of a folder answers; it is put beside the others where it is not there yet.
+
+        Raises UserError where something in the folder is not right, or no other can stand beside the one that is there.
+        """
+        key = (str(folder), checksum(folder))
+        with self._changing:
+            if key not in self._names:
+                self.engine.alone(self._let_go_of_unused)
+                name = f"adapter{next(self._numbers)}" if self._names else FIRST
+                self.engine.alone(lambda: self._add(method, folder, name))
+                self._names[key] = name
+            return self._names[key]
+
+    def hold(self, name: str, user: Any) -> None:
+        """The adapter of that name stays for as long as somebody holds this user of it."""
+        self._users.setdefault(name, weakref.WeakSet()).add(user)
+
+    def _add(self, method: MethodChoices, folder: Path, name: str) -> None:
+        model = self.model
+        self.engine.active.changed(model)
+        try:
+            if self._names:
+                method.load_beside(model, folder, name)
+            else:
+                model = method.load(model, folder)
+            check_numbers(model, name)
+        except Exception:
+            if self._names and name in getattr(model, "peft_config", {}):
+                model.delete_adapter(name)
+            raise
+        finally:
+            self.engine.active.changed(model.eval())
+        if method.supports_mixed_batch:
+            self.engine.active.mixable.add(name)
+
+    def _let_go_of_unused(self) -> None:
+        """Adapters that nobody holds any more. The first one carries the others, and stays."""
+        asked = self.engine.adapters_in_use()
+        for key, name in list(self._names.items()):
+            if name != FIRST and name not in asked and not self._users.get(name):
+                del self._names[key]
+                self._users.pop(name, None)
+                self.model.delete_adapter(name)
+                self.engine.active.mixable.discard(name)
+                self.engine.active.changed(self.model)
+                self.engine.prefixes.forget(name)
+
+    def close(self) -> None:
+        """Give back what is remembered of conversations, and let the thread go. Who holds it may go on asking."""
+        self.engine.prefixes.forget()
+        self.engine.rest()
+
+
+def checksum(folder: Path) -> str:
+    """Of the weights of an adapter; "" where there are none, which is said when it is opened."""
+    try:
+        return sha256_of(folder / "adapter_model.safetensors")
+    except OSError:
+        return ""
+
+
+def with_adapter(model: "PreTrainedModel", method: MethodChoices, adapter: Path) -> tuple[Any, Any]:
+    """(tokenizer, model) as they were saved together. Raises UserError where something in the folder is not right."""
+    base = LoadedBase(model)
+    tokenizer = tokenizer_of(adapter)
+    put_on(base, method, adapter)
+    return tokenizer, base.model
+
+
+def put_on(base: LoadedBase, method: MethodChoices, adapter: Path) -> str:
+    """`stand`, with whatever a library raises in words. Raises UserError."""
+    try:
+        check_saved(adapter)
+        return base.stand(method, adapter)
+    except Exception as error:  # the folder is anybody's, and each library has errors of its own
+        raise _in_words(error, adapter) from error
+
+
+def tokenizer_of(adapter: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer that was saved with an adapter. Raises UserError."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # as above
+        raise _in_words(error, adapter) from error
+
+
+def give_memory_back() -> None:
+    """What is not used any more goes back to the machine and its accelerator."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _in_words(error: Exception, adapter: Path) -> Exception:
+    if isinstance(error, UserError) or is_out_of_memory(error):
+        return error
+    return in_words(error, adapter)

@@ -1,0 +1,248 @@
+"""Which models are in memory: loaded in the background, one base for all its adapters, given back when they are not
+used or when something else needs the machine.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ..base_models import ModelChoice, fingerprint, folder_of
+from ..base_models.loading import bytes_of, import_everything
+from ..errors import UserError
+from ..hardware import here
+from ..methods import MethodChoices
+from ..methods.fitting import check_saved
+from ..runs import Run
+from ..tasks import Task
+from ..tasks.trial import check_tried
+from .loaded import LoadedBase, give_memory_back
+from .session import ChatSession
+
+UNLOAD_AFTER = 15 * 60.0  # seconds without a question
+LOOK_EVERY = 5.0
+MOST_SESSIONS = 16  # adapters that stay on their bases
+ROOM = 1.2  # times the weights: what a model needs of memory to answer
+
+log = logging.getLogger(__name__)
+State = Literal["absent", "loading", "ready", "failed"]
+
+
+class Loading(NamedTuple):
+    """Is a run's model in memory? sentence: why it could not be loaded."""
+
+    state: State
+    sentence: str = ""
+
+
+class _Key(NamedTuple):
+    """A run's adapter as its files are now."""
+
+    adapter: str
+    written: int
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be loaded."""
+
+    choice: ModelChoice
+    method: MethodChoices
+    adapter: Path
+    task: Task
+
+    @property
+    def quantizes(self) -> bool:
+        return not self.method.quantizes_itself
+
+    def base(self) -> tuple[str, ...]:
+        """The same for all that can stand on one base in memory."""
+        own = "" if self.method.stands_beside else str(self.adapter)
+        weights = fingerprint(folder_of(self.choice))
+        choice = self.choice.model_dump_json()
+        return choice, weights, self.task.auto_class, repr(self.task.labels), str(self.quantizes), own
+
+
+class ModelPool:
+    """The models that answer. `get` a run's session and ask it; it may be held, and works also when it was unloaded.
+
+    The state of a run's model can be asked for while it loads:
+
+        pool.load(run)                 # in the background
+        pool.state(run).state          # "loading", then "ready" or "failed" with a sentence
+        session = pool.get(run)        # waits until it is there
+    """
+
+    def __init__(self, is_guarded: bool = False, unload_after: float = UNLOAD_AFTER) -> None:
+        """is_guarded: others go on living in this process, so that a folder must not hold it up or fill it."""
+        self._is_guarded, self._unload_after = is_guarded, unload_after
+        self._changing = threading.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._sessions: OrderedDict[_Key, Future[ChatSession]] = OrderedDict()
+        self._bases: OrderedDict[tuple[str, ...], LoadedBase] = OrderedDict()  # the one asked last at the end
+        self._forgotten = 0  # how often all was given back
+        self._keeper: threading.Thread | None = None
+
+    # ---- what is asked of it
+
+    def get(self, run: Run) -> ChatSession:
+        """Waits until it is loaded. Raises UserError while the run has nothing to chat with, or why it cannot be."""
+        return self._opening(run).result()
+
+    def load(self, run: Run) -> None:
+        """Begin in the background. Raises UserError while the run has nothing to chat with."""
+        self._opening(run)
+
+    def state(self, run: Run) -> Loading:
+        """How far that is."""
+        adapter = run.newest_adapter()
+        with self._changing:
+            opening = self._sessions.get(_key(adapter)) if adapter else None
+        if opening is None:
+            return Loading("absent")
+        if not opening.done():
+            return Loading("loading")
+        error = opening.exception()
+        return Loading("failed", str(error)) if error else Loading("ready")
+
+    def forget(self) -> None:
+        """Give all memory back, for other work that loads a model; an answer being written keeps its hold."""
+        with self._changing:
+            self._forgotten += 1
+            bases = list(self._bases.values())
+            self._bases.clear()
+            self._sessions.clear()
+        _close(bases)
+
+    def make_way(self) -> None:
+        """Give back what is not being used at this moment."""
+        self._unload(lambda base: True)
+
+    # ---- loading
+
+    def _opening(self, run: Run) -> "Future[ChatSession]":
+        adapter = run.newest_adapter()
+        if adapter is None:
+            raise UserError(
+                "run.no_checkpoint_to_chat",
+                "This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it.",
+            )
+        key = _key(adapter)
+        with self._changing:
+            known = self._sessions.get(key)
+            if known is None or (known.done() and known.exception()):  # what was wrong may have been repaired
+                known = self._sessions[key] = Future()
+                threading.Thread(
+                    target=self._load, args=(run, adapter, key, known, self._forgotten), name="loading", daemon=True
+                ).start()
+            self._sessions.move_to_end(key)
+            while len(self._sessions) > MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+            return known
+
+    def _load(self, run: Run, adapter: Path, key: _Key, opening: "Future[ChatSession]", forgotten: int) -> None:
+        try:
+            with self._one_at_a_time:
+                import_everything()
+                run.check_base()
+                self._check_folders(run, adapter)
+                check_saved(adapter)  # before the weights of the base are loaded for nothing
+                wanted = _Wanted(run.base_model(), run.recipe().method, adapter, run.task())
+                session = self._opened(wanted, forgotten)
+            opening.set_result(session)
+        except BaseException as error:  # whoever waits for it hears of it
+            opening.set_exception(error)
+
+    def _check_folders(self, run: Run, adapter: Path) -> None:
+        """Where a page answers: what came from elsewhere is tried before this process opens it. Raises UserError."""
+        if self._is_guarded:
+            check_tried(folder_of(run.base_model()))
+            if run.read_recipe().recipe.base_model.source != "starter":
+                check_tried(adapter)
+
+    def _opened(self, wanted: _Wanted, forgotten: int) -> ChatSession:
+        name = wanted.base()
+        with self._changing:
+            base = self._bases.get(name)
+        if base is None:
+            self._make_room(bytes_of(wanted.choice, wanted.quantizes))
+            base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
+        session = ChatSession.on(base, wanted.choice, wanted.method, wanted.adapter, wanted.task)
+        with self._changing:
+            if forgotten == self._forgotten:
+                self._bases[name] = base
+                self._bases.move_to_end(name)
+                self._keep_watch()
+        return session
+
+    # ---- unloading
+
+    def _make_room(self, needed: float) -> None:
+        """Models that nobody is asking make room for one that is wanted, those first that were not asked for longest.
+
+        Several stay where the machine has room for them.
+        """
+        while here().free < ROOM * needed and self._unload(lambda base: True, most=1):
+            pass
+
+    def _unload(self, is_due: Callable[[LoadedBase], bool], most: int | None = None) -> int:
+        """Those that are due and are not being used. Returns how many that were."""
+        with self._changing:
+            idle = [name for name, base in self._bases.items() if not base.engine.is_busy and is_due(base)]
+            bases = [self._bases.pop(name) for name in idle[:most]]
+            for key, opening in list(self._sessions.items()):
+                if opening.done() and not opening.exception() and opening.result().base in bases:
+                    del self._sessions[key]
+        _close(bases)
+        return len(bases)
+
+    def _keep_watch(self) -> None:
+        if self._keeper is None or not self._keeper.is_alive():
+            self._keeper = threading.Thread(target=_watch, args=(weakref.ref(self),), name="unloading", daemon=True)
+            self._keeper.start()
+
+    def _look(self) -> bool:
+        """Unload what was not used for a while. Is anything left?"""
+        self._unload(lambda base: time.monotonic() - base.engine.used > self._unload_after)
+        with self._changing:
+            if not self._bases:
+                self._keeper = None
+            return bool(self._bases)
+
+
+def _watch(pool: "weakref.ref[ModelPool]") -> None:
+    """Until nothing is loaded any more, or the pool is gone."""
+    while True:
+        time.sleep(LOOK_EVERY)
+        watched = pool()
+        if watched is None or not watched._look():
+            return
+        del watched
+
+
+def _close(bases: list[LoadedBase]) -> None:
+    for base in bases:
+        base.close()
+    if bases:
+        bases.clear()
+        give_memory_back()
+
+
+def _key(adapter: Path) -> _Key:
+    """When its weights were written; 0 where there are none, which is said when it is opened."""
+    try:
+        written = (adapter / "adapter_model.safetensors").stat().st_mtime_ns
+    except OSError:
+        written = 0
+    return _Key(str(adapter), written)
+
+
+def warm_up() -> None:
+    """Import what chatting needs, ahead of the first question."""
+    import_everything()

@@ -1,0 +1,113 @@
+"""One answer that is being written: what is asked of the engine, and what it hands back, token by token."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from .sampling import Chooser, Sampling, TokenChances
+
+BASE = "__base__"  # PEFT's name for a row without an adapter
+Ending = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt, and how its answer is to be written."""
+
+    ids: list[int]
+    room: int  # the most tokens of the answer
+    adapter: str = BASE  # its name on the loaded base
+    sampling: Sampling = field(default_factory=Sampling)
+    ends: frozenset[int] = frozenset()  # tokens that end the answer and do not belong to it
+    ends_with: Callable[[list[int]], bool] | None = None  # do these tokens say something that ends it?
+    logprobs: int | None = None  # of each token its log probability, and of so many likeliest ones theirs
+
+
+class Token(NamedTuple):
+    """A token of the answer."""
+
+    id: int
+    chances: TokenChances | None = None
+
+
+class Ended(NamedTuple):
+    """The answer is whole, or nobody wants it any more."""
+
+    why: Ending
+
+
+Event = Token | Ended | BaseException
+
+
+class Row:
+    """An answer on its way. The computing thread puts events into it, whoever asked takes them out."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        stop: threading.Event | None = None,
+        into: "queue.SimpleQueue[tuple[Row, Event]] | None" = None,
+    ) -> None:
+        """stop: ends it when it is set, as `cancel` does. into: where its events go; several rows may share one."""
+        self.asked = asked
+        self.chooser = Chooser(asked.sampling)
+        self.written: list[int] = []
+        self.cached = 0  # tokens of the prompt that were known from an earlier answer
+        self.began = time.monotonic()  # when it was begun, not when it was asked
+        self.events: queue.SimpleQueue[tuple[Row, Event]] = into or queue.SimpleQueue()
+        self.is_over = False
+        self._stop = stop or threading.Event()
+
+    def cancel(self) -> None:
+        """Whoever asked has gone: it ends within a token."""
+        self._stop.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._stop.is_set()
+
+    def __iter__(self) -> Iterator[Token | Ended]:
+        """Its tokens as they come, and how it ended. Raises what went wrong."""
+        while True:
+            _, event = self.events.get()
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+            if isinstance(event, Ended):
+                return
+
+    # ---- for the computing thread
+
+    @property
+    def ids(self) -> list[int]:
+        """Prompt and answer so far."""
+        return self.asked.ids + self.written
+
+    def add(self, token: int, chances: TokenChances | None = None) -> bool:
+        """The next token was chosen. Does the answer go on?"""
+        if self.is_cancelled:
+            return self.end("cancelled")
+        if token in self.asked.ends:
+            return self.end("stop")
+        self.written.append(token)
+        self.events.put((self, Token(token, chances)))
+        if self.asked.ends_with is not None and self.asked.ends_with(self.written):
+            return self.end("stop")
+        if len(self.written) >= self.asked.room:
+            return self.end("length")
+        return True
+
+    def end(self, why: Ending) -> bool:
+        self._finish(Ended(why))
+        return False
+
+    def fail(self, error: BaseException) -> None:
+        self._finish(error)
+
+    def _finish(self, event: Event) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self.events.put((self, event))

@@ -1,0 +1,139 @@
+"""Answers on their way as text: no half characters, nothing that may still become the text that ends them."""
+
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..tasks.generate import read_answer
+from .rows import Ended, Ending, Event, Row, Token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LETTERS = 4  # tokens that a character takes at the most
+HALF = "\N{REPLACEMENT CHARACTER}"  # how a character is decoded of which not all bytes have come
+
+Events = queue.SimpleQueue[tuple[Row, Event]]
+
+
+class Said(str):
+    """A text that a model wrote, so far: how many tokens it took, in how many seconds, and has it ended?"""
+
+    tokens: int
+    seconds: float
+    is_whole: bool  # it has ended by itself or is as long as it may be; not where it was stopped
+    why: Ending | None = None  # it ended; None while it grows
+    answer: str = ""  # without the reasoning
+    reasoning: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt, which were known from an earlier answer
+    written: tuple[Token, ...] = ()  # with their log probabilities, where these were asked for
+
+    def __new__(cls, text: str, tokens: int = 0, seconds: float = 0.0, is_whole: bool = False) -> "Said":
+        said = super().__new__(cls, text)
+        said.tokens, said.seconds, said.is_whole = tokens, seconds, is_whole
+        return said
+
+
+class Writing:
+    """One answer on its way. Iterate it for its text so far, again and again until it is whole; `cancel` ends it."""
+
+    def __init__(
+        self, row: Row, tokenizer: "PreTrainedTokenizerBase", thinking: bool, stops: Sequence[str] = (), note: str = ""
+    ) -> None:
+        """note: what of the conversation was not read, in words."""
+        self.row, self.note = row, note
+        self._tokenizer, self._thinking, self._stops = tokenizer, thinking, tuple(stops)
+        self._written: list[Token] = []
+        self._why: Ending | None = None
+        self._seconds = 0.0
+
+    def __iter__(self) -> Iterator[Said]:
+        """Raises what went wrong. Whoever stops iterating cancels it."""
+        for (said,) in together([self], self.row.events):
+            yield said
+
+    def cancel(self) -> None:
+        """It ends within a token."""
+        self.row.cancel()
+
+    @property
+    def is_over(self) -> bool:
+        return self._why is not None
+
+    def take(self, event: Event, now: float) -> None:
+        """What the engine says of it. Raises what went wrong."""
+        if isinstance(event, BaseException):
+            raise event
+        if isinstance(event, Ended):
+            self._why = event.why
+        else:
+            self._written.append(event)
+            self._seconds = now - self.row.began
+
+    def said(self) -> Said:
+        """Its text so far."""
+        ids = [token.id for token in self._written]
+        made = read_answer(self._tokenizer, ids, (), self._thinking)
+        answer = self._shown(made.text)
+        text = answer
+        if made.reasoning:
+            text = f"<think>\n{made.reasoning.rstrip(HALF)}\n</think>\n\n{answer}".rstrip(HALF)
+        said = Said(text, len(ids), self._seconds, self._why in ("stop", "length"))
+        said.why, said.answer, said.reasoning = self._why, answer, made.reasoning.rstrip(HALF)
+        said.prompt_tokens, said.cached_tokens = len(self.row.asked.ids), self.row.cached
+        said.written = tuple(self._written)
+        return said
+
+    def _shown(self, text: str) -> str:
+        """Up to what ends it; while it grows, without an end that may become that."""
+        text = text.rstrip(HALF)
+        found = [text.index(stop) for stop in self._stops if stop in text]
+        if found:
+            return text[: min(found)].rstrip()
+        if self._why is None and self._stops:
+            return text[: len(text) - _begun(text, self._stops)]
+        return text
+
+
+def together(writings: Sequence[Writing], events: Events) -> Iterator[list[Said]]:
+    """Several answers that put their events into the same queue: all texts so far, whenever something is new.
+
+    Raises what went wrong. Whoever stops iterating cancels them.
+    """
+    import time
+
+    by_row = {id(writing.row): writing for writing in writings}
+    try:
+        while not all(writing.is_over for writing in writings):
+            news = [events.get()]
+            while not events.empty():  # drawing may take longer than writing: what has come meanwhile is drawn at once
+                news.append(events.get())
+            now = time.monotonic()
+            for row, event in news:
+                by_row[id(row)].take(event, now)
+            yield [writing.said() for writing in writings]
+    finally:
+        for writing in writings:
+            writing.cancel()
+
+
+def ending_check(
+    tokenizer: "PreTrainedTokenizerBase", stops: Sequence[str], thinking: bool
+) -> Callable[[list[int]], bool] | None:
+    """Do tokens end with one of the texts that end an answer? None where there are no such texts."""
+    if not stops:
+        return None
+    most = LETTERS * (max(len(stop) for stop in stops) + 1)
+
+    def ends(ids: list[int]) -> bool:
+        tail = tokenizer.decode(ids[-most:], skip_special_tokens=not thinking)
+        return any(stop in tail for stop in stops)
+
+    return ends
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """How many letters at the end of a text may be the beginning of what ends it."""
+    lengths = range(min(len(text), max(len(stop) for stop in stops) - 1), 0, -1)
+    return next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in stops)), 0)
