@@ -40,6 +40,7 @@ def chromium():
 @pytest.fixture
 def visitor(chromium, app):
     """Every test that uses it also demands: no request to another machine, no complaint in the console."""
+    app.let_end()
     visitor = Visitor(chromium, app)
     yield visitor
     for context in visitor.contexts:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Browser, Page
 
+from qlora_app.jobs import ACTIVE
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
 
@@ -80,6 +81,15 @@ class App:
             time.sleep(0.2)
         assert run.status().state == "done", run.status()
         return run
+
+    def let_end(self) -> None:
+        """Wait for every run that trains or waits: one that a test left behind is ahead of those of the next."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            if not any(run.status().state in ("queued", *ACTIVE) for run in self.store.list()):
+                return
+            time.sleep(0.2)
+        raise AssertionError("A run of an earlier test goes on.")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
