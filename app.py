@@ -83,6 +83,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
         ) from error
     be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
+    # Thousands of rows are read before somebody opens the list.
+    threading.Thread(target=page.summaries.rows, daemon=True).start()
     return demo, supervisor
 
 

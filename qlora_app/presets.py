@@ -148,10 +148,14 @@ def _for_the_starter(source: str, id: str) -> Recipe | None:
 
 def _preset_of(model: ModelChoice) -> Recipe | None:
     """The preset that was made for a Hub model and any data."""
-    if model.source != "hub":
-        return None
+    return _for_the_hub().get(model.id) if model.source == "hub" else None
+
+
+@functools.cache
+def _for_the_hub() -> dict[str, Recipe]:
+    """{id of a model: the first preset for it}; asked for every row of a list."""
     usable, _ = Presets().all()
-    return next((preset for preset in usable.values() if preset.base_model.id == model.id), None)
+    return {preset.base_model.id: preset for preset in reversed(usable.values())}
 
 
 @functools.cache

@@ -65,7 +65,7 @@ class UsageMeter:
         cpu, process_cpu = self._cpu()
         memory = main_memory()
         with contextlib.suppress(self._psutil.Error):  # it has just ended
-            resident = _own_memory(self._process.memory_info())
+            resident = own_memory(self._process.memory_info())
             figures = self._gpu.figures() if self._gpu else {}
             used = memory.total - memory.free
             return Usage(cpu, process_cpu, used, memory.total, resident, **figures)
@@ -188,7 +188,7 @@ def _busy(times: Any) -> float:
     return float(sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0))
 
 
-def _own_memory(info: Any) -> float:
+def own_memory(info: Any) -> float:
     """Of a process, without what it shares with the files it has opened: the system counts those as free."""
     return max(0.0, float(info.rss - getattr(info, "shared", 0)))  # only Linux tells it
 

@@ -253,10 +253,10 @@ def test_what_will_be_is_said_of_own_data(tab, values, tmp_path, rows, said):
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(rows % i for i in range(30)))
     form = chosen(tab, values, f"file/{import_file(file, tab.page.settings.data, file.name)}")
-    promise = tab.data_face.foresee(given(tab, form))[tab.form.data.promise]
+    promise = tab.form.settle(given(tab, form))[tab.form.data.promise]
     assert re.search(r"After (about )?\d+ steps", promise) and said in promise
     own_end = given(tab, form | {"training.max_steps": 9})
-    assert f"When it is done {said}" in tab.data_face.foresee(own_end)[tab.form.data.promise]
+    assert f"When it is done {said}" in tab.form.settle(own_end)[tab.form.data.promise]
 
 
 @pytest.mark.parametrize(

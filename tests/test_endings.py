@@ -220,3 +220,20 @@ def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, m
     with run.hold() as out, pytest.raises(torch.OutOfMemoryError):
         kind._attempt(out, run.recipe(), [], Budget(Training(), run, MIDNIGHT))
     assert trained == [1] and run.events() == [] and Relief.of(run) == Relief()
+
+
+def test_the_time_that_is_left_is_that_of_the_usual_steps(store, monkeypatch):
+    """The first one makes ready what the others use: it alone says nothing."""
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    run = store.create(short_recipe())
+    with run.hold() as out:
+        reporter, left = MetricsCallback(out, [], 0), []
+        for done, seconds in ((1, 40), (2, 1), (3, 1)):
+            clock[0] += seconds
+            left.append(reporter._seconds_left(done, 10 - done))
+        with reporter.paused("Measuring."):
+            clock[0] += 500
+        clock[0] += 1
+        left.append(reporter._seconds_left(4, 6))
+    assert left == [None, 8, 7, 6]

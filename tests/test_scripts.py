@@ -85,3 +85,73 @@ def test_the_title_says_how_far_it_is_and_what_ended_unseen():
     asked = ", ".join(f"guanacoTitle({json.dumps(training)}, {json.dumps(ended)}, 'W')" for training, ended in cases)
     said = ["43 % · a", "43 % · a +1", "b", "✓ c", "✕ d +1", "✓ 43 % · a", "W"]
     assert run(f"[{asked}]", "../frame/ended") == said
+
+
+# A page whose clock stands until it is moved: (what stands on it, a server that answers or not, ms that pass).
+CLOCK = """
+let clock = 0, timers = [], boxes = 1, server = 'here', pace = 1000;
+const asked = [], gone = [], hears = [];
+globalThis.performance = {now: () => clock};
+let made = 0;
+globalThis.setTimeout = (what, ms = 0) => { timers.push({what, at: clock + ms, id: ++made}); return made; };
+globalThis.clearTimeout = id => { timers = timers.filter(one => one.id !== id); };
+globalThis.document = {visibilityState: 'visible', addEventListener: (_, hear) => hears.push(hear)};
+globalThis.ResizeObserver = class { constructor(hear) { hears.push(hear); } observe() {} };
+const place = {getClientRects: () => ({length: boxes})}, woken = () => hears.forEach(hear => hear());
+const ask = async () => { asked.push(clock); if (server === 'gone') throw new Error('no answer'); };
+async function pass(ms) {
+  for (const until = clock + ms; clock < until; clock += 50) {
+    for (let due = {what() {}}; due; due = timers.find(one => one.at <= clock)) {
+      clearTimeout(due.id); due.what();
+      for (let i = 0; i < 5; i++) await null;
+    }
+  }
+}
+"""
+
+
+def polled(program):
+    """What `said` is worth after a program on a page that polls."""
+    poll = (RUNS.parent / "poll.js").read_text(encoding="utf-8")
+    begun = "const poll = guanacoPoll({place, ask, every: () => pace, isGone: is => gone.push(is)}); woken();"
+    source = f"{poll}\n{CLOCK}\n(async () => {{ {begun} {program}; console.log(JSON.stringify(said)); }})();"
+    done = subprocess.run([NODE, "-e", source], capture_output=True, text=True, check=True, timeout=20)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        pytest.param("await pass(2500); const said = asked", [0, 1000, 2000], id="at once, then at its pace"),
+        pytest.param("pace = Infinity; await pass(9000); const said = [asked, timers]", [[0], []], id="at rest"),
+        pytest.param(
+            "pace = Infinity; await pass(500); poll.want(); poll.want(); await pass(500); const said = asked",
+            [0, 500],
+            id="wanted twice, asked once",
+        ),
+        pytest.param(
+            "pace = Infinity; await pass(500); poll.soon(500, 1000); await pass(3000); const said = asked",
+            [0, 1000, 1500],
+            id="soon after a click",
+        ),
+        pytest.param(
+            "await pass(1500); boxes = 0; woken(); await pass(9000); boxes = 1; woken(); await pass(50);"
+            " const said = asked",
+            [0, 1000, 10500],
+            id="out of sight, and back",
+        ),
+        pytest.param(
+            "await pass(50); document.visibilityState = 'hidden'; woken(); await pass(9000);"
+            " const said = [asked, timers]",
+            [[0], []],
+            id="another tab of the browser",
+        ),
+        pytest.param(
+            "server = 'gone'; await pass(4000); server = 'here'; await pass(2500); const said = [asked, gone]",
+            [[0, 1000, 3000, 5000, 6000], [False, True, True, False, False]],
+            id="the app is gone, and back",
+        ),
+    ],
+)
+def test_who_polls_asks_only_while_somebody_looks(program, expected):
+    assert polled(program) == expected

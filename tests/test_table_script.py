@@ -23,6 +23,7 @@ class Place {
   addEventListener(name, hears) { this.hears[name] = hears; }
   get firstElementChild() { return this.querySelector('first'); }
   closest() { return this.querySelector('closest'); }
+  getClientRects() { return [{}]; }
   insertBefore(place) { this.children.push(place); }
   setAttribute() {} toggleAttribute() {} contains() { return false; } focus() {} remove() {} replaceChildren() {}
 }
@@ -30,7 +31,7 @@ const document = {createTreeWalker: () => ({nextNode: () => null}), createElemen
   addEventListener() {}, visibilityState: 'visible'};
 const NodeFilter = {}, localStorage = {getItem: () => null}, matchMedia = () => ({matches: false});
 class ResizeObserver { observe() {} }
-const setInterval = () => 0, requestAnimationFrame = later => later(), watch = () => {};
+const requestAnimationFrame = later => later(), watch = () => {};
 const element = new Place(), TEXTS = {}, MAY_CHANGE = true;
 const triggered = [], trigger = (name, data) => triggered.push([name, data]);
 const click = act => element.hears.click({target: {matches: () => false,
@@ -40,7 +41,8 @@ const click = act => element.hears.click({target: {matches: () => false,
 
 def done_on_a_page(server, program):
     """What `said` is worth after the program, run behind the script of the table."""
-    script = "".join((RUNS / name).read_text(encoding="utf-8") for name in ("words.js", "table_parts.js", "table.js"))
+    names = ("../poll.js", "words.js", "table_parts.js", "table.js")
+    script = "".join((RUNS / name).read_text(encoding="utf-8") for name in names)
     known = f"const NAMES = {json.dumps(COLUMNS)}, server = {server};"
     source = f"{PAGE}\n{known}\n{script}\n"
     source += f"let said = null; (async () => {{ {program}; console.log(JSON.stringify(said)); process.exit(0); }})();"
@@ -59,8 +61,7 @@ def test_what_is_deleted_is_what_the_sentence_named():
 def test_rows_between_two_that_are_known_are_asked_for():
     """Far down and back up again: what lies between was never asked for."""
     server = "{rows: async asked => { said = asked.since; return {same: true}; }}"
-    before = (
-        "total = 300; since = 7; wanted = false; rows.set('a', {}); rows.set('z', {}); order[0] = 'a'; order[299] = 'z'"
-    )
-    said = done_on_a_page(server, f"{before}; region.scrollTop = 100 * 36; await region.hears.scroll()")
+    later = "await new Promise(done => setTimeout(done, 20))"
+    before = "total = 300; since = 7; rows.set('a', {}); rows.set('z', {}); order[0] = 'a'; order[299] = 'z'"
+    said = done_on_a_page(server, f"{before}; region.scrollTop = 100 * 36; region.hears.scroll(); {later}")
     assert said == 0

@@ -15,6 +15,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from ..jobs.index import INDEX_FOLDER
 from ..jobs.turn import ASKED_FILE
 from ..storage.reading import is_regular
@@ -221,7 +223,7 @@ class Summaries:
 
 def _row_from(text: str) -> RunSummary:
     """Raises ValueError or TypeError for what another version wrote."""
-    values = json.loads(text)
+    values = orjson.loads(text)
     if values.keys() != _NAMES:
         raise ValueError("Another version wrote it.")
     return RunSummary(**values | {"spark": tuple(values["spark"]), "tags": tuple(values["tags"])})

@@ -17,6 +17,7 @@ from ..runs import Run, RunStatus, RunWriter
 from ..runs.checkpoints import seal
 from ..runs.rows import MetricRow
 from ..runs.run import Spent
+from ..usage import own_memory
 from .best import BestSoFar
 from .failures import NotANumber
 from .log_lines import log, log_held_out, log_sampled, log_saved
@@ -40,6 +41,7 @@ class MetricsCallback(TrainerCallback):
         first, self.last_row = run.first_and_last_loss()
         self.seconds_before = self.last_row.get("seconds", 0.0)
         self.first_step, self.began = resumed_at, time.monotonic()
+        self.first_ended: float | None = None  # when the first step had; the others are timed from there
         self.first_loss = first.get("loss")
         self.status = RunStatus(
             "running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model."
@@ -90,7 +92,10 @@ class MetricsCallback(TrainerCallback):
         try:
             yield
         finally:
-            self.began += time.monotonic() - paused_at
+            took = time.monotonic() - paused_at
+            self.began += took
+            if self.first_ended is not None:
+                self.first_ended += took
             self.say(said)
 
     def seconds(self) -> float:
@@ -114,7 +119,6 @@ class MetricsCallback(TrainerCallback):
         if not math.isfinite(loss):
             raise NotANumber(state.global_step, loss, is_first=state.global_step == 1)
         done = state.global_step - self.first_step
-        pace = (time.monotonic() - self.began) / max(1, done)
         row = self._row(state, logs)
         self._add(row)
         if self.first_loss is None:
@@ -126,7 +130,7 @@ class MetricsCallback(TrainerCallback):
             loss=row["loss"],
             first_loss=self.first_loss,
             seconds=row["seconds"],
-            seconds_left=round(pace * (state.max_steps - state.global_step), 1),
+            seconds_left=self._seconds_left(done, state.max_steps - state.global_step),
             tokens_per_second=row["tokens_per_second"],
             tokens=self.curve.tokens,
             memory_mb=row["memory_mb"],
@@ -134,6 +138,13 @@ class MetricsCallback(TrainerCallback):
             epoch=row["epoch"],
         )
         self._write_now_and_then(first=done <= 1)
+
+    def _seconds_left(self, done: int, left: int) -> float | None:
+        """By the steps that are done, without the first, which makes ready what the others use; None after that one."""
+        if self.first_ended is None or done < 2:
+            self.first_ended = time.monotonic()
+            return None
+        return round((time.monotonic() - self.first_ended) / (done - 1) * left, 1)
 
     def _row(self, state: TrainerState, logs: dict[str, float]) -> MetricRow:
         """What is kept of one logged step."""
@@ -282,10 +293,10 @@ def due(step: int, total: int, times: int) -> bool:
 
 
 def memory_mb() -> int:
-    """Megabytes in use: the GPU's peak, or this process's resident memory where there is none."""
+    """Megabytes in use: the GPU's peak; where there is none what this process has of its own, without mapped files."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() // 2**20
-    return psutil.Process().memory_info().rss // 2**20
+    return int(own_memory(psutil.Process().memory_info())) // 2**20
 
 
 def _number(value: Any) -> float | None:

@@ -15,8 +15,8 @@ _UI = Path(__file__).parent
 PATH = "/guanaco.js"
 GIVEN = "element, trigger, props, server, upload, watch"  # what Gradio hands to the script of a gr.HTML
 SHORT = 200  # characters that are not worth a place in the file
-# Before anything else, for they are called by their names, and one stands between the page and its server.
-FIRST = ("gradio_dom.js", "refusals.js")
+# Before anything else: they are called by their names, and refusals.js stands between the page and its server.
+FIRST = ("gradio_dom.js", "refusals.js", "poll.js")
 # Gradio makes an event of every word between quotes in a script, and a setting of each that is called as one of those.
 _SETTINGS = frozenset(inspect.signature(gr.HTML.__init__).parameters)
 _QUOTED = re.compile(r"""['"`]([a-z_]+)['"`]""")

@@ -1,7 +1,7 @@
 // The bar: asks what runs and how the machine is, every two seconds while something moves and somebody looks, each
 // second while the drawer is open, and hardly ever otherwise. `element`, `server` and `trigger` come from gr.HTML.
 const HIDDEN = 15000; // ms between questions of a tab that nobody sees and that is to notify
-const AT_REST = 30000, MOVING = 2000, OPEN = 1000, NO_ANSWER = 2000; // ms between questions
+const AT_REST = 30000, MOVING = 2000, OPEN = 1000; // ms between questions
 const SOON = [700, 2500, 6000]; // ms after a click: it may have begun something
 const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine', 'now'];
 const LOOKS = {system: 'Colours: as the system', light: 'Colours: light', dark: 'Colours: dark'};
@@ -9,7 +9,7 @@ const language = navigator.language.toLowerCase().split('-')[0];
 const word = text => (TEXTS[language] || {})[text] || text;
 const part = name => element.querySelector(`[data-part="${name}"]`);
 const drawer = element.querySelector('[data-dialog=drawer]');
-let seen = {}, live = false, busy = false, asked = -AT_REST, rest = 0, opener = null;
+let seen = {}, live = false, opener = null;
 
 document.getElementById('opening')?.remove();
 // In place: what is typed into a form stays.
@@ -28,12 +28,7 @@ function speak(place) {
 }
 
 async function ask() {
-  busy = true; asked = performance.now();
-  try {
-    take(await server.poll({seen, open: drawer.open, watched: ended.watched()}));
-    element.removeAttribute('data-gone');
-  } catch (error) { rest = performance.now() + NO_ANSWER; element.setAttribute('data-gone', ''); } // grey, like the card of the run, which says why
-  busy = false;
+  take(await server.poll({seen, open: drawer.open, watched: ended.watched()}));
 }
 
 function take(news) {
@@ -55,13 +50,12 @@ function show(name, html) {
 }
 movable(element, moved => { trigger('move', moved); soon(); });
 
-const isSeen = () => document.visibilityState === 'visible';
-const wait = () => !isSeen() ? HIDDEN : drawer.open ? OPEN : live ? MOVING : AT_REST;
-setInterval(() => {
-  if ((isSeen() || (live && ended.isOn())) && !busy && performance.now() >= rest && performance.now() - asked >= wait()) ask();
-}, 250);
-const soon = () => SOON.forEach(ms => setTimeout(() => { asked = -AT_REST; }, ms));
-document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') asked = -AT_REST; });
+const isVisible = () => document.visibilityState === 'visible';
+const every = () => !isVisible() ? HIDDEN : drawer.open ? OPEN : live ? MOVING : AT_REST;
+const isSeen = () => isVisible() || (live && ended.isOn());
+const isGone = gone => element.toggleAttribute('data-gone', gone); // grey, like the card of the run, which says why
+const poll = guanacoPoll({place: element, ask, every, isSeen, isGone});
+const soon = () => poll.soon(...SOON);
 document.addEventListener('click', event => { if (event.target.closest('#start, [data-do], [data-starts]')) soon(); });
 
 // ---- dialogs: the browser keeps the focus inside and closes on Escape; a click beside one closes it too
@@ -70,7 +64,7 @@ function open(name, from) {
   opener = from;
   const dialog = element.querySelector(`[data-dialog="${name}"]`);
   dialog.showModal();
-  asked = -AT_REST;
+  poll.want();
 }
 element.querySelectorAll('dialog').forEach(dialog => {
   dialog.addEventListener('click', event => { if (event.target === dialog) dialog.close(); });

@@ -1,4 +1,6 @@
-"""How busy this machine is while a run trains on it, and how much of that is the run: small, and only what is known."""
+"""How busy this machine is while a run trains on it: small, and only what is known. What the run has of the memory
+stands among its own figures.
+"""
 
 from ...usage import Usage
 
@@ -11,9 +13,9 @@ def machine_strip(usage: Usage | None) -> str:
         return ""
     figures = [
         _share("CPU", usage.cpu, usage.process_cpu),
-        _memory("Memory", usage.memory, usage.memory_total, usage.process_memory),
+        _memory("Memory", usage.memory, usage.memory_total),
         _share("GPU", usage.gpu),
-        _memory("GPU memory", usage.gpu_memory, usage.gpu_memory_total, usage.process_gpu_memory),
+        _memory("GPU memory", usage.gpu_memory, usage.gpu_memory_total),
         _figure("Temperature", f"{usage.temperature:.0f} °C") if usage.temperature is not None else "",
         _power(usage),
     ]
@@ -27,11 +29,10 @@ def _share(name: str, share: float | None, of_run: float | None = None) -> str:
     return _figure(name, f"{share:.0%}", own, share, of_run)
 
 
-def _memory(name: str, used: float | None, total: float | None, of_run: float | None) -> str:
+def _memory(name: str, used: float | None, total: float | None) -> str:
     if used is None or not total:
         return ""
-    own = "" if of_run is None else f"{of_run / GB:.1f} GB"
-    return _figure(name, f"{used / GB:.1f} of {total / GB:.0f} GB", own, used / total, of_run and of_run / total)
+    return _figure(name, f"{used / GB:.1f} of {total / GB:.0f} GB", share=used / total)
 
 
 def _power(usage: Usage) -> str:

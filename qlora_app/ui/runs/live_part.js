@@ -1,23 +1,20 @@
 // A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
-const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'archive', 'remove'];
 const place = element.querySelector('.live-part'), PART = place.dataset.part;
-let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0, rest = 0;
-const visible = () => document.visibilityState === 'visible' && element.getClientRects().length > 0;
+let shown = null, seen = 0, live = false;
 const editing = () => !!place.querySelector('input.renaming, textarea, .losing');
 
 async function ask() {
   const run = props.value || '';
   if (run !== shown) { shown = run; seen = 0; place.innerHTML = ''; }
-  wanted = false;
   if (!run || editing()) return;
-  busy = true;
-  try {
-    const news = await server.part({run, part: PART, seen});
-    if (run === (props.value || '')) { live = news.live; if (news.html != null && !editing()) show(news.html); if (!editing()) seen = news.seen; }
-  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; }
-  busy = false;
+  const news = await server.part({run, part: PART, seen});
+  if (run !== (props.value || '')) return;
+  live = news.live;
+  if (editing()) return;
+  if (news.html != null) show(news.html);
+  seen = news.seen;
 }
 function show(text) {
   const log = place.querySelector('pre.log'), atEnd = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 30;
@@ -35,7 +32,8 @@ async function look(page = 0) {
   const found = await server.answered({run: props.value, search, wrong, page});
   if (number === looking) place.querySelector('.answered').innerHTML = found.html;
 }
-const soon = () => { for (const after of [200, 800, 1800]) setTimeout(() => { wanted = true; }, after); };
+const poll = guanacoPoll({place: element, ask, every: () => live ? 2000 : Infinity});
+const soon = () => poll.soon(200, 800, 1800);
 
 // A field in the place of what it changes: Enter keeps, Escape does not.
 function field(before, value, name, most, done, lines = 1) {
@@ -43,7 +41,7 @@ function field(before, value, name, most, done, lines = 1) {
   input.value = value; input.maxLength = most; input.setAttribute('aria-label', word(name)); input.setAttribute('translate', 'no'); input.className = 'renaming'; if (lines > 1) input.rows = lines;
   before.replaceWith(input); input.focus(); input.select();
   let ended = false;
-  const end = keep => { if (ended) return; ended = true; const now = input.value.trim(); if (keep && now !== value) done(now); seen = 0; input.remove(); wanted = true; soon(); };
+  const end = keep => { if (ended) return; ended = true; const now = input.value.trim(); if (keep && now !== value) done(now); seen = 0; input.remove(); poll.want(); soon(); };
   input.addEventListener('keydown', e => { if (e.key === 'Enter' && !(e.shiftKey && lines > 1)) { e.preventDefault(); end(true); } if (e.key === 'Escape') end(false); });
   input.addEventListener('blur', () => end(true));
 }
@@ -71,11 +69,4 @@ element.addEventListener('click', async e => {
 });
 element.addEventListener('change', e => { if (e.target.matches('[name="wrong-answers"]')) look(); });
 element.addEventListener('input', e => { if (e.target.matches('[name="search-answers"]')) { clearTimeout(typing); typing = setTimeout(() => look(), 180); } });
-let looked = false;
-setInterval(() => {
-  const seeing = visible(); turn += 1;
-  if (seeing && !looked) wanted = true;
-  looked = seeing;
-  if (seeing && !busy && performance.now() >= rest && (wanted || (live && turn % 4 === 0))) ask();
-}, 500);
-watch('value', () => { wanted = true; });
+watch('value', poll.want);

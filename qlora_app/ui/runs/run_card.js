@@ -1,12 +1,12 @@
 // Keeps a card up to date: asks the server for what changed, once a second while the run moves and somebody looks at it,
 // and not at all otherwise. `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
-const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['chat', 'stop', 'leave', 'discard', 'resume', 'unqueue', 'kill', 'again', 'repeat'];
 const FACES = ['test', 'use']; // of a run's own page
+const SHORTLY = [500, 1000, 2000]; // ms after something was wished for
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), sure = card.querySelector('.confirm-discard');
 let at = null; // the step whose answers are looked at
-const chart = new Chart(card.querySelector('.chart'), () => { wanted = true; }, choose);
+const chart = new Chart(card.querySelector('.chart'), () => poll.want(), choose);
 // What stands on the card before anything is asked for.
 const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) { const text = standing.currentNode.data.trim().replace(/\s+/g, ' '); if (text) standing.currentNode.data = word(text); }
@@ -14,29 +14,22 @@ card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', 
 const again = new AgainForm(card.querySelector('.again'), (event, more) => trigger(event, {run: props.value, ...more}));
 const askBox = new AskBox(card.querySelector('.ask-box'), async question => {
   const {refused} = await server.ask({run: props.value, question});
-  wanted = true; quickly = 4; return refused;
+  poll.soon(...SHORTLY); return refused;
 });
 const part = name => card.querySelector(`[data-part="${name}"]`);
 const withOthers = !!element.closest('#live');
-let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, rest = 0, said = {state: '', at: 0}, answeredAt = null;
-
-const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
+let seen = {}, live = false, shown = null, said = {state: '', at: 0}, answeredAt = null;
 
 async function ask() {
   const run = props.value || '';
   if (run !== shown) { again.close(false); askBox.clear(); seen = {}; at = null; chart.clear(); sure.hidden = true; shown = run; card.dataset.state = 'loading'; }
-  busy = true;
-  try {
-    const series = chart.wanted, step = at;
-    const news = await server.poll({run, seen, chart: chart.known, log: log.open, others: withOthers, at});
-    if (run === (props.value || '')) { wanted = series !== chart.wanted || step !== at; take(news); }
-    answeredAt = new Date(); found();
-  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; gone(); }
-  busy = false;
+  const news = await server.poll({run, seen, chart: chart.known, log: log.open, others: withOthers, at});
+  if (run === (props.value || '')) take(news);
+  answeredAt = new Date();
 }
 
 function take(news) {
-  if (news.next) { props.value = news.next; wanted = true; return; }
+  if (news.next) { props.value = news.next; poll.want(); return; }
   for (const [name, html] of Object.entries(news.parts)) { const place = part(name); if (place && !swap(place, html)) delete news.seen[name]; }
   seen = news.seen; live = news.live; card.dataset.state = news.state; card.toggleAttribute('data-live', news.live);
   const done = news.progress == null ? 0 : Math.round(news.progress * 100);
@@ -48,14 +41,14 @@ function take(news) {
 }
 
 // The app does not answer: the head says so, and since when; figures are no longer those of now.
-function gone() {
-  if (!lost.hidden) return;
+function isGone(gone) {
+  if (gone === !lost.hidden) return;
+  lost.hidden = !gone; card.toggleAttribute('data-lost', gone);
   const when = answeredAt && answeredAt.toLocaleTimeString(LANGUAGE, {hour: '2-digit', minute: '2-digit'});
   const words = when ? 'No answer from the app, last figures from {when}. Training goes on without it; this page keeps asking.'
     : 'No answer from the app. Training goes on without it; this page keeps asking.';
-  lost.textContent = word(words, {when}); lost.hidden = false; card.toggleAttribute('data-lost', true);
+  lost.textContent = word(words, {when});
 }
-function found() { lost.hidden = true; card.toggleAttribute('data-lost', false); }
 
 // The log stays at its end if it was there, what is unfolded stays so, and what is being written is not taken away.
 function swap(place, html) {
@@ -75,7 +68,7 @@ function say(news) {
   spoken.textContent = news.say; said = {state: news.state, at: now};
 }
 
-function choose(step) { at = at === step ? null : step; chart.show(at); wanted = true; }
+function choose(step) { at = at === step ? null : step; chart.show(at); poll.want(); }
 
 // The name becomes a field: Enter keeps it, Escape does not.
 function rename(button) {
@@ -86,7 +79,7 @@ function rename(button) {
     if (ended) return;
     ended = true;
     const given = field.value.trim(); field.replaceWith(name);
-    if (keep && given !== name.textContent) { name.textContent = given || name.textContent; trigger('rename', {run: props.value, name: given}); quickly = 4; }
+    if (keep && given !== name.textContent) { name.textContent = given || name.textContent; trigger('rename', {run: props.value, name: given}); poll.soon(...SHORTLY); }
     button.focus();
   };
   field.addEventListener('keydown', e => { if (e.key === 'Enter') { e.preventDefault(); end(true); } if (e.key === 'Escape') end(false); e.stopPropagation(); });
@@ -94,23 +87,17 @@ function rename(button) {
   name.replaceWith(field); field.select(); field.focus();
 }
 
-movable(card, moved => { trigger('move', moved); quickly = 4; });
+movable(card, moved => { trigger('move', moved); poll.soon(...SHORTLY); });
 
-let looked = false, turn = 0;
-setInterval(() => {
-  const look = visible();
-  if (look && !looked) wanted = true; // somebody came back: look once, whatever the state was
-  looked = look; turn += 1;
-  if (quickly > 0) { quickly -= 1; wanted = true; }
-  const known = props.value != null;  // until the page has said which run it is, the skeleton stays
-  if (look && known && !busy && performance.now() >= rest && (wanted || (live && turn % 2 === 0))) ask();
-}, 500);
+// Until the page has said which run it is, the skeleton stays.
+const isSeen = () => isOnScreen(element) && props.value != null;
+const poll = guanacoPoll({place: element, ask, every: () => live ? 1000 : Infinity, isSeen, isGone});
 
 element.addEventListener('click', e => {
   const button = e.target.closest('button'); if (!button) return;
   const {show, do: event, at: step, run} = button.dataset;
   if (button.classList.contains('save-log')) return saveLog();
-  if (show) { props.value = show; wanted = true; return; }
+  if (show) { props.value = show; poll.want(); return; }
   if (step) return choose(+step);
   if (event === 'rename') return rename(button);
   if (event === 'ask-discard' || event === 'keep') { sure.hidden = event === 'keep'; (sure.hidden ? part('actions') : sure).querySelector('button:last-of-type')?.focus(); return; }
@@ -123,7 +110,7 @@ element.addEventListener('click', e => {
   if (event === 'discard' || event === 'leave') sure.hidden = true;
   if (event === 'chat' || event === 'again') return;
   if (event === 'discard' || event === 'leave') hold(part('actions')); else disable(button, button.closest('[data-part]'));
-  quickly = 12;
+  poll.soon(...SHORTLY, 3000, 4000, 6000);
 });
 
 // What is shown of the log, as a file.
@@ -131,6 +118,5 @@ function saveLog() {
   const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(new Blob([part('log').textContent], {type: 'text/plain'})), download: `${props.value}-log.txt`});
   link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
-log.addEventListener('toggle', () => { wanted = true; });
-document.addEventListener('visibilitychange', () => { if (visible()) wanted = true; });
-watch('value', () => { wanted = true; quickly = 4; });
+log.addEventListener('toggle', poll.want);
+watch('value', () => poll.soon(0, ...SHORTLY));

@@ -1,12 +1,12 @@
 // The list of runs: draws the rows one sees, asks for those and for what changed in them, and says what was chosen.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; MAY_CHANGE and NAMES stand in front of this.
-const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
+const SCREENFUL = 25; // rows that are asked for first: each is read from its folder
 const EVENTS = ['open', 'chat', 'again', 'compare', 'rename', 'tag', 'archive', 'remove'];
 const ALWAYS = 'name', AT_FIRST = ['name', 'state', 'model', 'data', 'differs', 'held_out', 'score', 'when'], KEPT = 600, KEY = 'guanaco-columns';
 const find = name => element.querySelector(name);
 const region = find('.runs-list'), body = find('tbody'), bar = find('.chosen-bar'), sheet = find('.runs-sheet');
 let columns = AT_FIRST, query = {search: '', state: '', model: '', data: '', tag: '', sort: 'when', down: true};
-let order = [], rows = new Map(), total = 0, all = -1, archived = 0, since = 0, live = false, asked = 0, busy = false, wanted = true, rest = 0, lastMark = null;
+let order = [], rows = new Map(), total = 0, all = -1, archived = 0, since = 0, live = false, lastMark = null;
 const chosen = new Map(); // id -> row
 let named = []; // the runs that the question before deleting names
 try { const kept = JSON.parse(localStorage.getItem(KEY)); if (Array.isArray(kept)) columns = Object.keys(NAMES).filter(n => n === ALWAYS || kept.includes(n)); } catch (error) { /* nothing was kept */ }
@@ -16,7 +16,6 @@ for (const name of ['aria-label', 'placeholder', 'data-any']) element.querySelec
 
 const rowHeight = () => matchMedia('(max-width: 700px)').matches ? 62 : 36;
 const nameWidth = () => find('th.name')?.clientWidth || region.clientWidth - 60; // a phone shows no heads
-const visible = () => document.visibilityState === 'visible' && region.offsetParent !== null;
 const seen = () => rowsSeen(region.scrollTop, region.clientHeight || 600, rowHeight(), total);
 
 function drawHead() {
@@ -68,17 +67,10 @@ function place(parts) {
 }
 
 async function ask() {
-  if (busy) { wanted = true; return; }
-  busy = true; wanted = false;
-  const number = ++asked, mine = query, {first, last} = seen();
-  const missing = isMissing(order, first, last, rows);
-  try {
-    const news = await server.rows({...mine, start: first, count: Math.max(60, last - first), since: missing ? 0 : since});
-    if (mine === query && number === asked) take(news); else wanted = true;
-    find('.lost').hidden = true;
-  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; find('.lost').hidden = false; }
-  busy = false;
-  if (wanted && performance.now() >= rest) setTimeout(ask, 30);
+  const mine = query, {first, last} = seen();
+  const missing = isMissing(order, first, last, rows), count = total ? Math.max(60, last - first) : SCREENFUL;
+  const news = await server.rows({...mine, start: first, count, since: missing ? 0 : since});
+  if (mine === query) take(news);
 }
 
 function take(news) {
@@ -88,7 +80,7 @@ function take(news) {
   if (news.total !== total) { total = news.total; order.length = Math.min(order.length, total); }
   news.ids.forEach((id, i) => { order[news.start + i] = id; });
   for (const row of news.rows) { rows.set(row.id, row); if (chosen.has(row.id)) chosen.set(row.id, row); }
-  if (news.ids.some(id => !rows.has(id))) { since = 0; wanted = true; }
+  if (news.ids.some(id => !rows.has(id))) { since = 0; poll.want(); }
   offer(news.choices); say(news);
   sheet.dataset.state = all === 0 ? 'empty' : 'rows';
   draw(); drawBar(null);
@@ -117,7 +109,7 @@ function offer(choices) {
 }
 
 function ask_anew(changes) {
-  query = {...query, ...changes}; order = []; since = 0; region.scrollTop = 0; drawHead(); ask();
+  query = {...query, ...changes}; order = []; since = 0; region.scrollTop = 0; drawHead(); poll.want();
 }
 
 // ---- what was chosen
@@ -186,7 +178,7 @@ function rename(tr) {
   input.addEventListener('blur', () => end(true));
 }
 
-const soon = () => { for (const after of [250, 900, 2000]) setTimeout(() => { wanted = true; }, after); };
+const soon = () => poll.soon(250, 900, 2000);
 
 // ---- what one does
 
@@ -243,15 +235,11 @@ element.addEventListener('keydown', e => {
   if (bar.querySelector('.more').innerHTML) drawBar();
 });
 
-let frame = 0, looked = false, turn = 0;
-region.addEventListener('scroll', () => { if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); const {first, last} = seen(); if (isMissing(order, first, last, rows)) ask(); }); });
+let frame = 0;
+region.addEventListener('scroll', () => { if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); const {first, last} = seen(); if (isMissing(order, first, last, rows)) poll.want(); }); });
 new ResizeObserver(() => draw()).observe(region);
 for (const box of element.querySelectorAll('.columns input')) box.checked = columns.includes(box.value);
 drawHead();
-setInterval(() => {
-  const look = visible();
-  if (look && !looked) wanted = true;
-  looked = look; turn += 1;
-  if (look && !busy && performance.now() >= rest && (wanted || turn % (live ? 2 : 8) === 0)) ask();
-}, 500);
-watch('value', () => { wanted = true; soon(); });
+const isGone = gone => { find('.lost').hidden = !gone; };
+const poll = guanacoPoll({place: element, ask, every: () => live ? 1000 : 4000, isGone});
+watch('value', () => { poll.want(); soon(); });

@@ -7,11 +7,11 @@ import gradio as gr
 from ...errors import UserError
 from ...preflight import examples_of
 from ..context import AppContext
-from ..events import FAST, LAST, QUIET, Answer, Given
+from ..events import FAST, Answer, Given
 from ..guard import reads
 from .data_words import longest_and_shortest
 from .form import TrainForm
-from .form_values import DATA, METHOD, TASK, data_of
+from .form_values import DATA, data_of
 from .stage import Stage
 
 MAX_STEPS = "training.max_steps"  # an end of its own: what an effort takes says nothing then
@@ -35,8 +35,6 @@ class DataFace:
         form.data.card.see(self.turn, None, self.stage.outputs, **FAST)
         # Not on `input`: a dropdown says that too when it is left, and the stage turned back from a run just begun.
         gr.on([control[DATA].select, upload.upload], self.turn, None, self.stage.outputs, **FAST)
-        changed = [form.touched.change, form.effort.change, control[TASK].change, control[METHOD].change]
-        gr.on(changed, self.foresee, form.inputs, form.data.promise, **QUIET, **LAST)
 
     # ---- handlers
 
@@ -56,8 +54,3 @@ class DataFace:
         if not sent.isdecimal() or len(sent) > 9:
             raise UserError("dataset.no_such_example", "There is no such example.")
         return {self.form.data.line: self.form.data.face(choice, int(sent))}
-
-    @reads
-    def foresee(self, given: Given) -> Answer:
-        """What will be there at the end of what is on the form now."""
-        return {self.form.data.promise: self.form.data.foreseen(self.form.state(given))}

@@ -122,10 +122,6 @@ class DataFinder(HubFinder):
         columns.offer_after(described.then(form.read_anew, form.inputs, form.read_anew_outputs, **QUIET))
         gr.on([one.input for one in how], form.read_anew, form.inputs, form.read_anew_outputs, **QUIET, **LAST)
 
-    def describe_after(self, event: Any) -> Any:
-        """The data is described anew after an event; that is one too."""
-        return event.then(self.describe, self.controls.data_inputs, self.outputs, **QUIET)
-
     @property
     def outputs(self) -> list[Any]:
         """What `describe` fills."""

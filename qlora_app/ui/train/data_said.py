@@ -30,18 +30,17 @@ DATA_CARD = (FOLDER / "data_card.js").read_text(encoding="utf-8")
 TimeOf = Callable[[Recipe, str], str]
 
 
-def _in_browser(name: str, **constants: Any) -> str:
+def _in_browser(name: str) -> str:
     """A script with the texts it says, as an event takes it."""
     words = (FOLDER.parent / "runs" / "words.js").read_text(encoding="utf-8")
-    script = (FOLDER / name).read_text(encoding="utf-8")
+    script = "\n".join((FOLDER / part).read_text(encoding="utf-8") for part in ("suggested_for.js", name))
     texts = json.dumps(texts_in(script), ensure_ascii=False)
-    known = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in constants.items())
-    return shared(f"(...given) => {{ const TEXTS = {texts};\n{known}{words}\n{script} }}")
+    return shared(f"(...given) => {{ const TEXTS = {texts};\n{words}\n{script} }}")
 
 
 BEGIN = _in_browser("reading_begins.js")
-END = _in_browser("reading_ends.js", IS_BROUGHT=False)
-END_OF_A_FILE = _in_browser("reading_ends.js", IS_BROUGHT=True)
+READ = _in_browser("file_is_read.js")
+END = _in_browser("reading_ends.js")
 
 
 class DataSaid:
@@ -83,17 +82,21 @@ class DataSaid:
         """What says that data is being read, while it is."""
         return [self.reading, self.reading_face]
 
-    def begin(self, events: Sequence[Any], chosen: Component, start: gr.Button) -> None:
-        """Whatever of the earlier data is shown goes in the moment other data is `chosen`; `start` waits for it."""
-        outputs = [*self.readings, start]
-        gr.on(list(events), None, chosen, outputs, js=BEGIN, **FAST)
-
-    def end_after(self, event: Any, chosen: Component, suggested: Component, is_brought: bool) -> None:
-        """What was read is said, where what stands there belongs to what is `chosen`: the form says what its settings
-        were `suggested` for. A file that is being read is done with where it `is_brought`, and never before.
+    def begin(self, events: Sequence[Any], chosen: list[Component], start: gr.Button) -> None:
+        """Whatever of the earlier data is shown goes in the moment other data is `chosen`; `start` waits for it.
+        `chosen`: files, or the list of data and what the settings on the form were suggested for.
         """
-        script = END_OF_A_FILE if is_brought else END
-        event.then(None, [chosen, suggested, *self.readings], self.readings, js=script, **FAST)
+        gr.on(list(events), None, chosen, [*self.readings, start], js=BEGIN, **FAST)
+
+    def read_after(self, event: Any) -> None:
+        """The file that was being read is what stands on the form now."""
+        event.then(None, self.readings, self.readings, js=READ, **FAST)
+
+    def end_after(self, event: Any, chosen: Component, suggested: Component) -> None:
+        """What was read is said, where what stands there belongs to what is `chosen`: the form says what its settings
+        were `suggested` for. A file that is being read is done with where it has been brought, and never before.
+        """
+        event.then(None, [chosen, suggested, *self.readings], self.readings, js=END, **FAST)
 
     # ---- words
 

@@ -37,7 +37,7 @@ from ...tasks.trial import check_tried
 from ...training_data import DatasetChoice, Examples, stamp
 from ...training_data.formats.columns import AskColumns
 from ..context import PRIVATE, AppContext
-from ..events import FAST, LAST, QUIET, Answer, Given
+from ..events import FAST, QUIET, Answer, Given
 from ..guard import in_words, reads
 from ..theme import on_click, plain
 from ..translate import translate
@@ -128,8 +128,7 @@ class DataView:
         self.fold.expand(self.open, inputs, self.outputs, **computing)
         self.fold.collapse(self.close, None, self.seen, **FAST)
         form.data.line.tokens(self.show_tokens, inputs, [self.fold, *self.outputs], **computing)
-        changed = [control.change for control in self.inputs]
-        gr.on(changed, self.refresh, inputs, self.outputs, **computing, **LAST)
+        form.settled.then(self.refresh, inputs, self.outputs, **computing)
         for part in (self.jumps, self.mask):
             part.look(self.look, inputs, [self.seen, self.mask], **FAST)
         self.facts.take(self.take, None, [self.controls.controls[MAX_LENGTH], form.touched], **FAST)

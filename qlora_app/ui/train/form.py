@@ -18,7 +18,7 @@ from ...overrides import command_for
 from ...recipe import EFFORTS, Recipe
 from ...training_data import DatasetChoice, import_text
 from ..context import AppContext
-from ..events import FAST, LAST, QUIET, After, Answer, Given
+from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import WHY_NOT, reads
 from ..theme import plain
 from . import form_values as form
@@ -88,9 +88,9 @@ class TrainForm:
         first = self.logic.showing(self.controls.first)
         # It stands in the browser and not in a gr.State, so that it always belongs to the values it is sent with.
         self.suggested = gr.Textbox(first.suggested.to_json(), visible="hidden", elem_id="suggested-for")
-        self.touched = gr.Textbox(
-            visible="hidden", elem_id="touched"
-        )  # another text whenever a handler filled the form
+        # Another text whenever a handler filled the form, and whenever other data may have come onto it.
+        self.touched = gr.Textbox(visible="hidden", elem_id="touched")
+        self.other_data = gr.Textbox(visible="hidden", elem_id="other-data")
 
     def build_summary(self) -> None:
         """What a start would do, in a line; the way to the settings."""
@@ -115,14 +115,14 @@ class TrainForm:
                             self.command_line = plain(words, js_on_load=COPY, elem_id="command")
             self.marks = plain(marks_words({}, {}, self.logic.unused(first)), js_on_load=MARKS, elem_id="setting-marks")
 
-    def wire(self, other_data: After) -> None:
-        """`other_data`: what follows where other data may have come onto the form."""
+    def wire(self) -> None:
+        """What one control does to the others. `settled` is the event after which the form is at rest."""
         control = self.controls.controls
         typed = [one.input for name, one in control.items() if not name.startswith((DATA, DATA_SETTINGS))]
         settled = [*self.outputs]
-        gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
-        self.data.begin([control[DATA].input], control[DATA], self.start)
-        other_data(control[DATA].input(self.choose, self.inputs, settled, **QUIET, **LAST))
+        self.settled = gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
+        self.data.begin([control[DATA].input], [control[DATA], self.suggested], self.start)
+        control[DATA].input(self.choose_by_hand, self.inputs, [*settled, self.other_data], **QUIET, **LAST)
         rounds = [control[EPOCHS], self.touched]
         self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
         control[BATCH_SIZE].input(self.set_effort, self.inputs, rounds, **FAST, **LAST)
@@ -279,12 +279,21 @@ class TrainForm:
         do already, what is said about them.
         """
         state = self.state(given)
-        return self._said(state) | self._effort(state) if state.is_at_rest else self._rested(state)
+        if not state.is_at_rest:
+            return self._rested(state)
+        return self._said(state) | self._effort(state) | {self.data.promise: self.data.foreseen(state)}
 
     @reads
     def choose(self, given: Given) -> Answer:
         """Other data: the settings suggested for it, but for what the person changed by hand."""
         return self._rested(self.state(given))
+
+    @reads
+    def choose_by_hand(self, given: Given) -> Answer:
+        """The same, where other data was chosen: a list says so too whenever it is left."""
+        if self.state(given).is_at_rest:
+            return {}
+        return self.choose(given) | {self.other_data: token_hex(4)}
 
     @reads
     def stay(self, given: Given) -> Answer:

@@ -16,28 +16,16 @@ from ...hardware_fit import nearest_that_fits, sizes_of
 from ...presets import Presets
 from ...training_data import DatasetChoice
 from ..context import AppContext
-from ..events import LAST, QUIET, Answer, Given
+from ..events import QUIET, Answer, Given
 from ..guard import reads
 from ..theme import on_click, plain
 from ..translate import translate
-from .form_values import DATA, DATA_SETTINGS, MODEL, Values, chosen_model, data_of, read, show
+from .form_values import MODEL, Values, chosen_model, data_of, read, show
 from .hub_finder import HubMemory
 from .model_list import MODEL_ROW, OF_PAPERS, RECIPE_ROW, ModelList, download_of, fit_words
 from .model_list import facts_of as known_of
 from .model_times import ModelTimes
 from .recipe_form import RecipeForm
-
-MATTERS = (
-    "base_model",
-    "base_model.revision",
-    "base_model.precision",
-    "base_model.double_quantization",
-    "base_model.compute_type",
-    "training.optimizer",
-    "training.max_length",
-    "training.gradient_checkpointing",
-    DATA,
-)
 
 
 def list_for(page: AppContext, data: DatasetChoice) -> ModelList:
@@ -68,13 +56,6 @@ class ModelCard(HubMemory):
             self.said = plain(elem_id="model-said")
             # What a recipe brought onto the form is nobody's own: it goes when another model is chosen.
             self.brought = gr.Textbox(visible="hidden", elem_id="recipe-brought")
-
-    def wire(self) -> None:
-        """The card is written anew with whatever decides what the model needs."""
-        control = self.controls.controls
-        matter = [one.change for name, one in control.items() if name in MATTERS or name.startswith("method")]
-        matter += [one.change for name, one in control.items() if name.startswith(DATA_SETTINGS)]
-        gr.on(matter, self.describe, self.controls.inputs, self.card, **QUIET, **LAST)
 
     def describe_after(self, event: Any) -> Any:
         """The card is written anew after an event; that is one too."""

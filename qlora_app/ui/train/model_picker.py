@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ...base_models import Hit, ModelChoice, search
 from ...errors import UserError
@@ -19,7 +20,7 @@ from ..guard import changes, reads
 from ..theme import plain
 from ..translate import translate
 from .form import TrainForm
-from .form_values import MODEL, TASK, Values, chosen_model, data_of, data_value, read, show
+from .form_values import DATA, DATA_SETTINGS, MODEL, TASK, Values, chosen_model, data_of, data_value, read, show
 from .mistakes import Mistakes
 from .model_card import ModelCard, list_for
 from .model_list import CHAT, MODEL_ROW, Row, chosen_row
@@ -78,7 +79,7 @@ class ModelPicker:
     def wire(self, other_data: After) -> None:
         """`other_data`: what follows where a recipe may have brought other data."""
         stage = self.mistakes.stage
-        opened = self.card.change.click(self.open, self.form.controls.inputs, [*stage.outputs, *self._shown], **FAST)
+        opened = self.card.change.click(self.open, {*self._of_data.values()}, [*stage.outputs, *self._shown], **FAST)
         opened.then(None, js=TO_SEARCH)
         self.find.back(self.back, None, stage.outputs, **FAST).then(None, js=TO_CARD)
         self.find.search(self.search, {self.form.controls.controls[TASK]}, self.hits, **QUIET)
@@ -93,6 +94,12 @@ class ModelPicker:
         gr.on([self.save.click, self.name.submit], self.save_form, {self.name, *inputs}, saved, **QUIET)
 
     @property
+    def _of_data(self) -> dict[str, Component]:
+        """The controls that the list depends on: the whole form would be sent at each click."""
+        controls = self.form.controls.controls
+        return {name: control for name, control in controls.items() if name == DATA or name.startswith(DATA_SETTINGS)}
+
+    @property
     def _shown(self) -> list[gr.HTML]:
         return [self.list, self.hits, self.notice]
 
@@ -101,7 +108,8 @@ class ModelPicker:
     @reads
     def open(self, given: Given) -> Answer:
         """The list, with what fits and how long it takes now."""
-        answer = {self.list: self.list_words(self.form.values(given)), self.hits: "", self.notice: ""}
+        values = {name: given[control] for name, control in self._of_data.items()}
+        answer = {self.list: self.list_words(values), self.hits: "", self.notice: ""}
         return answer | self.mistakes.stage.turned("models")
 
     @reads

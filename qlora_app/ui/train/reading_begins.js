@@ -1,6 +1,8 @@
-// `given`: the files that were uploaded, or the value of the list of data. Answers what is said on the card, on the face,
-// and that Start waits.
-const [chosen] = given;
+// `given`: the files that were uploaded, or the value of the list of data and what the settings on the form were suggested
+// for: a list that is left says so too, and nothing is read then. Answers what is said on the card, on the face, and that
+// Start waits.
+const [chosen, suggested] = given;
+if (typeof chosen === 'string' && isSuggestedFor(chosen, suggested)) return Array(3).fill({__type__: 'update'});
 const files = Array.isArray(chosen) ? chosen : [chosen];
 const bare = text => text.replace(/^(starter|file|hub)\//, '').replace(/^[0-9a-f]{12}-/, '');
 const isOfTheApp = one => typeof one === 'string' && one.startsWith('starter/');

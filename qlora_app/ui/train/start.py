@@ -32,6 +32,11 @@ TO_CARD = """() => setTimeout(() => {
   const top = innerWidth > 700 ? 0 : stage.getBoundingClientRect().top + scrollY - 60;
   scrollTo({top, behavior: calm ? 'instant' : 'smooth'});
 }, 200)"""
+# A visit that is still being answered would show an older run in place of the one that began.
+WHEN_READY = """async (...given) => {
+  while (!window.guanacoReady) await new Promise(done => setTimeout(done, 50));
+  return given;
+}"""
 LOOKED_AT = 100  # newest runs, among which a made name is told apart
 
 
@@ -67,7 +72,7 @@ class Start:
         self.card = card
         outputs = [card, *self.mistakes.outputs]
         self.measure.wire(self.menu.menu)
-        started = self.button.click(self.start_run, self.form.controls.inputs, outputs, **FAST)
+        started = self.button.click(self.start_run, self.form.controls.inputs, outputs, js=WHEN_READY, **FAST)
         for event in (started, self.menu.wire(outputs)):
             other_data(event.then(self.form.look_again, None, self.form.touched, **FAST))
             event.success(None, js=TO_CARD)

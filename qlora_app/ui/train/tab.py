@@ -13,7 +13,7 @@ from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext, for_visitors
-from ..events import QUIET, Answer, Given
+from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import changes, reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
@@ -33,6 +33,8 @@ from .stage import Stage
 from .start import TO_CARD, Start
 from .sweep_form import SweepForm
 from .words import quiet
+
+ANOTHER_MARK = "() => String(performance.now())"
 
 
 class TrainTab:
@@ -113,13 +115,13 @@ class TrainTab:
         """Who tells whom. `tabs`: those of the page, of which this is one."""
         self.tabs = tabs
         self.controls.wire()
-        self.form.wire(self.other_data)
+        self.form.wire()
+        self._wire_other_data()
         self.models.wire(self.other_data)
-        self.model_card.wire()
         self.mistakes.wire()
         self.data_finder.wire(self.form, self.columns, self.other_data)
         for files in (self.upload, self.data_finder.files):
-            self.form.data.begin([files.upload], files, self.form.start)
+            self.form.data.begin([files.upload], [files], self.form.start)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self._wire_asking()
         self.data_face.wire(self.upload)
@@ -169,14 +171,21 @@ class TrainTab:
         is_open = self.page.may_open(run) and recipe.base_model.source != "folder"
         return for_visitors(recipe) if is_open else None
 
-    def other_data(self, event: Any, is_brought: bool = False) -> None:
-        """Other data may be on the form: say what it is, and open the place for what only the person knows.
-        `is_brought`: it comes out of a file.
+    def other_data(self, event: Any) -> None:
+        """After an event other data may be on the form."""
+        event.then(None, None, self.form.other_data, js=ANOTHER_MARK, **FAST)
+
+    def _wire_other_data(self) -> None:
+        """Other data may be on the form: say what it is, and open the place for what only the person knows. One chain
+        for all ways on which it comes there: Gradio looks through every event of a page for each of its components.
         """
-        described = self.data_finder.describe_after(event)
+        begun = self.form.other_data.change
+        inputs, outputs = self.controls.data_inputs, self.data_finder.outputs
+        described = begun(self.data_finder.describe, inputs, outputs, **QUIET, **LAST)
         offered = self.asking.offer_after(self.columns.offer_after(described))
         known = self.model_card.describe_after(offered)
-        self.form.data.end_after(known, self.controls.controls[DATA], self.form.suggested, is_brought)
+        self.form.data.end_after(known, self.controls.controls[DATA], self.form.suggested)
+        self.model_card.describe_after(self.form.settled)
 
     def _wire_asking(self) -> None:
         """What was guessed is taken, or a column named: the data is read so, and what is still in doubt is asked."""
@@ -187,7 +196,8 @@ class TrainTab:
     def _take_imported(self, event: Any) -> None:
         form = self.form
         taken = event.success(self.take_import, form.inputs | {self.importer.brought}, form.outputs, **QUIET)
-        self.other_data(taken, is_brought=True)
+        form.data.read_after(taken)
+        self.other_data(taken)
         event.failure(form.stay, form.inputs, [*form.outputs, *form.data.readings], **QUIET)
 
     # ---- handlers
