@@ -83,7 +83,7 @@ def turns(session: ChatSession) -> float:
     first, last = [], []
     hook = says_one_word(session)
     for number in range(4):
-        session.base.engine.prefixes.forget()
+        session.base.engine.alone(session.base.engine.prefixes.forget)  # after what ended last was kept
         conversation: Conversation = [{"role": "system", "content": SYSTEM}]
         for turn in range(TURNS + 2):
             conversation.append({"role": "user", "content": QUESTION.format(100 * number + turn)})
@@ -123,7 +123,7 @@ def generated(model: Any, ids: Sequence[list[int]]) -> list[list[int]]:
 def answered(session: ChatSession, ids: Sequence[list[int]], adapters: Sequence[str] = (FIRST,)) -> list[list[int]]:
     """All at once, by the engine."""
     engine = session.base.engine
-    engine.prefixes.forget()
+    engine.alone(engine.prefixes.forget)
     rows = [Row(Asked(one, NEW, adapters[place % len(adapters)])) for place, one in enumerate(ids)]
     for row in rows:
         engine.submit(row)

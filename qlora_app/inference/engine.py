@@ -53,7 +53,8 @@ class Engine:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_wanted = True
-        self._is_working = False  # it does what needs the model alone
+        self._is_idle = True  # others may not look at its rows, which change while it computes
+        self._is_ending = False
         _engines.add(self)
 
     @property
@@ -64,7 +65,7 @@ class Engine:
     def is_busy(self) -> bool:
         """Is there anything that it computes or has to?"""
         with self._changed:
-            return bool(self._waiting or self._works or self._rows or self._is_working)
+            return bool(self._waiting or self._works) or not self._is_idle
 
     def submit(self, row: Row) -> Row:
         """Its answer begins as soon as there is room. Raises UserError where too many wait."""
@@ -104,9 +105,7 @@ class Engine:
     def end(self) -> None:
         """The program ends: what is being computed ends too, after its step."""
         with self._changed:
-            for row in [*self._rows, *self._waiting]:
-                row.cancel()
-            self._is_wanted = False
+            self._is_ending, self._is_wanted = True, False
             self._changed.notify_all()
             thread = self._thread
         if thread:
@@ -130,12 +129,14 @@ class Engine:
         try:
             while self._has_something():
                 self.used = time.monotonic()
+                if self._is_ending:
+                    self._cancel_all()
                 self._work()
                 self._answer()
                 self.used = time.monotonic()
         except BaseException as error:
             with self._changed:  # nobody may wait for a thread that is gone
-                self._thread = None
+                self._thread, self._is_idle = None, True
                 self._fail_everybody(error)
             raise
 
@@ -143,12 +144,19 @@ class Engine:
         deadline = time.monotonic() + IDLE
         with self._changed:
             while not (self._waiting or self._works or self._rows):
+                self._is_idle = True
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._is_wanted:
                     self._thread = None
                     return False
                 self._changed.wait(left)
+            self._is_idle = False
             return True
+
+    def _cancel_all(self) -> None:
+        with self._changed:
+            for row in [*self._rows, *self._waiting]:
+                row.cancel()
 
     def _work(self) -> None:
         """One thing that needs the model alone."""
@@ -156,14 +164,11 @@ class Engine:
             if not self._works:
                 return
             work, done = self._works.popleft()
-            self._is_working = True
         try:
             made = work()
         except BaseException as error:  # whoever waits for it hears of it
-            self._is_working = False
             done.set_exception(error)
         else:
-            self._is_working = False
             done.set_result(made)
 
     def _with(self, adapter: str | None, work: Callable[[], T]) -> T:

@@ -2,6 +2,7 @@
 conversation computes only what is new.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ class Prefixes:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
         self.bytes = 0
+        self._changing = threading.Lock()  # it may be forgotten while the computing thread looks into it
         self._kept: OrderedDict[tuple[str, tuple[int, ...]], Layers] = OrderedDict()
 
     def __len__(self) -> int:
@@ -30,13 +32,15 @@ class Prefixes:
         something has to be computed."""
         wanted = tuple(ids[:-1])
         known, best = 0, None
-        for key in self._kept:
-            if key[0] == adapter and (length := common(key[1], wanted)) > known:
-                known, best = length, key
-        if best is None or known < LEAST:
-            return 0, []
-        self._kept.move_to_end(best)
-        return known, [(keys[:, :, :known], values[:, :, :known]) for keys, values in self._kept[best]]
+        with self._changing:
+            for key in self._kept:
+                if key[0] == adapter and (length := common(key[1], wanted)) > known:
+                    known, best = length, key
+            if best is None or known < LEAST:
+                return 0, []
+            self._kept.move_to_end(best)
+            layers = self._kept[best]
+        return known, [(keys[:, :, :known], values[:, :, :known]) for keys, values in layers]
 
     def keep(self, adapter: str, ids: Sequence[int], layers: Layers) -> None:
         """Remember a text. What is only the beginning of it is kept with it."""
@@ -44,19 +48,21 @@ class Prefixes:
         size = _bytes(layers)
         if len(tokens) < LEAST or size > self.most_bytes:
             return
-        beginnings = [key for key in self._kept if key[0] == adapter and tokens[: len(key[1])] == key[1]]
-        for key in beginnings:
-            self._drop(key)
-        while self._kept and self.bytes + size > self.most_bytes:
-            self._drop(next(iter(self._kept)))
-        self._kept[adapter, tokens] = layers
-        self.bytes += size
+        with self._changing:
+            beginnings = [key for key in self._kept if key[0] == adapter and tokens[: len(key[1])] == key[1]]
+            for key in beginnings:
+                self._drop(key)
+            while self._kept and self.bytes + size > self.most_bytes:
+                self._drop(next(iter(self._kept)))
+            self._kept[adapter, tokens] = layers
+            self.bytes += size
 
     def forget(self, adapter: str | None = None) -> None:
         """Everything, or what was read with one adapter."""
-        for key in list(self._kept):
-            if adapter is None or key[0] == adapter:
-                self._drop(key)
+        with self._changing:
+            for key in list(self._kept):
+                if adapter is None or key[0] == adapter:
+                    self._drop(key)
 
     def _drop(self, key: tuple[str, tuple[int, ...]]) -> None:
         self.bytes -= _bytes(self._kept.pop(key))

@@ -16,7 +16,7 @@ from qlora_app.inference import loaded, pool, session
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
 from qlora_app.storage.files import write_json
-from tests.conftest import short_recipe
+from tests.conftest import short_recipe, wait_for
 from tests.fixtures.answering import save_adapter
 from tests.refusing import refused
 
@@ -154,6 +154,8 @@ def test_what_is_not_used_for_a_while_is_unloaded(runs, monkeypatch):
     assert models.state(runs[0]).state == "ready", "while it is used it stays"
     hold.set()
     thread.join()
+    busy.base.engine.rest()
+    wait_for(lambda: not busy.base.engine.is_busy)
     models._look()
     assert models.state(runs[0]).state == "absent"
 
