@@ -593,6 +593,8 @@ COMMANDS = [
     "score",
     "diagnose",
     "answer",
+    "serve",
+    "keys",
     "data",
     "presets",
     "models",
