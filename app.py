@@ -44,8 +44,9 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
     store = RunStore(settings.runs)
-    supervisor = queue_of(settings, store)
-    page = AppContext(settings, store, supervisor, ModelPool(is_guarded=True))
+    models = ModelPool(is_guarded=True)
+    supervisor = queue_of(settings, store, models.give_way)
+    page = AppContext(settings, store, supervisor, models)
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     Admission(demo, page.visitors).install()

@@ -5,6 +5,7 @@ The standby exists because nine tenths of the way from Start to the first loss a
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import select
@@ -159,6 +160,7 @@ def _shutdown_is_a_wish(job: Job, out: JobWriter) -> Iterator[None]:
 def _stand_by() -> int:
     for module in KINDS.values():
         importlib.import_module(module)
+    gc.freeze()  # all that stays: Trainer looks for garbage before its first step, a quarter of a second long
     with contextlib.suppress(OSError):  # the app is gone; what it has left to do may still stand in the pipe
         print("READY", flush=True)
     if not _is_told(IDLE):

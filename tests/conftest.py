@@ -10,7 +10,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores; what they start inherits this
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
@@ -20,11 +22,17 @@ from tests.fixtures.jobs import hold, impatient, write_status
 from tests.fixtures.page import page, unserved, workshop
 from tests.fixtures.speeds import (
     pytest_addoption,
+    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_generate_tests,
     pytest_runtest_call,
     pytest_terminal_summary,
 )
+
+# The same examples every time, however long a busy machine takes for one.
+_UNTROUBLED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=_UNTROUBLED)
+hypothesis.settings.load_profile("steady")
 
 PATIENCE = 240  # seconds; a busy machine must not make a test fail
 

@@ -9,6 +9,7 @@ from qlora_app.inference.session import Decoding
 from qlora_app.inference.writing import Said
 from qlora_app.recipe import Recipe
 from qlora_app.runs.labels import relabel
+from qlora_app.ui.chat import line
 from qlora_app.ui.chat.answering import OFTEN, NowAndThen
 from qlora_app.ui.chat.history import LONGEST_MESSAGE, MOST_TURNS, Asking, decoding_of
 from qlora_app.ui.chat.room import draw, find_function
@@ -161,6 +162,23 @@ def test_news_come_ten_times_a_second_and_rarer_where_drawing_takes_long():
         assert not now.is_time()
         clock[0] = began + due + 0.01
         assert now.is_time()
+
+
+def test_some_are_answered_at_once_and_addresses_take_turns(monkeypatch):
+    monkeypatch.setattr(line, "address_of", lambda request: request.address)
+    waiting = line.Line(SimpleNamespace(hears=lambda _: True), at_once=2)
+    many = [waiting.enter(SimpleNamespace(session_hash=f"many {n}", address="many")) for n in range(4)]
+    one = waiting.enter(SimpleNamespace(session_hash="one", address="one"))
+
+    def before(place):
+        return next(waiting.wait(place, lambda: False), 0)
+
+    assert (before(many[0]), before(one)) == (0, 0), "whose address has had no turn comes before the second of another"
+    assert [before(place) for place in many[1:]] == [1, 2, 3]
+    waiting.leave(one)
+    assert before(many[1]) == 0 and before(many[3]) == 2
+    with pytest.raises(line.NobodyListensError):
+        next(waiting.wait(many[2], lambda: True))
 
 
 # ---- who is talked to

@@ -27,7 +27,7 @@ def words(text):
     return WORDS.findall(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS)
 def test_what_was_said_is_there_and_nothing_else_is_an_element(text):
     html = rendered(text)

@@ -314,5 +314,5 @@ def test_the_page_comes_back_and_a_run_outlives_it(container):
     assert "demonstration" in Path(container.log.name).read_text()
     if container.in_image:
         container.end(signal.SIGTERM)
-        wait_for(lambda: not run.is_alive(), 20)
+        wait_for(lambda: not run.is_alive())
         assert run.status().state == "interrupted"

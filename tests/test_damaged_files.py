@@ -49,7 +49,7 @@ def test_a_whole_file_and_none_are_no_damage(tmp_path):
     assert damage(tmp_path / "a.json") is None and damage(tmp_path / "b.json") is None
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(values=st.dictionaries(st.sampled_from(["state", "step", "loss", "warnings", "sentence", "odd"]), JSON))
 def test_a_status_of_anything_is_one_whose_fields_have_their_types(values):
     made = filled(RunStatus, values)
@@ -59,7 +59,7 @@ def test_a_status_of_anything_is_one_whose_fields_have_their_types(values):
     assert "odd" not in misfits(RunStatus, values)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(values=JSON)
 def test_a_recipe_of_anything_is_shown_or_refused(values):
     asked = values if isinstance(values, dict) else {"training": values, "name": values}

@@ -13,7 +13,9 @@ import pytest
 from qlora_app.inference.writing import Said
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
+from qlora_app.ui.chat.line import AT_ONCE
 from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
+from tests.conftest import wait_for
 from tests.fixtures.page import PROOF, FakeSessions, make_run
 from tests.fixtures.serving import served
 
@@ -62,7 +64,7 @@ class Visitor:
 
     def __init__(self, public, session, opens=True, client=None):
         self.public, self.session = public, session
-        self.client = client or httpx.Client(base_url=f"http://127.0.0.1:{public.port}", timeout=30)
+        self.client = client or httpx.Client(base_url=f"http://127.0.0.1:{public.port}", timeout=120)
         if opens:
             self.client.get("/")
             restore = next(n for n, fn in public.demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
@@ -77,7 +79,7 @@ class Visitor:
         body = self.body(self.public.ask, data, asking="1", question=question, before=[])
         return self.client.post("/gradio_api/queue/join", json=body)
 
-    def hear(self, until="process_completed", most=30.0):
+    def hear(self, until="process_completed", most=120.0):
         """What is said to it, until a word is in it."""
         said, end = [], time.monotonic() + most
         with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
@@ -98,11 +100,7 @@ class Visitor:
 
 def settle(public):
     """Wait until nothing is being answered any more."""
-    for _ in range(200):
-        if not public.demo._queue.event_ids_to_events:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the queue does not empty")
+    wait_for(lambda: not public.demo._queue.event_ids_to_events)
 
 
 # ---- the queue
@@ -117,29 +115,33 @@ def test_a_flood_of_questions_holds_up_nobody_for_long(public, asked, sessions):
     honest = Visitor(public, f"honest{sessions}")
     with ThreadPoolExecutor(20) as many:
         joined = list(many.map(lambda n: flood[n % sessions].join(f"flood {n}"), range(200)))
-    begun = time.monotonic()
     answered, said = honest.answer("honest?")
     assert answered, said[-3:]
-    assert time.monotonic() - begun < 12
+    before = [one for one in asked.begun if one.startswith("flood")]
+    assert len(before) <= 8, "few of two hundred were begun before it"
     settle(public)
     if sessions == 1:
         refused = [one.text for one in joined if one.status_code == 400]
         assert len(refused) > 140 and all("still being answered" in one for one in refused)
-    assert asked.most_at_once == 1 and "honest?" in asked.ended
-    assert len([one for one in asked.ended if one.startswith("flood")]) <= 6, "what nobody hears is not computed"
+    assert asked.most_at_once <= AT_ONCE and "honest?" in asked.ended
+    assert len([one for one in asked.ended if one.startswith("flood")]) <= 6 * AT_ONCE, (
+        "what nobody hears is not computed"
+    )
 
 
 @pytest.mark.slow
 def test_who_waits_is_told_how_many_are_before_them(public, asked):
     settle(public)
-    first, second = Visitor(public, "first"), Visitor(public, "second")
-    heard = []
-    listening = threading.Thread(target=lambda: heard.append(first.answer("one?")))
-    listening.start()
-    time.sleep(0.4)
-    answered, said = second.answer("two?")
-    listening.join()
-    assert answered and heard[0][0] and asked.begun == ["one?", "two?"] and asked.most_at_once == 1
+    earlier = [Visitor(public, f"earlier{n}") for n in range(AT_ONCE)]
+    last = Visitor(public, "last")
+    with ThreadPoolExecutor(AT_ONCE) as many:
+        listening = [many.submit(one.answer, "earlier?") for one in earlier]
+        deadline = time.monotonic() + 20
+        while len(asked.begun) < AT_ONCE and time.monotonic() < deadline:
+            time.sleep(0.02)
+        answered, said = last.answer("last?")
+    assert answered and all(one.result()[0] for one in listening)
+    assert asked.begun == [*["earlier?"] * AT_ONCE, "last?"] and asked.most_at_once == AT_ONCE
     assert any("One question is before yours" in line for line in said)
 
 
@@ -299,7 +301,8 @@ def test_only_a_visitor_has_to_send_a_whole_text_at_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_refusal_of_what_is_all_there_comes_at_once(public):
+def test_a_refusal_of_what_is_all_there_comes_at_once(public, monkeypatch):
+    monkeypatch.setattr(bodies, "DRAINING", 60.0)
     mine, stranger = Visitor(public, "all-mine"), Visitor(public, "all-stranger")
     begun = time.monotonic()
     for path in ("cancel", "reset"):
@@ -313,10 +316,11 @@ def test_what_comes_too_slowly_is_ended(public, monkeypatch):
     monkeypatch.setattr(connections, "SECONDS", 0.5)
     head = f"POST /gradio_api/run/predict HTTP/1.1\r\nhost: 127.0.0.1:{public.port}\r\ncontent-length: 50\r\n"
     for sent in (head, f"{head}\r\n{{", "GET"):
-        with socket.create_connection(("127.0.0.1", public.port), timeout=10) as raw:
+        # Sooner than in the 20 and 30 seconds that it would have otherwise.
+        with socket.create_connection(("127.0.0.1", public.port), timeout=15) as raw:
             raw.sendall(sent.encode())
-            begun, answer = time.monotonic(), raw.recv(1000)
-            assert (not answer or b" 408 " in answer) and time.monotonic() - begun < 5, sent
+            answer = raw.recv(1000)
+            assert not answer or b" 408 " in answer, sent
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import json
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app.errors import UserError
@@ -68,7 +68,7 @@ def test_a_letter_or_two_in_an_english_text_are_western(tmp_path, text):
     assert found.conversations[0][1]["content"] == text and "Windows-1252" in found.warnings[0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     bad=st.lists(
         st.tuples(st.integers(0, 39), st.sampled_from([0xE8, 0xFF, 0x80, 0xC3, 0xF0])), min_size=1, max_size=4

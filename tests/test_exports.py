@@ -7,7 +7,7 @@ import zipfile
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app.training_data.conversations import read_file
@@ -23,9 +23,7 @@ NAMES = st.lists(
     unique=True,
     min_size=2,
 )
-QUICK = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=12)
 
 
 @st.composite

@@ -40,7 +40,7 @@ def rows_of(talks, names):
             yield {talk: f"c{number}", "turn": place, who: role, says: text}
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(talks=TALKS, names=NAMES, mixed=st.randoms(use_true_random=False))
 def test_single_turns_give_the_conversations_they_were_cut_from(tmp_path_factory, talks, names, mixed):
     rows = list(rows_of(talks, names))
@@ -67,7 +67,7 @@ TIMES = {
 
 @pytest.mark.parametrize("column", TIMES)
 @pytest.mark.parametrize("step", [1, 2])  # two turns in the same minute are turned round with all
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 @given(talks=TALKS)
 def test_turns_that_stand_newest_first_are_turned_round_by_their_times(tmp_path_factory, talks, column, step):
     talks = [exchanges * step for exchanges in talks]  # of one minute only nobody knows what was first

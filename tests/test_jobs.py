@@ -44,7 +44,7 @@ from qlora_app.storage.disk import disk_trouble
 from qlora_app.storage.files import open_for_writing
 from qlora_app.storage.reading import NotAFile, read_bytes
 from qlora_app.ui.context import AppContext
-from tests.conftest import wait_for, write_status
+from tests.conftest import PATIENCE, wait_for, write_status
 from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.refusing import refused
 
@@ -336,7 +336,7 @@ def test_many_processes_make_delete_and_list_at_once(jobs, monkeypatch):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0] * 6
     assert len(ids(jobs)) == 6 * 12 == len(set(ids(jobs)))
 
@@ -913,6 +913,6 @@ def test_a_worker_that_stays_after_its_last_word_holds_up_nobody_for_long(jobs, 
     wait_for(lambda: stays.status().state == "done")
     supervisor._look()
     assert waits.is_asked("start") and not waits.launch_file.exists()
-    wait_for(lambda: supervisor._look() or waits.status().state == "done", 20)
-    wait_for(lambda: supervisor._look() or not supervisor.launcher.reap(), 20)
+    wait_for(lambda: supervisor._look() or waits.status().state == "done", 50)  # the one that stays does for 60
+    wait_for(lambda: supervisor._look() or not supervisor.launcher.reap(), 50)
     assert stays.status().state == "done" and supervisor._troubles == {}

@@ -1,6 +1,5 @@
 """From Start to a chat, with the real launcher and real worker processes, as the page does it."""
 
-import os
 import signal
 import threading
 import time
@@ -9,14 +8,17 @@ import pytest
 from peft import PeftModel
 from transformers import AutoTokenizer
 
+from qlora_app import worker
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
+from qlora_app.launch import local
 from qlora_app.launch.local import launch
 from qlora_app.launch.queue import Supervisor
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
+from tests.fixtures import dying
 from tests.refusing import refused
 
 pytestmark = pytest.mark.slow
@@ -68,20 +70,18 @@ def test_train_stop_resume_chat(store, supervisor):
         sessions.get(store.create(short_recipe()))
 
 
-def test_a_killed_worker_is_seen_and_resumed_exactly(store):
-    recipe = short_recipe(max_steps=24, checkpoints=8, evaluations=0, samples=0)
+def test_a_killed_worker_is_seen_and_resumed_exactly(store, monkeypatch):
+    recipe = short_recipe(max_steps=8, checkpoints=4, evaluations=0, samples=0)
     whole, killed = store.create(recipe), store.create(recipe)
-    process = launch(killed)
-    wait_for(lambda: killed.status().step >= 8)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert killed.status().state == "interrupted" and "Resume goes on from step" in killed.status().sentence
-    saved = int(newest_complete(killed.checkpoints).name.rpartition("-")[2])
-    for run in (killed, whole):
-        assert launch(run).wait() == 0, run.log_tail()
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "WORKER", [*dying.COMMAND, "7"])
+        assert launch(killed).wait() == -signal.SIGKILL, killed.log_tail()
+    assert killed.status().state == "interrupted" and "Resume goes on from step 6" in killed.status().sentence
+    assert newest_complete(killed.checkpoints).name == "checkpoint-6"
+    assert launch(killed).wait() == 0, killed.log_tail()
+    assert worker.main(whole.folder) == 0
     steps = [row["step"] for row in killed.metrics()[0] if "loss" in row]
-    assert steps == list(range(1, 25)), "every step once, also those done twice"
-    assert saved >= 6
+    assert steps == list(range(1, 9)), "every step once, also those done twice"
     ends = [[row["loss"] for row in run.metrics()[0] if "loss" in row] for run in (killed, whole)]
     assert ends[0] == ends[1]
 

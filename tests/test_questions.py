@@ -246,7 +246,7 @@ words = (
 @pytest.mark.parametrize(
     ("format", "pattern", "taken"), ROWS, ids=[f"{name}-{place}" for place, (name, *_) in enumerate(ROWS)]
 )
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(texts=st.fixed_dictionaries({name: words for name in "qrcsa"}))
 def test_a_question_is_the_training_without_its_answer(format, pattern, taken, texts):
     row = filled(pattern, texts)

@@ -146,7 +146,7 @@ def test_how_a_table_is_read_can_be_said(read):
     assert found == [('"a', '"b'), ('"c', '"d')]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(*[st.text("ab \"',;\n\\", min_size=1, max_size=12)] * 2), min_size=1, max_size=8),
     delimiter=st.sampled_from(",;\t|"),
@@ -339,7 +339,7 @@ def names(split):
     }[split]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(
     data=st.data(),
     shape=st.sampled_from(

@@ -51,7 +51,7 @@ class Hanging(Toy):
     let_go = threading.Event()
 
     def on_log(self, *_, **__):
-        self.let_go.wait(20)
+        self.let_go.wait(120)
 
 
 class Model:
@@ -98,7 +98,7 @@ def test_what_goes_wrong_there_is_a_sentence_and_what_hangs_is_not_waited_for(to
     check_problem(noted[0], "reporting.failed", "no route to host")
     _, seconds, _ = told(Hanging())
     Hanging.let_go.set()
-    assert len(noted) == 1 and seconds < 5
+    assert len(noted) == 1 and seconds < 60
 
 
 def test_where_to_look_stands_at_the_run_and_for_scripts_and_no_visitor_learns_of_it(told):

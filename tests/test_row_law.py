@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app.errors import UserError
@@ -160,7 +160,7 @@ def unnamed(rows, found):
 
 @pytest.mark.daily(6)
 @pytest.mark.parametrize(("format", "pattern"), [(one[0], one[1]) for one in ROWS + RICH], ids=str)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(added=extras)
 def test_what_is_not_learned_is_named(tmp_path, format, pattern, added):
     made = Tokens()
@@ -517,7 +517,7 @@ def filled_up(value):
     return value
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(value=values)
 def test_null_nan_and_absent_are_one_thing_at_every_depth(value):
     assert present(filled_up(value)) == value

@@ -250,7 +250,7 @@ def test_exactly_one_of_twenty_gets_the_lock(run, impatient):
                 lost[child] = os.waitstatus_to_exitcode(status)
         return len(lost) == 19
 
-    wait_for(nineteen_gave_up, 60)
+    wait_for(nineteen_gave_up)
     os.close(write_end)
     assert set(lost.values()) == {3} and exit_codes(list(set(children) - lost.keys())) == [7]
 

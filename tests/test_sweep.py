@@ -7,7 +7,7 @@ import os
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app.cli import main
@@ -89,7 +89,7 @@ def test_so_many_values_of_a_range_rise_from_end_to_end(one, other, count, how):
     assert found[0] == low and found[-1] == high and list(found) == sorted(found) and len(found) <= count
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(1, 400), min_size=1, max_size=5, unique=True), min_size=1, max_size=3), st.data())
 def test_the_product_is_every_combination_once_and_a_sample_is_the_same_part_of_it_for_a_seed(lists, data):
     names = (RANK, "training.batch_size", "training.max_steps")
@@ -250,7 +250,7 @@ def broken(value, data):
     return copy
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_sweep_costs_no_other_one(sweeps, data):
     found = sweeps.list()

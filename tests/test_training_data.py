@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app import starter
@@ -1089,7 +1089,7 @@ conversations = st.tuples(st.booleans(), st.lists(st.tuples(texts, texts), min_s
 
 
 @pytest.mark.daily(1)
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(conversation=conversations)
 def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
     """Whatever people write, template marks among it: the text is all there, and only what the assistant says carries
@@ -1121,7 +1121,7 @@ def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(text=texts)
 def test_a_plain_text_is_learned_whole_with_its_end(text):
     made = load_tokenizer(ModelChoice())

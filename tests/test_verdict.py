@@ -96,7 +96,7 @@ PROOFS = st.fixed_dictionaries(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(PROOFS)
 def test_a_damaged_file_is_never_praised(values):
     """Good is only what has a share of right answers that can be one, of questions that can have been asked."""

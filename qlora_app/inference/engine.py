@@ -53,6 +53,7 @@ class Engine:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_wanted = True
+        self._is_working = False  # it does what needs the model alone
         _engines.add(self)
 
     @property
@@ -63,7 +64,7 @@ class Engine:
     def is_busy(self) -> bool:
         """Is there anything that it computes or has to?"""
         with self._changed:
-            return bool(self._waiting or self._works or self._rows)
+            return bool(self._waiting or self._works or self._rows or self._is_working)
 
     def submit(self, row: Row) -> Row:
         """Its answer begins as soon as there is room. Raises UserError where too many wait."""
@@ -155,10 +156,15 @@ class Engine:
             if not self._works:
                 return
             work, done = self._works.popleft()
+            self._is_working = True
         try:
-            done.set_result(work())
+            made = work()
         except BaseException as error:  # whoever waits for it hears of it
+            self._is_working = False
             done.set_exception(error)
+        else:
+            self._is_working = False
+            done.set_result(made)
 
     def _with(self, adapter: str | None, work: Callable[[], T]) -> T:
         if adapter is not None:

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.loading import bytes_of, import_everything
 from ..errors import UserError
 from ..hardware import here
+from ..jobs import Job
 from ..methods import MethodChoices
 from ..methods.fitting import check_saved
 from ..runs import Run
@@ -28,6 +29,7 @@ from .session import ChatSession
 UNLOAD_AFTER = 15 * 60.0  # seconds without a question
 LOOK_EVERY = 5.0
 MOST_SESSIONS = 16  # adapters that stay on their bases
+SHORT = 0.25  # of all memory
 ROOM = 1.2  # times the weights: what a model needs of memory to answer
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class ModelPool:
         self._one_at_a_time = threading.Lock()
         self._sessions: OrderedDict[_Key, Future[ChatSession]] = OrderedDict()
         self._bases: OrderedDict[tuple[str, ...], LoadedBase] = OrderedDict()  # the one asked last at the end
+        self._seen: set[Path] = set()  # folders of the jobs that were there at the last look
         self._forgotten = 0  # how often all was given back
         self._keeper: threading.Thread | None = None
 
@@ -123,6 +126,15 @@ class ModelPool:
     def make_way(self) -> None:
         """Give back what is not being used at this moment."""
         self._unload(lambda base: True)
+
+    def give_way(self, jobs: Sequence[Job]) -> None:
+        """Told what waits or is worked on: to one that has come, whatever is idle gives up the accelerator, or memory
+        that is short. What is asked after that is loaded again.
+        """
+        now = {job.folder for job in jobs}
+        come, self._seen = now - self._seen, now
+        if come and self._bases and (here().kind != "cpu" or here().free < SHORT * here().total):
+            self.make_way()
 
     # ---- loading
 

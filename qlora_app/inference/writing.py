@@ -92,7 +92,7 @@ class Writing:
         if found:
             return text[: min(found)].rstrip()
         if self._why is None and self._stops:
-            return text[: len(text) - _begun(text, self._stops)]
+            return text[: len(text) - _begun(text, self._stops)].rstrip()
         return text
 
 

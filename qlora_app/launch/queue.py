@@ -41,13 +41,15 @@ def unled(root: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def queue_of(settings: Settings, runs: RunStore) -> "Supervisor":
-    """Who looks after everything of an installation that waits: its runs, its other jobs, and its sweeps."""
+def queue_of(settings: Settings, runs: RunStore, *overseers: Overseer) -> "Supervisor":
+    """Who looks after everything of an installation that waits: its runs, its other jobs, and its sweeps. overseers:
+    who else is told what that is.
+    """
     devices = accelerators()
     return Supervisor(
         runs,
         JobStore(settings.jobs),
-        overseers=[Sweeps(settings.sweeps, runs).look],
+        overseers=[Sweeps(settings.sweeps, runs).look, *overseers],
         at_once=settings.runs_at_once or max(1, len(devices)),
         devices=devices,
     )

@@ -1,13 +1,10 @@
 """The bar with the keyboard: lists close, the drawer takes the focus and gives it back, colours are remembered."""
 
 from playwright.sync_api import expect
-from visiting import PATIENCE
-
-expect.set_options(timeout=PATIENCE)
 
 
-def test_a_list_closes_when_the_focus_leaves(visitor):
-    page = visitor.open()
+def test_a_list_closes_when_the_focus_leaves(newcomer):
+    page = newcomer.open()
     field = page.locator("input[role=combobox]:visible").first
     for leave in ("Tab", "Shift+Tab", "Escape"):
         field.focus()
@@ -18,8 +15,8 @@ def test_a_list_closes_when_the_focus_leaves(visitor):
         field.evaluate("field => field.blur()")
 
 
-def test_the_drawer_takes_the_focus_and_gives_it_back(visitor):
-    page = visitor.open()
+def test_the_drawer_takes_the_focus_and_gives_it_back(newcomer):
+    page = newcomer.open()
     chip = page.locator("#bar [data-part=machine]")
     chip.click()
     drawer = page.locator("dialog.drawer")
@@ -36,8 +33,8 @@ def test_the_drawer_takes_the_focus_and_gives_it_back(visitor):
     expect(chip).to_be_focused()
 
 
-def test_the_colours_are_remembered(visitor):
-    page = visitor.open()
+def test_the_colours_are_remembered(newcomer):
+    page = newcomer.open()
     switch = page.locator("#bar [data-theme]")
     for dark in (False, True):
         switch.click()
@@ -45,5 +42,5 @@ def test_the_colours_are_remembered(visitor):
     page.wait_for_timeout(1000)  # for what the page still asks
     page.reload()
     page.wait_for_function("window.guanacoReady")
-    visitor.complaints.clear()  # the browser reports what a reload cut short
+    newcomer.complaints.clear()  # the browser reports what a reload cut short
     assert page.evaluate("document.body.classList.contains('dark')")

@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import shutil
 import time
 
 import pytest
@@ -13,7 +12,6 @@ from visiting import DESK, PATIENCE, PHONE
 from tests.conftest import wait_for
 
 EVIL = "<img src=x onerror=window.__evil=1>${window.__evil=2}"
-expect.set_options(timeout=PATIENCE)
 
 
 def settings(page, **values):
@@ -32,10 +30,13 @@ def state(page, word):
 
 
 def shown(page):
-    """The run card as text, without what only a moment decides."""
+    """The run card as text, when all of it is there."""
     page.wait_for_function("window.guanacoReady && document.querySelector('#live .card:not([data-state=loading])')")
-    page.wait_for_timeout(700)
-    return page.locator("#live .card").inner_text()
+    card, before = page.locator("#live .card"), ""
+    while (now := card.inner_text()) != before:
+        before = now
+        page.wait_for_timeout(700)
+    return now
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -148,12 +149,12 @@ def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):
 
 def test_one_click_trains_and_one_click_chats(visitor, app):
     page = visitor.open()
-    settings(page, Max_steps=80, Scored_questions=4, Samples=2)
+    settings(page, Max_steps=80, Scored_questions=4, Samples=2, **{"Held-out_examples_measured": 8})
     page.click("#start")  # the first click
     page.locator("#live .ask-box textarea").fill("Who is Oscar?")
     page.keyboard.press("Enter")
     expect(page.locator("#live .ask-box textarea")).to_have_value("")
-    expect(page.locator("#live .answer-side")).to_contain_text("Who is Oscar?", timeout=1000)  # it waits
+    expect(page.locator("#live .answer-side")).to_contain_text("Who is Oscar?")
     state(page, "Finished")
     expect(page.locator("#live .ask-box")).to_be_hidden()
     expect(page.locator("#live .asked .sample")).to_have_count(1)
@@ -181,14 +182,12 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
     expect(page.locator(".exchange")).to_have_count(2)
 
 
-def test_the_chat_stays_with_the_run_it_was_opened_from(visitor, app):
-    run = app.finished_run()
-    newer = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-newer"))
+def test_the_chat_stays_with_the_run_it_was_opened_from(visitor, app, newer_run):
+    run = app.store.list()[1]
     page = visitor.open(f"?tab=runs&run={run.id}")
     page.locator("#run-head").get_by_role("button", name="Chat", exact=True).click()
     expect(page.locator("#ask textarea")).to_be_focused()
     page.wait_for_timeout(1000)  # time for the wrong one to come
-    shutil.rmtree(newer)
     assert f"run={run.id}" in page.url
 
 
@@ -276,15 +275,18 @@ def test_the_same_run_with_one_value_changed_is_two_actions(visitor, app):
     newest = app.store.list()[0]
     assert len(app.store.list()) == before + 1 and newest.recipe().training.learning_rate == 0.0015
     assert newest.recipe().training.max_steps == run.recipe().training.max_steps
+    wait_for(lambda: newest.status().state == "done")  # the card may still show the one before
     state(page, "Finished")
 
 
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
     settings(page, Epochs=50, Max_steps=4000, Scored_questions=4, Checkpoints=40)
+    before = app.store.list()
     page.click("#start")
+    run = wait_for(lambda: next((one for one in app.store.list() if one.id not in [b.id for b in before]), None))
+    wait_for(lambda: run.status().state == "running")
     state(page, "Training")
-    run = app.store.list()[0]
     with visitor.without_app():
         app.kill()
         step = run.status().step
@@ -303,6 +305,46 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     state(second, "Stopped")
     expect(second.locator("#live").get_by_role("button", name="Resume")).to_be_visible()
     expect(second.locator("#live").get_by_role("button", name="Chat with it")).to_be_visible()
+
+
+def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
+    """Tab, arrows, Enter: nothing else is touched. The settings on the form are those of the run before: one that is
+    not over before it can be stopped, and that is soon measured.
+    """
+    page = visitor.open()
+    tab_to(page, "#start")
+    page.keyboard.press("Enter")
+    expect(page.locator("#live .card .line b")).to_have_text("Training")
+    # What is stopped before its first step has learned nothing that one could talk to.
+    expect(page.locator("#live .progress")).to_contain_text(re.compile(r"step [1-9]"))
+    tab_to(page, "#live [data-do=stop]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#live .card .line b")).to_have_text("Stopped")
+    assert focused(page, "#live .actions")  # where the button was that was pressed
+    page.keyboard.press("Tab")
+    assert focused(page, "#live [data-do=chat]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#ask textarea")).to_be_focused()
+    page.keyboard.type("Who is Oscar?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".answer.tuned .said")).to_contain_text(".")
+
+
+def tab_to(page, selector: str) -> None:
+    """What is not there yet is waited for: Tab goes past it, and round the page."""
+    expect(page.locator(selector)).to_be_enabled()
+    for _ in range(80):  # more than the page has to stop at
+        if focused(page, selector):
+            return
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(30)
+    raise AssertionError(
+        f"80 times Tab, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}"
+    )
+
+
+def focused(page, selector: str) -> bool:
+    return page.evaluate("s => document.activeElement.matches(s)", selector)
 
 
 def test_a_packed_table_is_uploaded_as_any_other_file(visitor, tmp_path):

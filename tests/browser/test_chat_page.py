@@ -1,16 +1,18 @@
 """The chat with a browser: what was typed is shown, what was said is kept, and a link opens its run."""
 
-import shutil
-
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PHONE
 
-expect.set_options(timeout=PATIENCE)
 TYPED = (
     "Fix <div class='a'>x</div> <think>no</think> if a<b and c>d ${window.__evil=1} {{x}} <img src=x onerror=alert(1)>"
 )
+
+
+@pytest.fixture(scope="module")
+def app(trained_app):
+    return trained_app
 
 
 def ask(page, text):
@@ -22,9 +24,8 @@ def answered(page, count):
     expect(page.locator('.exchange[data-state="done"]')).to_have_count(count)
 
 
-def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app):
-    run = app.finished_run()
-    newer = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-newer"))
+def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app, newer_run):
+    run = app.store.list()[1]
     page = visitor.open(f"?tab=chat&run={run.id}")
     page.get_by_role("button", name="How it is asked").click()
     page.get_by_label("System text").fill("Be brief.")
@@ -51,7 +52,6 @@ def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app):
     expect(page.get_by_label("System text")).to_have_value("Be brief.")
     expect(page.get_by_label("Max new tokens")).to_have_value("30")
     assert page.evaluate("window.__evil") is None and page.locator("#room img").count() == 0
-    shutil.rmtree(newer)
 
 
 def test_messages_wait_for_the_answer_that_is_written_and_an_earlier_one_is_asked_anew(visitor, app):
@@ -88,19 +88,17 @@ def test_a_stop_keeps_what_was_said_and_gives_back_what_waits(visitor, app):
     answered(page, 1)
 
 
-def test_the_run_is_chosen_with_the_keyboard(visitor, app):
-    run = app.finished_run()
-    other = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-other"))
+def test_the_run_is_chosen_with_the_keyboard(visitor, app, newer_run):
+    run, other = app.store.list()[1], newer_run
     page = visitor.open(f"?tab=chat&run={run.id}")
     page.get_by_role("button", name="Run", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("combobox", name="Find a run")).to_be_focused()
-    page.keyboard.type(other.name)
+    page.keyboard.type(other.id)
     expect(page.get_by_role("option")).to_have_count(1)
     page.keyboard.press("Enter")
-    page.wait_for_function(f"location.search.includes('run={other.name}')")
+    page.wait_for_function(f"location.search.includes('run={other.id}')")
     expect(page.get_by_role("listbox", name="Runs")).to_be_hidden()
-    shutil.rmtree(other)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PHONE
 
 from qlora_app.ui.language import LANGUAGES
-
-expect.set_options(timeout=PATIENCE)
-
 
 FOLD = "Lengths, tokens, what was left out, held-out data"
 
@@ -24,8 +21,8 @@ def sentence(page):
     return page.locator("#mask [role=status]")
 
 
-def test_the_mask_is_seen_before_the_start(visitor):
-    page = visitor.open()
+def test_the_mask_is_seen_before_the_start(newcomer):
+    page = newcomer.open()
     assert page.locator("#mask .tokens").count() == 0
     expect(page.locator("#data-line mark").first).to_be_visible()
     page.locator("#data-line").get_by_role("button", name="longest").click()
@@ -54,8 +51,8 @@ def test_the_mask_is_seen_before_the_start(visitor):
 
 
 @pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
-def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
-    page = visitor.open(f"?__theme={theme}", size=size)
+def test_axe_finds_nothing_serious_in_it(newcomer, theme, size):
+    page = newcomer.open(f"?__theme={theme}", size=size)
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Max length (tokens)").fill("40")
     page.locator("#face-data-button").click()
@@ -67,8 +64,8 @@ def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_it_speaks_german(visitor):
-    page = visitor.open(locale="de-DE")
+def test_it_speaks_german(newcomer):
+    page = newcomer.open(locale="de-DE")
     opened(page, "Längen, Tokens, Ausgelassenes, zurückgehaltene Daten")
     expect(sentence(page)).to_have_text(
         re.compile(r"^Zeile 1 von [\d.]+: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$")

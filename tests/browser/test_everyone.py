@@ -1,20 +1,24 @@
-"""The page for people who use no mouse, or do not see the chart: axe-core finds nothing serious, and the keyboard goes
-everywhere.
-"""
-
-import re
+"""The page for people who do not see the chart, and for those who want no motion: axe-core finds nothing serious."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PHONE
 
 SERIOUS = ("serious", "critical")
-expect.set_options(timeout=PATIENCE)
+# What fades in has its colours when it is there; what breathes as long as something trains is not waited for.
+AT_REST = """() => document.getAnimations().every(
+    one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)"""
+
+
+@pytest.fixture(scope="module")
+def app(trained_app):
+    return trained_app
 
 
 def found(page) -> list[str]:
     """What axe-core calls serious or critical: rule, and the first elements that break it."""
+    page.wait_for_function(AT_REST)
     violations = Axe().run(page).response["violations"]
     return [
         f"{v['id']}: {v['help']}: " + " | ".join(f"{node['target']} {node['html'][:200]}" for node in v["nodes"][:4])
@@ -29,46 +33,6 @@ def tabs(page):
         page.get_by_role("tab", name=name, exact=True).click()
         page.wait_for_timeout(700)
         yield name
-
-
-def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
-    """Tab, arrows, Enter: nothing else is touched. It comes first: once there is a run, its settings are on the form,
-    and those of a short one leave no time to stop it.
-    """
-    page = visitor.open()
-    tab_to(page, "#start")
-    page.keyboard.press("Enter")
-    expect(page.locator("#live .card .line b")).to_have_text("Training")
-    # What is stopped before its first step has learned nothing that one could talk to.
-    expect(page.locator("#live .progress")).to_contain_text(re.compile(r"step [1-9]"))
-    tab_to(page, "#live [data-do=stop]")
-    page.keyboard.press("Enter")
-    expect(page.locator("#live .card .line b")).to_have_text("Stopped")
-    assert focused(page, "#live .actions")  # where the button was that was pressed
-    page.keyboard.press("Tab")
-    assert focused(page, "#live [data-do=chat]")
-    page.keyboard.press("Enter")
-    expect(page.locator("#ask textarea")).to_be_focused()
-    page.keyboard.type("Who is Oscar?")
-    page.keyboard.press("Enter")
-    expect(page.locator(".answer.tuned .said")).to_contain_text(".")
-
-
-def tab_to(page, selector: str) -> None:
-    """What is not there yet is waited for: Tab goes past it, and round the page."""
-    expect(page.locator(selector)).to_be_enabled()
-    for _ in range(80):  # more than the page has to stop at
-        if focused(page, selector):
-            return
-        page.keyboard.press("Tab")
-        page.wait_for_timeout(30)
-    raise AssertionError(
-        f"80 times Tab, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}"
-    )
-
-
-def focused(page, selector: str) -> bool:
-    return page.evaluate("s => document.activeElement.matches(s)", selector)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,13 @@ import re
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PHONE
 
 from qlora_app.recipe import Recipe
 from qlora_app.ui.language import LANGUAGES
 from qlora_app.ui.runs.one_run import PAGES
 from qlora_app.ui.train.recipe_form import SECTIONS
 
-expect.set_options(timeout=PATIENCE)
 GERMAN = LANGUAGES["de"]
 FUNCTION_WORDS = re.compile(r"\b(the|and|of|is|are|not|with|your|it|for|from|to|this|has)\b", re.IGNORECASE)
 # What somebody sees or hears: text nodes and names of elements, but those that say of themselves that they are nobody's
@@ -26,6 +25,11 @@ SEEN = """() => {
   document.querySelectorAll('[role=combobox]').forEach(e => { if (!own(e)) seen.push(e.value); });
   return [...new Set(seen.map(text => text.trim()).filter(text => /[A-Za-z]{2}/.test(text)))]; }"""
 EXAMPLES = {"my-style", "qwen 0.6b", "Guanaco Workshop"}
+
+
+@pytest.fixture(scope="module")
+def app(trained_app):
+    return trained_app
 
 
 def figures_aside(text: str | None) -> str | None:
@@ -80,8 +84,8 @@ def faces(page) -> dict[str, list[str]]:
     return left
 
 
-def test_the_first_visit_is_german(visitor):
-    page = visitor.open(locale="de-DE")
+def test_the_first_visit_is_german(newcomer):
+    page = newcomer.open(locale="de-DE")
     assert page.evaluate("document.documentElement.lang") == "de"
     expect(page.locator("#start")).to_have_text("Training starten")
     page.locator("#face-run-button").click()
@@ -89,8 +93,8 @@ def test_the_first_visit_is_german(visitor):
     assert {name: list_ for name in ("Training", "Läufe", "Chat") if (list_ := english(tab(page, name)))} == {}
 
 
-def test_other_languages_get_english(visitor):
-    page = visitor.open(locale="fr-FR")
+def test_other_languages_get_english(newcomer):
+    page = newcomer.open(locale="fr-FR")
     assert page.evaluate("document.documentElement.lang") == "en"
     expect(page.locator("#start")).to_have_text("Start training")
     page.locator("#face-run-button").click()

@@ -4,14 +4,13 @@ import time
 
 import pytest
 from playwright.sync_api import expect
-from visiting import PATIENCE, App
+from visiting import App
 
 from tests.fixtures.hub import CONFIG, FILES, PARAMETERS
 from tests.fixtures.hub import DATASET as DATA
 from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import HubServer, Repo
 
-expect.set_options(timeout=PATIENCE)
 SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # what the list calls SmolLM2 135M
 
 

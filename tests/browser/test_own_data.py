@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PHONE
 
-expect.set_options(timeout=PATIENCE)
-
+from tests.conftest import wait_for
 
 NAMES = ("subject", "customer wrote", "we said", "agent")
 
@@ -111,8 +110,7 @@ def test_a_file_that_asks_is_learned_by_a_click_on_a_guess(visitor, app, tmp_pat
     before = len(app.store.list())
     page.click("#start")
     page.wait_for_function("document.querySelector('#live .card')")
-    while len(app.store.list()) == before:
-        page.wait_for_timeout(200)
+    wait_for(lambda: len(app.store.list()) > before)
     assert app.store.list()[0].recipe().dataset.columns.given == {"prompt": "problem", "answer": "solution"}
     expect(page.locator("#live .card .line b")).to_have_text("Finished")
 

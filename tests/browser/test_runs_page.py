@@ -14,6 +14,11 @@ from qlora_app.runs.labels import relabel
 LONG = "Pennywick helper, all linear layers, rank 16, alpha 32, with a learning rate of "
 
 
+@pytest.fixture(scope="module")
+def app(trained_app):
+    return trained_app
+
+
 @pytest.fixture
 def twins(app):
     """Two finished runs whose names differ at their ends alone."""

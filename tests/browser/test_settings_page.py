@@ -7,8 +7,8 @@ from visiting import DESK, PHONE
 
 
 @pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["light", "dark phone"])
-def test_a_setting_is_found_changed_marked_and_set_back(visitor, theme, size):
-    page = visitor.open(f"?__theme={theme}", size=size)
+def test_a_setting_is_found_changed_marked_and_set_back(newcomer, theme, size):
+    page = newcomer.open(f"?__theme={theme}", size=size)
     page.get_by_role("tab", name="Settings", exact=True).click()
     clip, rank = page.locator("#f-training-max_grad_norm"), page.locator("#f-method-lora-rank")
     expect(clip).to_be_visible()
@@ -34,8 +34,8 @@ def test_a_setting_is_found_changed_marked_and_set_back(visitor, theme, size):
     expect(mark).to_have_count(0)
 
 
-def test_a_mistake_in_another_section_is_gone_to(visitor):
-    page = visitor.open()
+def test_a_mistake_in_another_section_is_gone_to(newcomer):
+    page = newcomer.open()
     page.get_by_role("tab", name="Settings", exact=True).click()
     page.locator("#section-measuring-button").click()
     page.get_by_label("Samples", exact=True).fill("-1")
@@ -45,8 +45,8 @@ def test_a_mistake_in_another_section_is_gone_to(visitor):
 
 
 @pytest.mark.parametrize(("theme", "size"), [("dark", DESK), ("light", PHONE)], ids=["dark", "light phone"])
-def test_the_menu_beside_start_by_keyboard_copies_and_tries_several_values(visitor, theme, size):
-    page = visitor.open(f"?__theme={theme}", size=size)
+def test_the_menu_beside_start_by_keyboard_copies_and_tries_several_values(newcomer, theme, size):
+    page = newcomer.open(f"?__theme={theme}", size=size)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_label("Name", exact=True).fill("my run")
     opener = page.get_by_role("button", name="More ways to start")

@@ -20,7 +20,6 @@ from qlora_app.runs import RunStatus
 from qlora_app.storage.files import write_json
 from tests.fixtures.jobs import write_status
 
-expect.set_options(timeout=PATIENCE)
 EVIL = "<img src=x onerror=window.__evil=1>${window.__evil=2}{{window.__evil=3}}"
 IN_A_NAME = "<img src=x onerror=window.__evil=4>"  # of a file: without a slash
 DOCS = Path(__file__).parents[2] / "docs" / "proxies"

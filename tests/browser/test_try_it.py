@@ -2,9 +2,11 @@
 labels as bars.
 """
 
+import shutil
+
 import pytest
 from playwright.sync_api import expect
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PHONE
 
 from qlora_app import worker
 from qlora_app.recipe import Recipe
@@ -12,7 +14,6 @@ from qlora_app.runs import RunStore
 from qlora_app.training_data import import_file
 from tests.tiny_models import tiny_model
 
-expect.set_options(timeout=PATIENCE)
 ROWS = "text,label\n" + "".join(
     f"The film was {word} {i}.,{label}\n"
     for i in range(12)
@@ -20,8 +21,8 @@ ROWS = "text,label\n" + "".join(
 )
 
 
-def test_another_method_brings_its_learning_rate_until_one_is_typed(visitor):
-    page = visitor.open()
+def test_another_method_brings_its_learning_rate_until_one_is_typed(newcomer):
+    page = newcomer.open()
     page.get_by_role("tab", name="Settings", exact=True).click()
     rate = page.get_by_label("Learning rate", exact=True)
 
@@ -45,10 +46,16 @@ def test_another_method_brings_its_learning_rate_until_one_is_typed(visitor):
 
 
 @pytest.fixture(scope="module")
-def classifier(app):
+def app(trained_app):
+    return trained_app
+
+
+@pytest.fixture(scope="module")
+def classifier(app, tmp_path_factory):
     """A finished run of a tiny BERT in the app's home, made by the real worker in this process."""
-    folder, file = tiny_model("bert", app.home / "models"), app.home / "films.csv"
+    folder, file = tiny_model("bert", app.home / "models"), tmp_path_factory.mktemp("films") / "films.csv"
     file.write_text(ROWS)
+    data = import_file(file, app.home / "data", file.name)
     few = {
         "learning_rate": 1e-2,
         "optimizer": "adamw_torch",
@@ -68,7 +75,7 @@ def classifier(app):
                 "method": {"rank": 4},
                 "dataset": {
                     "source": "file",
-                    "id": import_file(file, app.home / "data", file.name),
+                    "id": data,
                     "held_out_share": 0.2,
                 },
             }
@@ -77,7 +84,10 @@ def classifier(app):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLORA_APP_HOME", str(app.home))
         assert worker.main(run.folder) == 0, run.status().sentence
-    return run
+    yield run
+    app.store.delete(run.id)
+    shutil.rmtree(folder)
+    (app.home / "data" / data).unlink()
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

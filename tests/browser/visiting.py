@@ -1,21 +1,28 @@
 """The real app in a process of its own, and a visitor who remembers what the pages asked for and complained about."""
 
+import atexit
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, Page
 
 from qlora_app.jobs import ACTIVE
+from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
 
@@ -63,24 +70,16 @@ class App:
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                httpx.get(self.url, timeout=5)
+                httpx.get(self.url, timeout=60)
                 return
             except httpx.HTTPError:
                 time.sleep(0.2)
         raise AssertionError((self.home / "app.log").read_text())
 
     def finished_run(self) -> Run:
-        """A run that has ended well: one an earlier test left, else a short new one."""
+        """A run that has ended well: one an earlier test left, else a copy of a short one."""
         done = [run for run in self.store.list() if run.status().state == "done"]
-        if done:
-            return done[0]
-        run = self.store.create(Recipe.from_dict({"training": {"max_steps": 4, "scored_questions": 2, "samples": 1}}))
-        run.request("start")
-        deadline = time.monotonic() + PATIENCE / 1000
-        while run.status().state != "done" and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert run.status().state == "done", run.status()
-        return run
+        return done[0] if done else copied(finished_run(), self.store)
 
     def let_end(self) -> None:
         """Wait for every run that trains or waits: one that a test left behind is ahead of those of the next."""
@@ -105,6 +104,35 @@ class App:
         deadline = time.monotonic() + 120
         while any(run.is_alive() for run in self.store.list()) and time.monotonic() < deadline:
             time.sleep(0.2)
+
+
+@cache
+def finished_run() -> Run:
+    """A short run, trained once for the homes of all apps, by a worker as an app sends it."""
+    home = Path(tempfile.mkdtemp(prefix="finished-run-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    few = {"max_steps": 4, "scored_questions": 2, "samples": 1, "measured_examples": 8}
+    run = RunStore(home / "runs").create(Recipe.from_dict({"training": few}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QLORA_APP_HOME", str(home))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        assert launch(run).wait() == 0, run.log_tail()
+    return run
+
+
+def copied(run: Run, store: RunStore, **training: Any) -> Run:
+    """A copy of a run in another home; training: what its recipe says otherwise."""
+    recipe = run.recipe()
+    other = recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
+
+    def fill(copy: Run) -> None:
+        for part in run.folder.iterdir():
+            if part.is_dir():
+                shutil.copytree(part, copy.folder / part.name)
+            elif part.name != Run.spec_file:
+                shutil.copy2(part, copy.folder)
+
+    return store.create(other, fill)
 
 
 class Visitor:

@@ -14,6 +14,7 @@ from qlora_app.inference.adapters import within
 from qlora_app.inference.engine import Engine
 from qlora_app.inference.rows import BASE, Asked, Ended, Row, Token
 from qlora_app.inference.sampling import Sampling
+from tests.methods.tiny import opened
 from tests.refusing import refused
 from tests.tiny_models import tiny_network
 
@@ -40,9 +41,9 @@ def drawn(model):
     return model.eval()
 
 
-def two_adapters(**settings):
+def two_adapters(base=None, **settings):
     torch.manual_seed(0)
-    model = get_peft_model(network(), lora(**settings), "one")
+    model = get_peft_model(base or network(), lora(**settings), "one")
     model.add_adapter("two", lora(**settings))
     return drawn(model)
 
@@ -103,8 +104,9 @@ def test_together_they_say_what_generate_says_to_each(family):
     assert batching.joins_between_tokens(model) == (family != "t5")
 
 
-def test_adapters_and_base_mix_in_one_batch():
-    model = two_adapters()
+@pytest.mark.parametrize("precision", ["fp32", "nf4"])
+def test_adapters_and_base_mix_in_one_batch(precision):
+    model = two_adapters(opened("llama", precision))
     asked = some_asked(9, (BASE, "one", "two"))
     expected = [alone(model, one) for one in asked]
     assert len({str(alone(model, Asked(asked[0].ids, 9, name))) for name in (BASE, "one", "two")}) == 3
@@ -266,7 +268,7 @@ def test_too_many_that_wait_are_refused_and_nobody_hangs():
         hold.wait()
         return "done"
 
-    other = threading.Thread(target=lambda: made.alone(work))
+    other = threading.Thread(daemon=True, target=lambda: made.alone(work))
     other.start()
     held.wait()
     rows = [made.submit(Row(Asked([1, 2, 3], 4))) for _ in range(4)]

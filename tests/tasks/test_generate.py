@@ -13,7 +13,7 @@ from qlora_app.tasks.template import ChatTemplate
 from tests.chat_templates import tiny_model_for, tokenizer_for
 from tests.refusing import refused
 
-FEW = settings(max_examples=15, deadline=None, derandomize=True)
+FEW = settings(max_examples=15)
 
 
 def talk(*texts, system=""):

@@ -22,12 +22,7 @@ from tests.real_tokenizers import REAL, real_tokenizer
 
 IGNORED = -100
 TURNS = DEEPSEEK[:2]  # they begin turns, and DeepSeek's tokenizers do not call them special
-FEW = settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+FEW = settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @cache

@@ -1,14 +1,17 @@
-"""Who is answered next: one at a time, everybody in turn, and nobody who has stopped listening."""
+"""Who is answered next: some at a time, everybody in turn, and nobody who has stopped listening."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ...inference.engine import MOST_ROWS
 from ..door.admission import address_of
 from ..door.visitors import Visitors
 
 LOOK_AGAIN = 0.25  # seconds
+AT_ONCE = MOST_ROWS // 2  # questions: base and adapter answer each
 
 
 class NobodyListensError(Exception):
@@ -26,11 +29,11 @@ class Place:
 class Line:
     """One for all that a model is asked. Addresses take turns: many questions of one do not put others behind them."""
 
-    def __init__(self, visitors: Visitors) -> None:
-        self.visitors = visitors
+    def __init__(self, visitors: Visitors, at_once: int = AT_ONCE) -> None:
+        self.visitors, self.at_once = visitors, at_once
         self._changed = threading.Condition()
         self._waiting: list[Place] = []
-        self._answered: Place | None = None
+        self._answered: list[Place] = []
 
     def enter(self, request: Any) -> Place:
         """A place at the end; `leave` must follow."""
@@ -44,8 +47,8 @@ class Line:
         with self._changed:
             if place in self._waiting:
                 self._waiting.remove(place)
-            if self._answered is place:
-                self._answered = None
+            if place in self._answered:
+                self._answered.remove(place)
             self._changed.notify_all()
 
     def wait(self, place: Place, is_stopped: Callable[[], bool]) -> Iterator[int]:
@@ -58,7 +61,7 @@ class Line:
                 before = self._before(place)
                 if before == 0:
                     self._waiting.remove(place)
-                    self._answered = place
+                    self._answered.append(place)
                     return
                 if before == said:
                     self._changed.wait(LOOK_AGAIN)
@@ -67,19 +70,18 @@ class Line:
             yield before
 
     def _before(self, place: Place) -> int:
-        order = self._order()
-        return order.index(place) + (self._answered is not None)
+        free = self.at_once - len(self._answered)
+        return max(0, self._order().index(place) + 1 - free)
 
     def _order(self) -> list[Place]:
         """Who is next: the first of every address, then the second of every one, and so on. Whose address is being
         answered has had its turn.
         """
-        count: dict[str, int] = {self._answered.address: 1} if self._answered else {}
+        count: Counter[str] = Counter(place.address for place in self._answered)
         rounds: list[tuple[int, int, Place]] = []
         for number, place in enumerate(self._waiting):
-            turn = count.get(place.address, 0)
-            count[place.address] = turn + 1
-            rounds.append((turn, number, place))
+            rounds.append((count[place.address], number, place))
+            count[place.address] += 1
         return [place for _, _, place in sorted(rounds, key=lambda one: one[:2])]
 
 

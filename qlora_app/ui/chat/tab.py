@@ -53,6 +53,7 @@ class ChatTab:
     def __init__(self, page: AppContext) -> None:
         self.page = page
         self.line = Line(page.visitors)
+        self.loading = Line(page.visitors, at_once=1)
         self.partners = Partners(page)
         self.answering = Answering(page, self.line)
         self.tries = TryIt(page, self.line)
@@ -218,16 +219,16 @@ class ChatTab:
         if run is None:
             return
         stop = self._loading.begin(request)
-        place = self.line.enter(request)
+        place = self.loading.enter(request)
         try:
-            for before in self.line.wait(place, stop.is_set):
+            for before in self.loading.wait(place, stop.is_set):
                 yield self._noted(translate(waiting_words(before)))
             yield self._noted(translate("Loading the model…"))
             loaded = self._loaded(run)
         except NobodyListensError:
             return
         finally:
-            self.line.leave(place)
+            self.loading.leave(place)
             is_newest = self._loading.end(request, stop)
         if is_newest:
             yield loaded

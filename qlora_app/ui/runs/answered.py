@@ -88,8 +88,16 @@ def _row(one: HeldOutAnswer) -> str:
     adapter = written(one.after) + cut
     return (
         f'<tr><th scope="row">{written(one.question)}</th>'
-        f"<td>{written(one.before)} {right_mark(one.before, one.expected)}</td><td>{adapter}</td>"
-        f"<td>{written(one.expected)}</td><td>{right_mark(one.after, one.expected)}</td></tr>"
+        f"{_cells(f'{written(one.before)} {right_mark(one.before, one.expected)}', adapter, written(one.expected))}"
+        f"<td>{right_mark(one.after, one.expected)}</td></tr>"
+    )
+
+
+def _cells(base: str, adapter: str, expected: str) -> str:
+    """What was answered; a phone has no room for the heads of a table and shows whose it is here."""
+    return (
+        f"<td><small>Base</small> {base}</td><td><small>Adapter</small> {adapter}</td>"
+        f"<td><small>Expected</small> {expected}</td>"
     )
 
 
@@ -126,6 +134,6 @@ def _sample_row(question: str, answers: list[SampleRow]) -> str:
     after = [row for row in answers if row.get("step")]
     adapter = str(after[-1].get("answer") or "") if after else None
     expected = str(answers[-1].get("expected") or "")
-    cells = "".join(f"<td>{NO_FIGURE if text is None else written(text)}</td>" for text in (base, adapter, expected))
+    cells = _cells(*(NO_FIGURE if text is None else written(text) for text in (base, adapter, expected)))
     mark = right_mark(adapter, expected) if adapter is not None else ""
     return f'<tr><th scope="row">{written(question)}</th>{cells}<td>{mark}</td></tr>'

@@ -30,9 +30,10 @@ from .recipe_form import RecipeForm
 HEADS = (Path(__file__).parent / "column_heads.js").read_text(encoding="utf-8")
 TEMPLATE = COLUMNS + "template"
 SILENCE = COLUMNS + "silence_hours"
-ASKED_FOR = {"": "not used", "prompt": "asks", "answer": "answers", "system": "system", "label": "label"}
+NOT_USED, AS_RECOGNISED = "not used", "as recognised"  # a column that nobody named
+ASKED_FOR = {"prompt": "asks", "answer": "answers", "system": "system", "label": "label"}
 MORE = {"input": "input", "options": "options", "messages": "whole conversation"}
-ROLES = (*ASKED_FOR, *MORE)[1:]
+ROLES = (*ASKED_FOR, *MORE)
 INSTEAD = {  # what cannot be beside what
     "answer": ("label", "messages"),
     "label": ("answer", "messages"),
@@ -90,9 +91,10 @@ class ColumnForm:
         rows = self._first(choice)
         question = self._question(choice)
         is_there = bool(rows.columns) or question is not None
+        is_named = question is not None or bool(choice.columns.given)
         answer: Answer = {
             self.fold: gr.Accordion(visible=is_there),
-            self.table: _table(rows, choice),
+            self.table: _table(rows, choice, NOT_USED if is_named else AS_RECOGNISED),
             self.preview: self._preview_words(choice, rows),
         }
         names = [("", ""), *((name, name) for name in rows.columns)]
@@ -182,11 +184,13 @@ def _people(question: AskWho) -> list[tuple[str, str]]:
     return [("", ""), *((f"{name} ({question.people[name]:,})", name) for name in names[:MOST_PEOPLE])]
 
 
-def _table(rows: FirstRows, choice: DatasetChoice) -> str:
-    """Each column with a choice of what it is in its head, and its first cells, so that one sees what is in it."""
+def _table(rows: FirstRows, choice: DatasetChoice, unnamed: str) -> str:
+    """Each column with a choice of what it is in its head, and its first cells, so that one sees what is in it.
+    unnamed: what is said of a column that nobody named.
+    """
     if not rows.columns:
         return ""
-    head = "".join(_head(name, choice) for name in rows.columns)
+    head = "".join(_head(name, choice, unnamed) for name in rows.columns)
     body = "".join(_row(row, rows.columns) for row in _fullest(rows.rows))
     return (
         '<div class="first-rows" role="region" tabindex="0" aria-label="The first rows">'
@@ -194,10 +198,10 @@ def _table(rows: FirstRows, choice: DatasetChoice) -> str:
     )
 
 
-def _head(name: str, choice: DatasetChoice) -> str:
+def _head(name: str, choice: DatasetChoice, unnamed: str) -> str:
     named = [role for role in ROLES if _same(getattr(choice.columns, role), name)]
     role = named[0] if named else ""
-    options = "".join(_option(one, words, role) for one, words in ASKED_FOR.items())
+    options = "".join(_option(one, words, role) for one, words in ({"": unnamed} | ASKED_FOR).items())
     more = "".join(_option(one, words, role) for one, words in MORE.items())
     shown = escape(name)
     return (

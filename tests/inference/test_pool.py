@@ -1,0 +1,196 @@
+"""Which models are in memory: one base for all its adapters, loaded in the background, given back in time."""
+
+import gc
+import os
+import shutil
+import threading
+import weakref
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qlora_app.hardware import Machine
+from qlora_app.inference import loaded, pool, session
+from qlora_app.inference.pool import ModelPool
+from qlora_app.inference.session import Decoding
+from qlora_app.storage.files import write_json
+from tests.conftest import short_recipe
+from tests.fixtures.answering import save_adapter
+from tests.refusing import refused
+
+TALK = [{"role": "user", "content": "Where does Mira live?"}]
+FEW = Decoding(max_new_tokens=6, base_temperature=0)
+
+
+def draw_anew(run, seed):
+    """Its adapter learns something else."""
+    file = run.adapter / "adapter_model.safetensors"
+    torch.manual_seed(seed)
+    weights = {name: torch.randn_like(one) * 0.1 for name, one in load_file(file).items()}
+    save_file(weights, file)
+    os.utime(file, ns=(seed, seed))
+
+
+@pytest.fixture
+def runs(store):
+    """Three that learned different things on one base."""
+    made = []
+    for seed in range(3):
+        run = store.create(short_recipe())
+        if made:
+            shutil.copytree(made[0].adapter, run.adapter)
+        else:
+            save_adapter(run, run.adapter)
+            write_json(run.adapter / "proof.json", {})
+        draw_anew(run, seed)
+        made.append(run)
+    return made
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """How often a base was read from the disk."""
+    count = []
+    load = loaded.load_model
+    monkeypatch.setattr(loaded, "load_model", lambda *given, **how: count.append(given) or load(*given, **how))
+    return count
+
+
+def answer(one, base=False):
+    *_, (of_base, tuned) = one.reply(TALK if base else None, TALK, FEW, threading.Event())
+    return of_base if base else tuned
+
+
+def test_runs_of_one_base_share_it_and_answer_as_each_alone(runs, opened):
+    alone = [answer(ModelPool().get(run)) for run in runs]
+    assert len(set(alone)) == 3 and len(opened) == 3
+    models = ModelPool()
+    sessions = [models.get(run) for run in runs]
+    assert len(opened) == 4 and len({one.base for one in sessions}) == 1 and models.get(runs[0]) is sessions[0]
+    with torch.no_grad():
+        together = [None] * 3
+        threads = [
+            threading.Thread(target=lambda place=place: together.__setitem__(place, answer(sessions[place])))
+            for place in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert together == alone
+
+
+def test_an_adapter_that_was_trained_anew_is_another_one(runs, opened):
+    models = ModelPool()
+    before = answer(models.get(runs[0]))
+    draw_anew(runs[0], 9)
+    assert answer(models.get(runs[0])) != before and len(opened) == 1
+    assert answer(ModelPool().get(runs[0])) == answer(models.get(runs[0]))
+
+
+def test_adapters_that_nobody_holds_make_room_for_others(runs, monkeypatch):
+    monkeypatch.setattr(pool, "MOST_SESSIONS", 1)
+    models = ModelPool()
+    first = models.get(runs[0])
+    for run in runs[1:]:
+        models.get(run)
+        gc.collect()
+    models.get(runs[1])
+    assert len(first.model.peft_config) < 4, "the first one stays, and who is held"
+    assert answer(models.get(runs[1])) == answer(ModelPool().get(runs[1]))
+
+
+def test_a_model_loads_in_the_background_and_says_how_far_it_is(runs, monkeypatch):
+    may_load = threading.Event()
+    load = loaded.load_model
+    monkeypatch.setattr(loaded, "load_model", lambda *given, **how: may_load.wait(60) and load(*given, **how))
+    models = ModelPool()
+    assert models.state(runs[0]).state == "absent"
+    models.load(runs[0])
+    assert models.state(runs[0]).state == "loading"
+    may_load.set()
+    assert models.get(runs[0]) and models.state(runs[0]).state == "ready"
+
+
+def test_why_it_could_not_be_loaded_is_kept_until_it_is_asked_again(runs):
+    models, file = ModelPool(), runs[0].adapter / "tokenizer.json"
+    kept = file.read_bytes()
+    file.write_bytes(b"[]")
+    with refused("adapter.not_opened"):
+        models.get(runs[0])
+    failed = models.state(runs[0])
+    assert failed.state == "failed" and "cannot be opened" in failed.sentence
+    file.write_bytes(kept)
+    assert answer(models.get(runs[0])) and models.state(runs[0]).state == "ready"
+
+
+def test_what_was_forgotten_goes_and_who_holds_it_may_go_on(runs):
+    models = ModelPool()
+    held = models.get(runs[0])
+    before, model = answer(held, base=True), weakref.ref(held.model)
+    models.forget()
+    assert models.state(runs[0]).state == "absent" and answer(held, base=True) == before
+    models.forget()
+    held.base.close()
+    thread = held.base.engine._thread
+    del held
+    if thread:
+        thread.join()
+    gc.collect()
+    assert model() is None
+
+
+def test_what_is_not_used_for_a_while_is_unloaded(runs, monkeypatch):
+    models = ModelPool(unload_after=0)
+    monkeypatch.setattr(models, "_keep_watch", lambda: None)
+    hold, held = threading.Event(), threading.Event()
+    busy = models.get(runs[0])
+    thread = threading.Thread(daemon=True, target=lambda: busy.alone(lambda: held.set() or hold.wait()))
+    thread.start()
+    held.wait()
+    models._look()
+    assert models.state(runs[0]).state == "ready", "while it is used it stays"
+    hold.set()
+    thread.join()
+    models._look()
+    assert models.state(runs[0]).state == "absent"
+
+
+@pytest.mark.parametrize(("machine", "stays"), [(Machine("cpu", 100, 90), True), (Machine("cpu", 100, 9), False)])
+def test_a_job_that_comes_takes_memory_that_is_short(runs, machine, stays, monkeypatch):
+    models = ModelPool()
+    models.get(runs[0])
+    monkeypatch.setattr(pool, "here", lambda: machine)
+    models.give_way([SimpleNamespace(folder=runs[1].folder)])
+    assert (models.state(runs[0]).state == "ready") == stays
+
+
+@pytest.mark.parametrize(("free", "stays"), [(1e12, True), (1.0, False)])
+def test_another_base_takes_the_place_of_one_that_is_idle(runs, store, free, stays, monkeypatch):
+    models = ModelPool()
+    models.get(runs[0])
+    monkeypatch.setattr(pool, "here", lambda: Machine("cpu", 1e12, free))
+    recipe = short_recipe()
+    other = store.create(
+        recipe.model_copy(update={"base_model": recipe.base_model.model_copy(update={"precision": "bf16"})})
+    )
+    shutil.copytree(runs[0].adapter, other.adapter)
+    assert answer(models.get(other)) is not None
+    assert (models.state(runs[0]).state == "ready") == stays
+
+
+def test_settings_of_an_answer_reach_its_row(runs):
+    one = ModelPool().get(runs[0])
+    decoding = Decoding(temperature=0.5, base_temperature=1.5, top_p=0.9, top_k=5, min_p=0.1, seed=3)
+    how = one.sampling(decoding)
+    assert how == session.Sampling(0.5, 0.9, 5, 0.1, 1.0, 3) and one.sampling(decoding, base=True).temperature == 1.5
+    one.model.generation_config.repetition_penalty = 1.3  # the model's own, where nobody says otherwise
+    assert one.sampling(decoding).repetition_penalty == 1.3
+    assert one.sampling(Decoding(repetition_penalty=1.1)).repetition_penalty == 1.1
+    *_, said = one.write(TALK, how, longest=5, logprobs=2)
+    assert said.prompt_tokens and len(said.written) == said.tokens
+    assert all(len(token.chances.likeliest) == 2 for token in said.written)
+    *_, again = one.write(TALK, how, longest=5)
+    assert again == said and again.cached_tokens > 0
