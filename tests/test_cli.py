@@ -505,7 +505,7 @@ def test_data_is_found_in_the_data_folder_too(settings, notes, capsys):
     id = recipe_from("starter", [f"dataset.id={notes}", *columns], settings).dataset.id
     assert (
         main(["data", id, *columns]) == 0
-        and "Columns you named, because you named `raw` and `note`" in capsys.readouterr().out
+        and "Questions and answers, because you named `raw` and `note`" in capsys.readouterr().out
     )
     assert main(["data", "nowhere.csv"]) == 2 and "There is no file nowhere.csv" in capsys.readouterr().err
 
@@ -593,6 +593,8 @@ COMMANDS = [
     "score",
     "diagnose",
     "answer",
+    "serve",
+    "keys",
     "data",
     "presets",
     "models",
