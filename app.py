@@ -17,12 +17,13 @@ if storage := persistent_storage():
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from qlora_app.errors import UserError
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.runs import RunStore
+from qlora_app.serving import ApiKeys, ServedModels, endpoint
 from qlora_app.ui import (
     SCRIPTS,
     STYLE,
@@ -50,6 +51,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     Admission(demo, page.visitors).install()
     own_name = os.environ.get("SPACE_HOST", "")
+    is_open = settings.is_local and settings.login is None
+    programs = Mount("/v1", endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open))
     door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors)
     try:
         demo.launch(
@@ -71,7 +74,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             ssr_mode=False,
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",
-            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file)]},
+            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file), programs]},
         )
     except OSError as error:
         raise UserError(

@@ -127,6 +127,12 @@ class Settings(BaseModel):
         return self.host in ("127.0.0.1", "localhost", "::1") and not self.public_url and not self.proxies
 
     @property
+    def address(self) -> str:
+        """Where the page is."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
     def proxy_networks(self) -> tuple["Network", ...]:
         """Where the proxies are that are believed."""
         return _networks(self.proxies)

@@ -176,11 +176,11 @@ def test_the_gpu_benchmark_takes_less_than_eight_minutes():
     assert gpu.WHOLE < 8 * 60 and max(gpu.GROUPS.values()) < gpu.WHOLE
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_one_line_says_so():
-    ended = subprocess.run([sys.executable, str(FOLDER / "gpu.py")], capture_output=True, text=True, check=True)
-    assert ended.stdout == "There is no GPU here, so nothing is measured.\n"
+def test_without_a_gpu_one_line_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    gpu.main()
+    assert capsys.readouterr().out == "There is no GPU here, so nothing is measured.\n"
 
 
 # ---- methods

@@ -53,6 +53,7 @@ ELSEWHERE = (
     "__main__.py",
     "overrides.py",
     "cli/",
+    "serving/",  # speaks to programs
     "evaluate/",
     "data_report.py",
     "launch/",

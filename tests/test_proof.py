@@ -431,17 +431,31 @@ def test_without_measurements_the_last_one_is_kept(store, home):
 
 # ---- the model card
 
-OPEN_AND_COMPARE = """
-import re, sys, torch
+# A program that has imported nothing but what a card names: for each folder it is told it forks one that opens it.
+OPENS_CARDS = """
+import os, re, sys, traceback
 from pathlib import Path
-folder = sys.argv[1]
-card = Path(folder, "README.md").read_text()
-code = re.search(r"```python\\n(.*?)```", card, re.S)[1]
-names = {}
-exec(code.replace("path/to/this/folder", folder), names)
-ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
-with torch.no_grad():
-    torch.save(names["model"](input_ids=ids).logits, Path(folder, "logits.pt"))
+import peft, torch, transformers
+
+def open_card(folder):
+    card = Path(folder, "README.md").read_text()
+    code = re.search(r"```python\\n(.*?)```", card, re.S)[1]
+    names = {}
+    exec(code.replace("path/to/this/folder", folder), names)
+    ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
+    with torch.no_grad():
+        torch.save(names["model"](input_ids=ids).logits, Path(folder, "logits.pt"))
+
+while folder := sys.stdin.readline().strip():
+    child = os.fork()
+    if child == 0:
+        try:
+            open_card(folder)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 OPENED = {
     "nf4": ({}, {}),
@@ -455,19 +469,29 @@ OPENED = {
 }
 
 
-def measured_and_opened(run):
+@pytest.fixture(scope="module")
+def card_opener():
+    with subprocess.Popen(
+        [sys.executable, "-c", OPENS_CARDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        yield program
+        program.stdin.close()
+
+
+def measured_and_opened(run, card_opener):
     """Logits of the model as the app opens it, and as the code on its card does in a program of its own."""
     session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())
     ids = torch.tensor([session.tokenizer("Where does Mira live?")["input_ids"]])
     with torch.no_grad():
         measured = session.model(input_ids=ids).logits
-    subprocess.run([sys.executable, "-c", OPEN_AND_COMPARE, str(run.adapter)], check=True, capture_output=True)
+    print(run.adapter, file=card_opener.stdin, flush=True)
+    assert card_opener.stdout.readline() == "0\n"
     return measured, torch.load(run.adapter / "logits.pt")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OPENED)
-def test_the_cards_code_opens_what_was_measured(kind, store):
+def test_the_cards_code_opens_what_was_measured(kind, store, card_opener):
     base, method = OPENED[kind]
     recipe = short_recipe(max_steps=3, samples=0, scored_questions=0, evaluations=0, checkpoints=0)
     values = recipe.model_dump(mode="json")
@@ -477,14 +501,14 @@ def test_the_cards_code_opens_what_was_measured(kind, store):
         )
     )
     assert worker.main(run.folder) == 0, run.status().sentence
-    measured, opened = measured_and_opened(run)
+    measured, opened = measured_and_opened(run, card_opener)
     assert opened.dtype == measured.dtype
     assert float((opened - measured).abs().max()) <= 1e-4 * float(measured.abs().max()), kind
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["nf4", "fp32"])
-def test_the_card_of_a_classifier_opens_it_too(precision, store, home):
+def test_the_card_of_a_classifier_opens_it_too(precision, store, home, card_opener):
     """Its head is new, which quantized layers cannot be."""
     rows = [
         {"text": f"The {thing} was {word}.", "label": label}
@@ -507,5 +531,5 @@ def test_the_card_of_a_classifier_opens_it_too(precision, store, home):
     assert (run.proof()["base"]["quantization"] != {}) == (precision == "nf4") and run.proof()["heldout"][
         "predicted"
     ] is not None
-    measured, opened = measured_and_opened(run)
+    measured, opened = measured_and_opened(run, card_opener)
     assert opened.shape == (1, 2) and float((opened - measured).abs().max()) <= 1e-4 * float(measured.abs().max())

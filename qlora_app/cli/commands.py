@@ -30,6 +30,7 @@ from .presets import add_presets
 from .queueing import add_queue
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
+from .serving import add_keys, add_serve
 from .sweeping import add_sweep, add_sweeps
 from .train import add_extend, add_resume, add_train
 
@@ -51,6 +52,8 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_score,
     add_diagnose,
     add_answer,
+    add_serve,
+    add_keys,
     add_data,
     add_presets,
     add_models,

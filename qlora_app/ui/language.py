@@ -224,6 +224,7 @@ def _node(text: str, language: str) -> str:
     return f"{before}{escape(spoken_parts)}{after}"
 
 
+@functools.lru_cache(maxsize=32)  # thousands of texts are looked for, at every page that is built
 def texts_in(script: str) -> dict[str, dict[str, str]]:
     """{language: {text: the same in it}} for the texts a script of the browser holds."""
     return {

@@ -144,6 +144,15 @@ def labelled_by(label: str) -> Kind:
     return known._replace(columns=lambda row: (text_column(row), label), read=partial(labelled, label=label))
 
 
+def _named_title(columns: ColumnMap) -> str:
+    """What rows are whose columns a person named."""
+    if columns.messages:
+        return "Conversations"
+    if columns.label:
+        return "Labelled texts"
+    return "Questions and answers" if columns.template or columns.prompt else "Plain text"
+
+
 def mapped_by(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     asks = columns.messages or columns.template or columns.prompt or None
@@ -151,7 +160,7 @@ def mapped_by(columns: ColumnMap) -> Kind:
     because = "you named {user} and {answer}" if asks else "you named {answer}"
     return Kind(
         name="columns",
-        title="Columns you named",
+        title=_named_title(columns),
         fits=lambda row: True,
         columns=lambda row: (asks, answers),
         read=columns.read,

@@ -142,9 +142,9 @@ class RequestGuard:
         who = routes.who_may(asked.path)
         if who == "nobody" or routes.asks_for_kept_state(asked.scope.get("query_string", b"")):
             return 404, NOTHING_HERE
-        if self.settings.is_demonstration and (who == "owner" or asked.has_files):
+        if self.settings.is_demonstration and (who in ("owner", "program") or asked.has_files):
             return 403, DEMONSTRATION
-        if who != "anybody" and self.settings.login and not self._is_logged_in(asked):
+        if who not in ("anybody", "program") and self.settings.login and not self._is_logged_in(asked):
             return 401, NOT_LOGGED_IN
         return 0, ""
 

@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 from starlette.routing import compile_path
 
 # anybody: also before a login. visitor: whoever sees the page, so in a demonstration everybody. owner: who may change
-# something, so in a demonstration nobody. nobody: the page does not use it.
-Who = Literal["anybody", "visitor", "owner", "nobody"]
+# something, so in a demonstration nobody. program: whoever shows a key, which is asked for behind the door; in a
+# demonstration nobody. nobody: the page does not use it.
+Who = Literal["anybody", "visitor", "owner", "program", "nobody"]
 
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
@@ -46,6 +47,9 @@ ROUTES: dict[str, Who] = {
     f"{API}/reset": "visitor",
     f"{API}/component_server": "visitor",
     f"{API}/file={{path_or_url:path}}": "visitor",
+    # what programs ask, see serving/
+    "/v1": "program",
+    "/v1/{path:path}": "program",
     # files into the app
     UPLOAD: "owner",
     f"{API}/upload_progress": "owner",
@@ -128,7 +132,7 @@ def _bare(path: str) -> str:
 
 
 def _fewest(who: Who) -> int:
-    order: tuple[Who, ...] = ("nobody", "owner", "visitor", "anybody")
+    order: tuple[Who, ...] = ("nobody", "program", "owner", "visitor", "anybody")
     return order.index(who)
 
 

@@ -50,7 +50,7 @@ element.addEventListener('click', async e => {
   const button = e.target.closest('button'), run = props.value; if (!button) return;
   const act = button.dataset.do;
   if (button.dataset.page) { await look(Number(button.dataset.page)); place.querySelector('.answered').scrollIntoView({block: 'nearest'}); return; }
-  if (act === 'copy') { navigator.clipboard?.writeText(place.querySelector('pre').textContent); button.textContent = word('Copied'); return; }
+  if (act === 'copy') { navigator.clipboard?.writeText((button.closest('.code') || place).querySelector('pre').textContent); button.textContent = word('Copied'); return; }
   if (act === 'rename') { const h2 = place.querySelector('h2'); field(h2, h2.textContent, 'Name', 80, name => trigger('rename', {run, name})); return; }
   if (act === 'note') { const note = place.querySelector('.note, .labels > .quiet'); field(note, note.className === 'note' ? note.textContent : '', 'Note', 2000, text => trigger('note', {run, note: text}), 2); return; }
   if (act === 'tag') { field(button, '', 'Add a tag', 40, tag => trigger('tag', {runs: [run], add: [tag]})); return; }

@@ -39,9 +39,9 @@ from .run_pages import (
     recipe_file,
     samples_page,
     settings_page,
-    use_page,
 )
 from .table import RunsTable, given_by
+from .use_page import use_page
 
 FOLDER = Path(__file__).parent
 PAGES = {
@@ -236,7 +236,7 @@ class OneRun:
             "head": lambda: head_page(run, may_change),
             "samples": lambda: samples_page(run, may_change, visitors_language()),
             "test": lambda: test_page(run),
-            "use": lambda: use_page(run, may_change),
+            "use": lambda: use_page(run, may_change, self.page.settings.address),
             "settings": lambda: settings_page(run, may_change),
             "log": lambda: log_page(run),
         }

@@ -122,34 +122,6 @@ def _sample_line(row: SampleRow, expected: str) -> str:
 # ---- use it
 
 
-def use_page(run: Run, may_change: bool) -> str:
-    """How it is used elsewhere: the adapter's size, and Python lines that load it."""
-    adapter = run.newest_adapter()
-    if adapter is None:
-        return (
-            '<p class="quiet">Nothing is saved yet. The adapter is there after the first checkpoint, which also opens '
-            "the chat.</p>"
-        )
-    weights = sum(path.lstat().st_size for path in adapter.glob("*.safetensors"))
-    name = "The finished adapter" if adapter == run.adapter else "The newest checkpoint"
-    model = run.read_recipe().recipe.base_model
-    place = model.id if may_change or model.source == "hub" else ""
-    base = place if model.source in ("hub", "folder") and place else "path/to/the/base/model"
-    lines = (
-        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f"base = AutoModelForCausalLM.from_pretrained({base!r})\n"
-        f'model = PeftModel.from_pretrained(base, "{run.id}")  # the unpacked zip\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{run.id}")'
-    )
-    folder = f'<p class="quiet">It lies in <code translate="no">{escape(str(adapter))}</code></p>' if may_change else ""
-    return (
-        f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
-        f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
-        f'<div class="code deeds"><button type="button" data-do="copy">Copy</button>'
-        f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
-    )
-
-
 # ---- settings
 
 

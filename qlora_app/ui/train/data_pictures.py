@@ -11,6 +11,7 @@ from ...tasks.chat import NOTHING_TO_LEARN
 from ...tasks.preview import ENOUGH, Lengths, Token
 from ...training_data import Examples
 from ..translate import translate
+from .data_words import coded
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
@@ -250,7 +251,7 @@ def _percent(share: float) -> str:
 
 def _odd_words(examples: Examples) -> str:
     """What was noticed while the data was read."""
-    shown = "".join(f"<li>{escape(text)}</li>" for text in examples.warnings)
+    shown = "".join(f"<li>{coded(text)}</li>" for text in examples.warnings)
     return f'<h4>Worth knowing</h4><ul class="warnings">{shown}</ul>' if shown else ""
 
 

@@ -1,0 +1,214 @@
+"""From a request to answers on their way, and from those to the objects that OpenAI's clients read."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..errors import UserError
+from ..inference.rows import BASE, Asked, Row, Token
+from ..inference.session import ChatSession
+from ..inference.writing import Events, Said, Writing, ending_check, together
+from ..tasks.generate import context_of, how_it_ends
+from .models import Asked as AskedModel
+from .problems import ApiError
+from .requests import ChatWish, TextWish, Wish
+
+Growing = Iterator[list[Said]]
+
+
+class Answers:
+    """The `n` answers of a request. Iterate `growing` for their texts so far; `cancel` ends them within a token."""
+
+    def __init__(self, wish: Wish, model: AskedModel, session: ChatSession) -> None:
+        """Begins them. Raises ApiError."""
+        self.wish, self.model, self.session = wish, model, session
+        self.events: Events = Events()
+        self.writings: list[Writing] = []
+        begin = self._begin_chat if isinstance(wish, ChatWish) else self._begin_text
+        try:
+            begin(wish)  # type: ignore[arg-type]
+        except UserError as error:
+            self.cancel()
+            raise ApiError.of(error, param="messages") from error
+        except BaseException:
+            self.cancel()
+            raise
+        id = uuid.uuid4().hex
+        self.head = {
+            "id": f"chatcmpl-{id}" if self.is_chat else f"cmpl-{id}",
+            "created": int(time.time()),
+            "model": wish.model,
+        }
+
+    @property
+    def is_chat(self) -> bool:
+        return isinstance(self.wish, ChatWish)
+
+    def growing(self) -> Growing:
+        """All texts so far, whenever something is new. Raises what went wrong."""
+        return together(self.writings, self.events)
+
+    @property
+    def is_over(self) -> bool:
+        """Is nothing of it computed any more?"""
+        return all(writing.row.is_over for writing in self.writings)
+
+    def cancel(self) -> None:
+        for writing in self.writings:
+            writing.cancel()
+
+    def _begin_chat(self, wish: ChatWish) -> None:
+        conversation = self.session.as_trained(wish.conversation())
+        for place in range(wish.n or 1):
+            writing = self.session.write(
+                conversation,
+                wish.sampling(place),
+                longest=wish.longest,
+                base=self.model.of_base,
+                stops=wish.stop or (),
+                logprobs=wish.chances,
+                into=self.events,
+            )
+            self.writings.append(writing)
+            if writing.note:  # a page says what was left out; a program is to decide that itself
+                raise ApiError(400, writing.note, "messages", "context_length_exceeded")
+
+    def _begin_text(self, wish: TextWish) -> None:
+        session = self.session
+        context = context_of(session.model)
+        stops = wish.stop or []
+        for place, text in enumerate(text for text in wish.prompt for _ in range(wish.n or 1)):
+            ids = session.tokenizer(text)["input_ids"]
+            room = wish.longest if context is None else min(wish.longest, context - len(ids))
+            if not ids or room < 1:
+                words = f"The model reads at most {context:,} tokens; the prompt has {len(ids):,}."
+                raise ApiError(400, words, "prompt", "context_length_exceeded")
+            asked = Asked(
+                ids=ids,
+                room=room,
+                adapter=BASE if self.model.of_base else session.name,
+                sampling=wish.sampling(place),
+                ends=frozenset(how_it_ends(session.model, session.tokenizer, False)["eos_token_id"]),
+                ends_with=ending_check(session.tokenizer, stops, False),
+                logprobs=wish.logprobs,
+            )
+            row = session.base.engine.submit(Row(asked, into=self.events))
+            self.writings.append(Writing(row, session.tokenizer, False, stops))
+
+    # ---- the objects
+
+    def whole(self, said: list[Said]) -> dict[str, Any]:
+        """The answer in one piece."""
+        choice = self._chat_choice if self.is_chat else self._text_choice
+        choices = [choice(place, one) for place, one in enumerate(said)]
+        kind = "chat.completion" if self.is_chat else "text_completion"
+        return self.head | {"object": kind, "choices": choices, "usage": self.usage(said)}
+
+    def usage(self, said: list[Said]) -> dict[str, Any]:
+        """A prompt counts once, however many answers it has."""
+        times = self.wish.n or 1
+        prompts = sum(one.prompt_tokens for one in said[::times])
+        written = sum(one.tokens for one in said)
+        return {
+            "prompt_tokens": prompts,
+            "completion_tokens": written,
+            "total_tokens": prompts + written,
+            "prompt_tokens_details": {"cached_tokens": sum(one.cached_tokens for one in said[::times])},
+        }
+
+    def _chat_choice(self, place: int, said: Said) -> dict[str, Any]:
+        message = {"role": "assistant", "content": said.answer, "refusal": None}
+        if said.reasoning:
+            message["reasoning_content"] = said.reasoning
+        logprobs = self._chat_logprobs(said.written) if self._tells_chances else None
+        return {"index": place, "message": message, "logprobs": logprobs, "finish_reason": _finish(said)}
+
+    def _text_choice(self, place: int, said: Said) -> dict[str, Any]:
+        wish = self.wish
+        assert isinstance(wish, TextWish)
+        prompt = wish.prompt[place // (wish.n or 1)] if wish.echo else ""
+        logprobs = self._text_logprobs(said.written) if self._tells_chances else None
+        return {"index": place, "text": prompt + said.answer, "logprobs": logprobs, "finish_reason": _finish(said)}
+
+    @property
+    def _tells_chances(self) -> bool:
+        return bool(self.writings) and self.writings[0].row.asked.logprobs is not None
+
+    def _chat_logprobs(self, written: tuple[Token, ...]) -> dict[str, Any]:
+        return {"content": [self._chance(token) for token in written], "refusal": None}
+
+    def _chance(self, token: Token) -> dict[str, Any]:
+        assert token.chances is not None
+        likeliest = [self._named(id) | {"logprob": chance} for id, chance in token.chances.likeliest]
+        return self._named(token.id) | {"logprob": token.chances.chosen, "top_logprobs": likeliest}
+
+    def _text_logprobs(self, written: tuple[Token, ...]) -> dict[str, Any]:
+        rows = [self._chance(token) for token in written]
+        offsets, at = [], 0
+        for row in rows:
+            offsets.append(at)
+            at += len(row["token"])
+        return {
+            "tokens": [row["token"] for row in rows],
+            "token_logprobs": [row["logprob"] for row in rows],
+            "top_logprobs": [{one["token"]: one["logprob"] for one in row["top_logprobs"]} for row in rows],
+            "text_offset": offsets,
+        }
+
+    def _named(self, id: int) -> dict[str, Any]:
+        text = self.session.tokenizer.decode([id])
+        return {"token": text, "bytes": list(text.encode("utf-8", "replace"))}
+
+    # ---- the same in pieces
+
+    def chunks(self, next_said: Callable[[], list[Said] | None]) -> Iterator[dict[str, Any]]:
+        """The objects of a stream, the last with the usage where it was asked for. `next_said`: the texts so far, or
+        None when all are whole.
+        """
+        sent = [_Sent() for _ in self.writings]
+        said: list[Said] = []
+        if self.is_chat:
+            for place in range(len(sent)):
+                yield self._piece(place, {"delta": {"role": "assistant", "content": ""}})
+        while (news := next_said()) is not None:
+            said = news
+            for place, (one, so_far) in enumerate(zip(said, sent, strict=True)):
+                yield from self._news(place, one, so_far)
+        if self.wish.includes_usage:
+            yield self._chunk([]) | {"usage": self.usage(said)}
+
+    def _news(self, place: int, said: Said, sent: "_Sent") -> Iterator[dict[str, Any]]:
+        reasoning, answer = said.reasoning[len(sent.reasoning) :], said.answer[len(sent.answer) :]
+        tokens = said.written[sent.tokens :]
+        if reasoning or answer or (tokens and self._tells_chances):
+            sent.reasoning, sent.answer, sent.tokens = said.reasoning, said.answer, len(said.written)
+            yield self._piece(place, self._delta(reasoning, answer, tokens))
+        if said.why is not None and not sent.is_over:
+            sent.is_over = True
+            yield self._piece(place, {"delta": {}} if self.is_chat else {"text": ""}, _finish(said))
+
+    def _delta(self, reasoning: str, answer: str, tokens: tuple[Token, ...]) -> dict[str, Any]:
+        told = self._tells_chances
+        if not self.is_chat:
+            return {"text": answer} | ({"logprobs": self._text_logprobs(tokens)} if told else {})
+        delta = {"content": answer} | ({"reasoning_content": reasoning} if reasoning else {})
+        return {"delta": delta} | ({"logprobs": self._chat_logprobs(tokens)} if told else {})
+
+    def _piece(self, place: int, content: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        return self._chunk([{"index": place, **content, "finish_reason": finish}])
+
+    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        kind = "chat.completion.chunk" if self.is_chat else "text_completion"
+        return self.head | {"object": kind, "choices": choices}
+
+
+class _Sent:
+    """What of an answer a stream has told already."""
+
+    def __init__(self) -> None:
+        self.reasoning, self.answer, self.tokens, self.is_over = "", "", 0, False
+
+
+def _finish(said: Said) -> str | None:
+    return "length" if said.why == "length" else "stop"

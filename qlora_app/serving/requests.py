@@ -1,0 +1,166 @@
+"""What programs ask, read from JSON: the fields that change an answer, each checked; those that change nothing are let
+through. A field that would change the answer and that nobody here follows is refused, never ignored.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ..inference.sampling import Sampling
+from ..messages import Conversation, Message
+from .problems import ApiError
+
+MOST_ANSWERS, MOST_STOPS, MOST_LOGPROBS = 8, 16, 20
+LONGEST = 4096  # tokens of an answer
+USUAL = 256  # tokens, where the request says nothing
+
+
+def _list_of_texts(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _or_default(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+Stops = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_list_of_texts)]
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class Wish(BaseModel):
+    """What both kinds of request have. The names are OpenAI's; top_k, min_p and repetition_penalty those of vLLM."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(1, ge=1, le=MOST_ANSWERS)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: Stops | None = Field(None, max_length=MOST_STOPS)
+    temperature: float | None = Field(1.0, ge=0, le=2)
+    top_p: float | None = Field(1.0, gt=0, le=1)
+    top_k: int | None = Field(0, ge=-1)
+    min_p: float | None = Field(0.0, ge=0, le=1)
+    repetition_penalty: float | None = Field(1.0, gt=0, le=10)
+    max_tokens: int | None = Field(None, ge=1)
+
+    @property
+    def includes_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def longest(self) -> int:
+        return min(self.max_tokens or USUAL, LONGEST)
+
+    def sampling(self, place: int) -> Sampling:
+        """Of the answer at that place among `n`: with a seed they differ, and are the same each time."""
+        return Sampling(
+            temperature=_or_default(self.temperature, 1.0),
+            top_p=_or_default(self.top_p, 1.0),
+            top_k=max(0, self.top_k or 0),
+            min_p=self.min_p or 0.0,
+            repetition_penalty=_or_default(self.repetition_penalty, 1.0),
+            seed=None if self.seed is None else (self.seed + place) % 2**63,
+        )
+
+
+class ChatWish(Wish):
+    """POST /v1/chat/completions."""
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
+
+    @property
+    def longest(self) -> int:
+        return min(self.max_completion_tokens or self.max_tokens or USUAL, LONGEST)
+
+    @property
+    def chances(self) -> int | None:
+        """How many likeliest tokens are told beside each; None where no probability is asked for."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    def conversation(self) -> Conversation:
+        """Raises ApiError where a turn is none that is known here."""
+        return [_turn(place, message) for place, message in enumerate(self.messages)]
+
+
+class TextWish(Wish):
+    """POST /v1/completions: a text is gone on with, without a chat template."""
+
+    prompt: Annotated[list[str], BeforeValidator(_list_of_texts)] = Field(min_length=1, max_length=64)
+    echo: bool | None = False
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+
+# Fields that would change an answer: what they may be here, because it changes nothing.
+_NOT_FOLLOWED: dict[str, tuple[Any, ...]] = {
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "functions": ([],),
+    "tool_choice": ("none", "auto"),
+    "function_call": ("none", "auto"),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "suffix": ("",),
+    "best_of": (1,),
+    "guided_json": (),
+    "guided_regex": (),
+}
+AnyWish = TypeVar("AnyWish", bound=Wish)
+
+
+def read(kind: type[AnyWish], body: Any) -> AnyWish:
+    """Raises ApiError that names the first field at fault."""
+    if not isinstance(body, dict):
+        raise ApiError(400, "The body of a request is one JSON object.")
+    for name, harmless in _NOT_FOLLOWED.items():
+        if body.get(name) is not None and body[name] not in harmless:
+            raise ApiError(400, f"{name} is not supported here. Leave it out.", name, "unsupported_parameter")
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ApiError(400, f"{where}: {first['msg']}", where, "invalid_value") from None
+
+
+_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+
+def _turn(place: int, message: dict[str, Any]) -> Message:
+    where = f"messages.{place}"
+    role = _ROLES.get(str(message.get("role")))
+    if role is None or message.get("tool_calls") or message.get("function_call"):
+        raise ApiError(
+            400, f"{where}.role: one of {', '.join(_ROLES)}, without calls of tools.", where, "invalid_value"
+        )
+    return {"role": role, "content": _text(message.get("content"), f"{where}.content")}
+
+
+def _text(content: Any, where: str) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ApiError(400, f"{where}: a text, or a list of parts that are text.", where, "invalid_value")
+    parts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+        if not isinstance(text, str):
+            raise ApiError(400, f"{where}: these models read text alone.", where, "invalid_value")
+        parts.append(text)
+    return "".join(parts)

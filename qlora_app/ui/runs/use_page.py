@@ -1,0 +1,62 @@
+"""The page "Use it" of a run: the adapter in other programs, and other programs that ask it here."""
+
+import json
+from html import escape
+
+from ...formatting import size
+from ...runs import Run
+
+
+def use_page(run: Run, may_change: bool, address: str) -> str:
+    """How it is used elsewhere: the adapter's size, Python lines that load it, and how programs ask it.
+
+    address: of the page, for programs.
+    """
+    adapter = run.newest_adapter()
+    if adapter is None:
+        return (
+            '<p class="quiet">Nothing is saved yet. The adapter is there after the first checkpoint, which also opens '
+            "the chat.</p>"
+        )
+    weights = sum(path.lstat().st_size for path in adapter.glob("*.safetensors"))
+    name = "The finished adapter" if adapter == run.adapter else "The newest checkpoint"
+    model = run.read_recipe().recipe.base_model
+    place = model.id if may_change or model.source == "hub" else ""
+    base = place if model.source in ("hub", "folder") and place else "path/to/the/base/model"
+    lines = (
+        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"base = AutoModelForCausalLM.from_pretrained({base!r})\n"
+        f'model = PeftModel.from_pretrained(base, "{run.id}")  # the unpacked zip\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{run.id}")'
+    )
+    folder = f'<p class="quiet">It lies in <code translate="no">{escape(str(adapter))}</code></p>' if may_change else ""
+    return (
+        f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
+        f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
+        f"{_code(lines)}{_for_programs(run, address) if may_change else ''}"
+    )
+
+
+def _for_programs(run: Run, address: str) -> str:
+    """Asked through the endpoint beside this page, as OpenAI's interface is."""
+    body = {"model": run.id, "messages": [{"role": "user", "content": "Hello"}]}
+    curl = f"curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    python = (
+        "from openai import OpenAI\n\n"
+        f'client = OpenAI(base_url="{address}/v1", api_key="gw-...")\n'
+        f'asked = [{{"role": "user", "content": "Hello"}}]\n'
+        f'print(client.chat.completions.create(model="{run.id}", messages=asked).choices[0].message.content)'
+    )
+    return (
+        "<h3>For programs</h3>"
+        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. As soon as a '
+        f"key has been made, or from another machine, they show one:</p>{_code('python -m qlora_app keys make NAME')}"
+        f"{_code(curl)}{_code(python)}"
+    )
+
+
+def _code(lines: str) -> str:
+    return (
+        '<div class="code deeds"><button type="button" data-do="copy">Copy</button>'
+        f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
+    )

@@ -1,0 +1,275 @@
+"""The OpenAI-compatible endpoint: what the official client accepts, and what odd programs send."""
+
+import json
+import shutil
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import openai
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from qlora_app.inference.batching import TokenByToken
+from qlora_app.inference.pool import ModelPool
+from qlora_app.inference.rows import Row
+from qlora_app.runs import RunStore
+from qlora_app.serving import ApiKeys, ServedModels, endpoint
+from tests.fixtures.damages import OLD
+from tests.refusing import refused
+
+QUESTION = [{"role": "user", "content": "Where does Mira live?"}]
+
+
+class Served:
+    """The endpoint on a port of its own."""
+
+    def __init__(self, home, is_open=True):
+        shutil.copytree(OLD / "finished", home / "runs" / "finished")
+        self.store, self.pool, self.keys = RunStore(home / "runs"), ModelPool(), ApiKeys(home)
+        app = Starlette(routes=[Mount("/v1", endpoint(ServedModels(self.store, self.pool), self.keys, is_open))])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning"))
+        threading.Thread(target=self.server.run, daemon=True).start()
+        deadline = time.monotonic() + 60
+        while not self.server.started and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def client(self, key="none"):
+        return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0)
+
+    def post(self, path, content, **headers):
+        return httpx.post(f"{self.url}{path}", content=content, headers=headers, timeout=60)
+
+    def close(self):
+        self.server.should_exit = True
+        self.pool.forget()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    served = Served(tmp_path_factory.mktemp("served"))
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def ask(served):
+    def ask(**how):
+        asked = {"model": "finished", "messages": QUESTION, "temperature": 0} | how
+        return served.client().chat.completions.create(**asked)
+
+    return ask
+
+
+def test_an_answer_is_that_of_the_chat(served, ask):
+    session = served.pool.get(served.store.get("finished"))
+    whole = ask()
+    said = whole.choices[0]
+    assert said.message.content == session.answer_all([session.as_trained(QUESTION)])[0]
+    assert said.finish_reason == "stop" and whole.object == "chat.completion" and whole.model == "finished"
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
+    assert (
+        ask(model="finished@base").choices[0].message.content
+        == session.answer_all([session.as_trained(QUESTION)], base=True, max_new_tokens=256)[0].strip()
+    )
+
+
+def test_a_stream_says_the_same_in_pieces(ask):
+    pieces = list(ask(stream=True, stream_options={"include_usage": True}))
+    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert text == ask().choices[0].message.content and len(pieces) > 3
+    assert pieces[0].choices[0].delta.role == "assistant" and pieces[-2].choices[0].finish_reason == "stop"
+    assert pieces[-1].choices == [] and pieces[-1].usage.completion_tokens > 0
+
+
+def test_an_answer_ends_where_it_is_told_to(ask):
+    whole = ask().choices[0].message.content
+    word = whole.split()[2]
+    cut = ask(stop=[word])
+    assert cut.choices[0].message.content == whole[: whole.index(word)].rstrip()
+    assert cut.choices[0].finish_reason == "stop"
+    assert ask(max_tokens=3).choices[0].finish_reason == "length"
+    assert ask(max_completion_tokens=2).usage.completion_tokens == 2
+
+
+def test_a_seed_repeats_itself_and_several_answers_differ(ask):
+    drawn = [ask(temperature=1.5, seed=7, n=3, max_tokens=20) for _ in range(2)]
+    texts = [[choice.message.content for choice in one.choices] for one in drawn]
+    assert texts[0] == texts[1] and len(set(texts[0])) > 1
+    assert [choice.index for choice in drawn[0].choices] == [0, 1, 2]
+    assert drawn[0].usage.prompt_tokens == ask().usage.prompt_tokens, "a prompt counts once"
+
+
+def test_probabilities_of_the_tokens(ask):
+    choice = ask(logprobs=True, top_logprobs=3, max_tokens=5).choices[0]
+    assert len(choice.logprobs.content) == 5
+    for token in choice.logprobs.content:
+        assert len(token.top_logprobs) == 3 and token.logprob <= 0
+        assert token.logprob == token.top_logprobs[0].logprob, "greedy takes the likeliest"
+    streamed = list(ask(logprobs=True, max_tokens=5, stream=True))
+    told = [t.token for p in streamed if p.choices[0].logprobs for t in p.choices[0].logprobs.content]
+    assert told == [token.token for token in choice.logprobs.content]
+
+
+def test_a_text_is_gone_on_with(served):
+    made = served.client().completions.create(
+        model="finished", prompt=["Mira is a", "Tom has a"], max_tokens=6, temperature=0, echo=True, logprobs=1
+    )
+    assert [choice.text.split(" ")[0] for choice in made.choices] == ["Mira", "Tom"]
+    assert len(made.choices[0].logprobs.tokens) == len(made.choices[0].logprobs.token_logprobs) > 0
+
+
+def test_the_second_turn_computes_only_what_is_new(ask):
+    first = ask()
+    talk = [*QUESTION, {"role": "assistant", "content": first.choices[0].message.content}]
+    second = ask(messages=[*talk, {"role": "user", "content": "And her job?"}])
+    cached = second.usage.prompt_tokens_details.cached_tokens
+    assert first.usage.prompt_tokens <= cached < second.usage.prompt_tokens
+
+
+def test_models_are_listed(served):
+    assert [model.id for model in served.client().models.list()] == ["finished", "finished@base"]
+    assert served.client().models.retrieve("finished").owned_by == "guanaco-workshop"
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "field"),
+    [
+        ({"model": "nobody"}, openai.NotFoundError, "model"),
+        ({"n": 900_000}, openai.BadRequestError, "n"),
+        ({"temperature": -1}, openai.BadRequestError, "temperature"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, openai.BadRequestError, "messages.0"),
+        ({"messages": [{"role": "user", "content": 7}]}, openai.BadRequestError, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": "long " * 5000}]}, openai.BadRequestError, "messages"),
+        ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
+        ({"frequency_penalty": 1}, openai.BadRequestError, "frequency_penalty"),
+        ({"stop": [""]}, openai.BadRequestError, "stop.0"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_by_its_name(ask, how, error, field):
+    with pytest.raises(error) as refusal:
+        ask(**how)
+    assert refusal.value.param == field and str(refusal.value.message)
+
+
+def test_what_changes_nothing_is_let_through(ask):
+    parts = [{"type": "text", "text": "Where does "}, {"type": "text", "text": "Mira live?"}]
+    odd = ask(messages=[{"role": "user", "content": parts}], user="me", extra_body={"unknown": [1], "store": True})
+    assert odd.choices[0].message.content == ask().choices[0].message.content
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '"a"', "null", '{"model": 7}', "[" * 100_000, '{"model": "\\ud800"}']
+)
+@pytest.mark.parametrize("path", ["/chat/completions", "/completions"])
+def test_broken_requests_are_answered_with_what_is_wrong(served, path, content):
+    answer = served.post(path, content)
+    assert answer.status_code == 400 and answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/embeddings", "/images", "/chat/completions/x"])
+def test_what_is_not_there_is_said(served, path):
+    answer = served.post(path, "{}")
+    assert answer.status_code in (400, 404) and answer.json()["error"]["type"]
+
+
+def test_a_page_of_another_site_may_not_ask(served):
+    body = json.dumps({"model": "finished", "messages": QUESTION})
+    assert served.post("/chat/completions", body, Origin="http://evil.example").status_code == 403
+    assert served.post("/chat/completions", body, Host="evil.example").status_code == 401
+    assert "access-control-allow-origin" not in served.post("/chat/completions", body).headers
+
+
+def test_a_program_that_goes_away_frees_its_place(served, monkeypatch):
+    step, end, whys, is_over = TokenByToken.step, Row.end, [], threading.Event()
+
+    def slow(self):
+        time.sleep(0.02)
+        step(self)
+
+    def ended(self, why):
+        whys.append(why)
+        is_over.set()
+        return end(self, why)
+
+    monkeypatch.setattr(TokenByToken, "step", slow)
+    monkeypatch.setattr(Row, "end", ended)
+    body = {"model": "finished@base", "messages": QUESTION, "stream": True, "max_tokens": 4000, "seed": 1}
+    with httpx.stream("POST", f"{served.url}/chat/completions", json=body, timeout=60) as answer:
+        next(answer.iter_lines())
+    assert is_over.wait(60) and whys == ["cancelled"]
+
+
+def test_many_at_once_get_their_own_answers_and_the_rest_are_asked_to_come_back(served):
+    names = ("Mira", "Tom", "Ana", "Leo")
+
+    def asked(place):
+        body = {
+            "model": "finished",
+            "messages": [{"role": "user", "content": f"Where does {names[place % 4]} live?"}],
+            "temperature": 0,
+            "max_tokens": 24,
+        }
+        answer = served.post("/chat/completions", json.dumps(body))
+        if answer.status_code == 200:
+            return place % 4, answer.json()["choices"][0]["message"]["content"]
+        assert answer.status_code in (429, 503) and answer.headers["retry-after"]
+        return place % 4, None
+
+    alone = {place: asked(place)[1] for place in range(4)}
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(asked, range(100)))
+    assert all(text in (None, alone[place]) for place, text in answers)
+    assert sum(text is not None for _, text in answers) >= 60
+
+
+# ---- keys
+
+
+def test_a_key_is_shown_once_and_opens_until_it_is_revoked(tmp_path, served):
+    keys = ApiKeys(tmp_path)
+    key = keys.make("laptop", per_minute=2)
+    assert key not in keys.path.read_text() and keys.path.stat().st_mode & 0o077 == 0
+    found = keys.find(key)
+    assert found and found.name == "laptop" and keys.find(key + "x") is None and keys.find("") is None
+    assert [keys.may_ask(found) for _ in range(3)] == [True, True, False]
+    with refused("keys.taken"):
+        keys.make("laptop")
+    with refused("keys.name"):
+        keys.make("  ")
+    keys.revoke("laptop")
+    assert keys.find(key) is None
+    with refused("keys.unknown"):
+        keys.revoke("laptop")
+
+
+def test_with_a_key_nobody_asks_without(served):
+    key = served.keys.make("program", per_minute=3)
+    try:
+        for wrong in ("none", "gw-wrong", key[:-1]):
+            with pytest.raises(openai.AuthenticationError):
+                served.client(wrong).models.list()
+        for _ in range(3):
+            assert served.client(key).models.list().data
+        with pytest.raises(openai.RateLimitError):
+            served.client(key).models.list()
+    finally:
+        served.keys.revoke("program")
+    assert served.client().models.list().data
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"keys": 7}', '{"keys": [7, {"name": "a"}]}'])
+def test_a_damaged_file_of_keys_opens_nothing(tmp_path, content):
+    keys = ApiKeys(tmp_path)
+    keys.path.write_text(content)
+    assert keys.all() == [] and keys.find("gw-x") is None and keys.are_asked_for
