@@ -76,8 +76,8 @@ class Engine:
                     "{count:,} questions wait for this model already. Ask again in a moment.",
                     count=len(self._waiting),
                 )
-            self._waiting.append(row)
             self._wake()
+            self._waiting.append(row)
         return row
 
     def alone(self, work: Callable[[], T], adapter: str | None = None) -> T:
@@ -87,8 +87,8 @@ class Engine:
         """
         done: Future[T] = Future()
         with self._changed:
-            self._works.append((lambda: self._with(adapter, work), done))
             self._wake()
+            self._works.append((lambda: self._with(adapter, work), done))
         return done.result()
 
     def adapters_in_use(self) -> set[str]:
@@ -118,10 +118,12 @@ class Engine:
         return self._steps.rows if self._steps else []
 
     def _wake(self) -> None:
+        """Before anything is put where it waits: where no thread can be started, whoever asked hears of it."""
         self._is_wanted = True
         if self._thread is None:
-            self._thread = threading.Thread(target=self._compute, name="engine", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._compute, name="engine", daemon=True)
+            thread.start()
+            self._thread = thread
         self._changed.notify_all()
 
     def _compute(self) -> None:
@@ -206,7 +208,10 @@ class Engine:
             while self._waiting and steps.has_room(self._waiting[0]):
                 row = self._waiting.popleft()
                 row.began = time.monotonic()
-                steps.take(row)
+                try:
+                    steps.take(row)
+                except Exception as error:  # it waits no more and is not begun: nobody else would tell it
+                    row.fail(error)
 
     def _fail_everybody(self, error: BaseException) -> None:
         for row in [*self._rows, *self._waiting]:

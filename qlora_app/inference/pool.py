@@ -23,7 +23,7 @@ from ..methods.fitting import check_saved
 from ..runs import Run
 from ..tasks import Task
 from ..tasks.trial import check_tried
-from .loaded import LoadedBase, give_memory_back
+from .loaded import LoadedBase, checksum, give_memory_back
 from .session import ChatSession
 
 UNLOAD_AFTER = 15 * 60.0  # seconds without a question
@@ -64,8 +64,13 @@ class _Wanted:
         return not self.method.quantizes_itself
 
     def base(self) -> tuple[str, ...]:
-        """The same for all that can stand on one base in memory."""
-        own = "" if self.method.stands_beside else str(self.adapter)
+        """The same for all that can stand on one base in memory.
+
+        Embeddings that learned whole would keep the rows of other adapters there from being mixed.
+        """
+        own = str(self.method.learns_embeddings)
+        if not self.method.stands_beside:
+            own = f"{self.adapter} {checksum(self.adapter)}"
         weights = fingerprint(folder_of(self.choice))
         choice = self.choice.model_dump_json()
         return choice, weights, self.task.auto_class, repr(self.task.labels), str(self.quantizes), own
@@ -149,16 +154,16 @@ class ModelPool:
         with self._changing:
             known = self._sessions.get(key)
             if known is None or (known.done() and known.exception()):  # what was wrong may have been repaired
-                known = self._sessions[key] = Future()
-                threading.Thread(
-                    target=self._load, args=(run, adapter, key, known, self._forgotten), name="loading", daemon=True
-                ).start()
+                known = Future()
+                how = (run, adapter, known, self._forgotten)
+                threading.Thread(target=self._load, args=how, name="loading", daemon=True).start()
+                self._sessions[key] = known  # only now: nobody may wait for a thread that was not started
             self._sessions.move_to_end(key)
             while len(self._sessions) > MOST_SESSIONS:
                 self._sessions.popitem(last=False)
             return known
 
-    def _load(self, run: Run, adapter: Path, key: _Key, opening: "Future[ChatSession]", forgotten: int) -> None:
+    def _load(self, run: Run, adapter: Path, opening: "Future[ChatSession]", forgotten: int) -> None:
         try:
             with self._one_at_a_time:
                 import_everything()
@@ -169,6 +174,9 @@ class ModelPool:
                 session = self._opened(wanted, forgotten)
             opening.set_result(session)
         except BaseException as error:  # whoever waits for it hears of it
+            if not isinstance(error, UserError):
+                log.warning("A model could not be loaded", exc_info=error)
+            _drop_tracebacks(error)
             opening.set_exception(error)
 
     def _check_folders(self, run: Run, adapter: Path) -> None:
@@ -185,7 +193,11 @@ class ModelPool:
         if base is None:
             self._make_room(bytes_of(wanted.choice, wanted.quantizes))
             base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
-        session = ChatSession.on(base, wanted.choice, wanted.method, wanted.adapter, wanted.task)
+        try:
+            session = ChatSession.on(base, wanted.choice, wanted.method, wanted.adapter, wanted.task)
+        except BaseException:
+            base.engine.rest()  # its thread holds what nobody else may
+            raise
         with self._changing:
             if forgotten == self._forgotten:
                 self._bases[name] = base
@@ -200,6 +212,7 @@ class ModelPool:
 
         Several stay where the machine has room for them.
         """
+        give_memory_back()  # of one whose adapter did not fit, too
         while here().free < ROOM * needed and self._unload(lambda base: True, most=1):
             pass
 
@@ -244,6 +257,14 @@ def _close(bases: list[LoadedBase]) -> None:
     if bases:
         bases.clear()
         give_memory_back()
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    """Of an error that is kept, and of what led to it: their frames would keep what was loaded in memory."""
+    if error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        _drop_tracebacks(error.__cause__)
+        _drop_tracebacks(error.__context__)
 
 
 def _key(adapter: Path) -> _Key:

@@ -129,6 +129,11 @@ class ChatSession:
         """What the model will read, with what had to be left out of it in words."""
         return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking))
 
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a bare text, in which control tokens are what they are."""
+        ids: list[int] = self.tokenizer(text)["input_ids"]
+        return ids
+
     def _prompt(self, conversation: Conversation, longest: int, thinking: bool) -> Prompt:
         return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking)
 

@@ -82,7 +82,7 @@ class LoraMethod(MethodChoices):
 
     @property
     def supports_mixed_batch(self) -> bool:
-        return not self.weight_decomposed
+        return not self.weight_decomposed and not self.train_embeddings
 
     @property
     def stands_beside(self) -> bool:

@@ -4,6 +4,7 @@ A control token is one that its tokenizer calls special. Added tokens that it do
 blanks or the tags of HTML, are text of their own and stay what they are.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +31,16 @@ def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
         (str(token), i) for i, token in tokenizer.added_tokens_decoder.items() if token.special and len(str(token)) > 1
     ]
     return dict(sorted(special, key=lambda one: -len(one[0])))
+
+
+@lru_cache(maxsize=8)
+def _without_special(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
+    """A copy to which control tokens are letters. Transformers keeps that choice in the tokenizer itself, where it
+    would reach whatever other threads encode at that moment.
+    """
+    made = copy.deepcopy(tokenizer)
+    made.split_special_tokens = made.backend_tokenizer.encode_special_tokens = True
+    return made
 
 
 def as_letters(
@@ -85,10 +96,8 @@ def tokens_within(
     without_special: control tokens in it are letters.
     """
     read = f"\n{text}" if is_inside else text
-    options = {"split_special_tokens": True} if without_special else {}
-    made = tokenizer(
-        read, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False, **options
-    )
+    reader = _without_special(tokenizer) if without_special else tokenizer
+    made = reader(read, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
     tokens = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True)]
     if not is_inside:
         return tokens

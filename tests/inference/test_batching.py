@@ -259,6 +259,21 @@ def test_a_prompt_that_cannot_be_read_is_no_matter_of_the_others():
     hook.remove()
 
 
+@pytest.mark.parametrize("what", ["begun", "woken"])
+def test_who_cannot_be_begun_hears_of_it_and_the_next_are_answered(what, monkeypatch):
+    made = Engine(network())
+
+    def fails(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as now:
+        now.setattr(*((made.prefixes, "longest") if what == "begun" else (threading.Thread, "start")), fails)
+        with pytest.raises(MemoryError):
+            _, event = made.submit(Row(Asked([1, 2], 3))).events.get(timeout=60)
+            raise event
+    assert said(made.submit(Row(Asked([1, 2], 3))))[1] == "length"
+
+
 def test_too_many_that_wait_are_refused_and_nobody_hangs():
     made = Engine(network(), most_rows=2, most_waiting=4)
     hold, held = threading.Event(), threading.Event()

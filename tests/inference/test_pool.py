@@ -11,11 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from qlora_app.base_models import ModelChoice
 from qlora_app.hardware import Machine
 from qlora_app.inference import loaded, pool, session
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
+from qlora_app.methods.from_peft import PromptMethod
+from qlora_app.methods.lora import LoraMethod
 from qlora_app.storage.files import write_json
+from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
 from tests.fixtures.answering import save_adapter
 from tests.refusing import refused
@@ -124,6 +128,50 @@ def test_why_it_could_not_be_loaded_is_kept_until_it_is_asked_again(runs):
     assert failed.state == "failed" and "cannot be opened" in failed.sentence
     file.write_bytes(kept)
     assert answer(models.get(runs[0])) and models.state(runs[0]).state == "ready"
+
+
+def test_a_base_whose_adapter_does_not_fit_does_not_stay_in_memory(runs, monkeypatch):
+    models, bases = ModelPool(), []
+
+    def does_not_fit(model, name):
+        bases.append(weakref.ref(model))
+        raise ValueError("the sizes are others")
+
+    monkeypatch.setattr(loaded, "check_numbers", does_not_fit)
+    with refused("adapter.not_opened"):
+        models.get(runs[0])
+    assert models.state(runs[0]).state == "failed"
+
+    def is_gone():
+        gc.collect()
+        return bases[0]() is None
+
+    assert wait_for(is_gone)
+
+
+def test_where_no_thread_can_be_started_nobody_waits(runs, monkeypatch):
+    models, start = ModelPool(), threading.Thread.start
+
+    def fails(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    with pytest.raises(RuntimeError):
+        models.load(runs[0])
+    assert models.state(runs[0]).state == "absent"
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert models.get(runs[0])
+
+
+def test_what_cannot_stand_beside_others_has_a_base_of_its_own(tmp_path):
+    def base(method):
+        return pool._Wanted(ModelChoice(), method, tmp_path, Chat()).base()
+
+    assert base(LoraMethod()) == base(LoraMethod(rank=4)) != base(LoraMethod(train_embeddings=True))
+    assert not LoraMethod(train_embeddings=True).supports_mixed_batch
+    before = base(PromptMethod())
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"trained anew")
+    assert base(LoraMethod()) != base(PromptMethod()) != before
 
 
 def test_what_was_forgotten_goes_and_who_holds_it_may_go_on(runs):

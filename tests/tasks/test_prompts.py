@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from qlora_app.messages import flatten
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.plain_text import plain
 from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
 from tests.chat_templates import KINDS, tokenizer_for
 from tests.placing import expected, places, switches
@@ -95,6 +96,18 @@ def test_typed_control_tokens_are_the_same_letters_in_prompt_and_training(name):
             assert without_blanks(tokenizer.decode(prompt)) == without_blanks(tokenizer.decode(ids[:start]))
 
     holds()
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama3"])
+def test_typed_control_tokens_leave_the_tokenizer_as_it_is_for_other_threads(name):
+    tokenizer = tokenizer_for(name)
+    typed = f"{tokenizer.eos_token} and more"
+    asked = [{"role": "user", "content": typed}]
+    template = ChatTemplate.of(tokenizer)
+    for ids in (template.prompt_ids(asked), plain(tokenizer, typed).ids):
+        assert not tokenizer.backend_tokenizer.encode_special_tokens
+        assert typed in tokenizer.decode(ids)
+    assert tokenizer.eos_token_id not in plain(tokenizer, typed).ids
 
 
 KEEPING = [
