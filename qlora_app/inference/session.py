@@ -129,6 +129,10 @@ class ChatSession:
         """What the model will read, with what had to be left out of it in words."""
         return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking))
 
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a bare text, without a chat template."""
+        return list(self.tokenizer(text)["input_ids"])
+
     def _prompt(self, conversation: Conversation, longest: int, thinking: bool) -> Prompt:
         return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking)
 
