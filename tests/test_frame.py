@@ -1,5 +1,6 @@
 """The bar, its drawer, what may be tidied, the login page, and a demonstration's own first tab."""
 
+import asyncio
 import json
 import os
 import re
@@ -393,3 +394,37 @@ def test_what_lies_outside_of_gradios_element_is_styled_in_the_sheet_for_it():
     selectors = re.findall(r"(?:^|\})\s*([^{}]*)\{", in_media)
     assert len(selectors) > 10
     assert [one for one in selectors if re.match(r"(html|body|:root|\.gradio-container|main)\b", one)] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1"])
+def test_what_a_program_sends_is_not_read_before_its_key_is(tmp_path, path):
+    read = []
+
+    async def app(scope, receive, send):
+        read.append(scope["path"])
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def receive():
+        raise AssertionError("the door reads it")
+
+    said = []
+
+    async def send(message):
+        said.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 7860),
+        "headers": [(b"host", b"127.0.0.1:7860"), (b"content-length", b"40000000")],
+    }
+    guard = RequestGuard(app, Settings(home=tmp_path, user="ada", password="correct horse"))
+    asyncio.run(guard(scope, receive, send))
+    assert read == [path] and said[0]["status"] == 401

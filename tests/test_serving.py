@@ -18,7 +18,9 @@ from qlora_app.inference.batching import TokenByToken
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.rows import Row
 from qlora_app.runs import RunStore
+from qlora_app.runs.labels import relabel
 from qlora_app.serving import ApiKeys, ServedModels, endpoint
+from qlora_app.serving.problems import ApiError
 from tests.fixtures.damages import OLD
 from tests.refusing import refused
 
@@ -123,8 +125,27 @@ def test_a_text_is_gone_on_with(served):
     made = served.client().completions.create(
         model="finished", prompt=["Mira is a", "Tom has a"], max_tokens=6, temperature=0, echo=True, logprobs=1
     )
+    told = made.choices[0].logprobs
     assert [choice.text.split(" ")[0] for choice in made.choices] == ["Mira", "Tom"]
-    assert len(made.choices[0].logprobs.tokens) == len(made.choices[0].logprobs.token_logprobs) > 0
+    assert made.choices[0].text == "Mira is a" + "".join(told.tokens), "with the blank between them"
+    assert len(told.tokens) == len(told.token_logprobs) > 0
+    assert told.text_offset[:2] == [len("Mira is a"), len("Mira is a" + told.tokens[0])]
+    streamed = list(
+        served.client().completions.create(
+            model="finished", prompt="Mira is a", max_tokens=6, temperature=0, echo=True, logprobs=1, stream=True
+        )
+    )
+    pieces = [piece.choices[0] for piece in streamed if piece.choices]
+    assert "".join(piece.text for piece in pieces) == made.choices[0].text
+    assert [at for piece in pieces if piece.logprobs for at in piece.logprobs.text_offset] == told.text_offset
+
+
+@pytest.mark.parametrize(
+    "asked", [{"prompt": [""]}, {"prompt": ["a"] * 40}, {"prompt": "a", "n": 8, "stop": ["b"] * 17}]
+)
+def test_a_text_that_cannot_be_gone_on_with_is_refused(served, asked):
+    with pytest.raises(openai.BadRequestError):
+        served.client().completions.create(model="finished", **asked)
 
 
 def test_the_second_turn_computes_only_what_is_new(ask):
@@ -153,7 +174,8 @@ def test_models_are_listed(served):
         ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
         ({"frequency_penalty": 1}, openai.BadRequestError, "frequency_penalty"),
-        ({"stop": [""]}, openai.BadRequestError, "stop.0"),
+        ({"stop": ["a" * 201]}, openai.BadRequestError, "stop.0"),
+        ({"max_tokens": -2}, openai.BadRequestError, "max_tokens"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_its_name(ask, how, error, field):
@@ -164,8 +186,17 @@ def test_what_cannot_be_followed_is_refused_by_its_name(ask, how, error, field):
 
 def test_what_changes_nothing_is_let_through(ask):
     parts = [{"type": "text", "text": "Where does "}, {"type": "text", "text": "Mira live?"}]
-    odd = ask(messages=[{"role": "user", "content": parts}], user="me", extra_body={"unknown": [1], "store": True})
+    odd = ask(
+        messages=[{"role": "user", "content": parts}],
+        user="me",
+        stop=["", "never said"],
+        max_tokens=-1,
+        stream_options={"include_usage": None},
+        extra_body={"unknown": [1], "store": True},
+    )
     assert odd.choices[0].message.content == ask().choices[0].message.content
+    refusal = [*QUESTION, {"role": "assistant", "content": None}, *QUESTION]
+    assert ask(messages=refusal).choices[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -187,6 +218,7 @@ def test_a_page_of_another_site_may_not_ask(served):
     body = json.dumps({"model": "finished", "messages": QUESTION})
     assert served.post("/chat/completions", body, Origin="http://evil.example").status_code == 403
     assert served.post("/chat/completions", body, Host="evil.example").status_code == 401
+    assert served.post("/chat/completions", body, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 401
     assert "access-control-allow-origin" not in served.post("/chat/completions", body).headers
 
 
@@ -231,6 +263,38 @@ def test_many_at_once_get_their_own_answers_and_the_rest_are_asked_to_come_back(
         answers = list(pool.map(asked, range(100)))
     assert all(text in (None, alone[place]) for place, text in answers)
     assert sum(text is not None for _, text in answers) >= 60
+
+
+def names_of(store, only=()):
+    return ServedModels(store, ModelPool(), only)
+
+
+def test_a_run_is_found_by_its_own_id_first_and_nothing_by_no_name(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for id in ("one", "other", "other-2"):
+        shutil.copytree(OLD / "finished", tmp_path / "runs" / id)
+    relabel(store.get("other"), name="one")
+    models = names_of(store)
+    assert models.find("one").run.id == "one" and models.find("one@base").of_base
+    relabel(store.get("one"), name="Mine")
+    assert models.find("Mine").run.id == "one" and models.find("on").run.id == "one"
+    assert models.find("latest").run.id in ("one", "other", "other-2")
+    for name in ("", "@base", "oth", "nobody", "x" * 500):
+        with pytest.raises(ApiError) as refusal:
+            models.find(name)
+        assert refusal.value.status == 404
+
+
+def test_a_run_that_was_deleted_takes_no_other_with_it(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for id in ("one", "two", "three"):
+        shutil.copytree(OLD / "finished", tmp_path / "runs" / id)
+    models = names_of(store, ("one", "two"))
+    shutil.rmtree(tmp_path / "runs" / "two")
+    assert [row["id"] for row in models.rows()] == ["one", "one@base"]
+    assert models.find("latest").run.id == models.find("one").run.id == "one"
+    with pytest.raises(ApiError):
+        models.find("three")
 
 
 # ---- keys

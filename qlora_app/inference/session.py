@@ -130,9 +130,8 @@ class ChatSession:
         return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking))
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a bare text, in which control tokens are what they are."""
-        ids: list[int] = self.tokenizer(text)["input_ids"]
-        return ids
+        """The token ids of a bare text, without a chat template."""
+        return list(self.tokenizer(text)["input_ids"])
 
     def _prompt(self, conversation: Conversation, longest: int, thinking: bool) -> Prompt:
         return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking)

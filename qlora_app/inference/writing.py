@@ -4,7 +4,9 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..tasks import Answer
 from ..tasks.generate import read_answer
+from ..tasks.template import ChatTemplate
 from .rows import Ended, Ending, Event, Row, Token
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Writing:
         """note: what of the conversation was not read, in words."""
         self.row, self.note = row, note
         self._tokenizer, self._thinking, self._stops = tokenizer, thinking, tuple(stops)
+        self._marks = [mark for mark in map(str.strip, ChatTemplate.of(tokenizer).traits.reasoning_marks) if mark]
         self._written: list[Token] = []
         self._why: Ending | None = None
         self._seconds = 0.0
@@ -74,7 +77,7 @@ class Writing:
     def said(self) -> Said:
         """Its text so far."""
         ids = [token.id for token in self._written]
-        made = read_answer(self._tokenizer, ids, (), self._thinking)
+        made = self._read(ids[: len(ids) - self._held(ids)])
         answer = self._shown(made.text)
         text = answer
         if made.reasoning:
@@ -85,6 +88,20 @@ class Writing:
         said.written = tuple(self._written)
         return said
 
+    def _read(self, ids: list[int]) -> Answer:
+        return read_answer(self._tokenizer, ids, (), self._thinking)
+
+    def _held(self, ids: list[int]) -> int:
+        """How many tokens at the end may become a mark between reasoning and answer, or a part of one."""
+        if not self._thinking or self._why is not None:
+            return 0
+        most = LETTERS * max(map(len, self._marks), default=0)
+        for held in range(min(len(ids), most)):
+            tail = self._tokenizer.decode(ids[max(0, len(ids) - held - most) : len(ids) - held])
+            if not _begun(tail.rstrip(HALF), self._marks):
+                return held
+        return len(ids)
+
     def _shown(self, text: str) -> str:
         """Up to what ends it; while it grows, without an end that may become that."""
         text = text.rstrip(HALF)
@@ -94,6 +111,16 @@ class Writing:
         if self._why is None and self._stops:
             return text[: len(text) - _begun(text, self._stops)].rstrip()
         return text
+
+
+class PlainWriting(Writing):
+    """A text that is gone on with: no chat template, and the blank that it begins with belongs to it."""
+
+    def __init__(self, row: Row, tokenizer: "PreTrainedTokenizerBase", stops: Sequence[str] = ()) -> None:
+        super().__init__(row, tokenizer, thinking=False, stops=stops)
+
+    def _read(self, ids: list[int]) -> Answer:
+        return Answer(self._tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def together(writings: Sequence[Writing], events: Events) -> Iterator[list[Said]]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import UserError
 from ..inference.rows import BASE, Asked, Row, Token
 from ..inference.session import ChatSession
-from ..inference.writing import Events, Said, Writing, ending_check, together
+from ..inference.writing import Events, PlainWriting, Said, Writing, ending_check, together
 from ..tasks.generate import context_of, how_it_ends
 from .models import Asked as AskedModel
 from .problems import ApiError
@@ -30,7 +30,7 @@ class Answers:
             begin(wish)  # type: ignore[arg-type]
         except UserError as error:
             self.cancel()
-            raise ApiError.of(error, param="messages") from error
+            raise ApiError.of(error, param="messages" if self.is_chat else "prompt") from error
         except BaseException:
             self.cancel()
             raise
@@ -48,6 +48,14 @@ class Answers:
     def growing(self) -> Growing:
         """All texts so far, whenever something is new. Raises what went wrong."""
         return together(self.writings, self.events)
+
+    def last(self) -> list[Said]:
+        """The whole texts. Raises what went wrong."""
+        by_row = {id(writing.row): writing for writing in self.writings}
+        while not all(writing.is_over for writing in self.writings):
+            row, event = self.events.get()
+            by_row[id(row)].take(event, time.monotonic())
+        return [writing.said() for writing in self.writings]
 
     @property
     def is_over(self) -> bool:
@@ -79,9 +87,11 @@ class Answers:
         context = context_of(session.model)
         stops = wish.stop or []
         for place, text in enumerate(text for text in wish.prompt for _ in range(wish.n or 1)):
-            ids = session.tokenizer(text)["input_ids"]
+            ids = session.encode(text)
+            if not ids:
+                raise ApiError(400, "There is nothing in the prompt to go on with.", "prompt", "invalid_value")
             room = wish.longest if context is None else min(wish.longest, context - len(ids))
-            if not ids or room < 1:
+            if room < 1:
                 words = f"The model reads at most {context:,} tokens; the prompt has {len(ids):,}."
                 raise ApiError(400, words, "prompt", "context_length_exceeded")
             asked = Asked(
@@ -94,7 +104,7 @@ class Answers:
                 logprobs=wish.logprobs,
             )
             row = session.base.engine.submit(Row(asked, into=self.events))
-            self.writings.append(Writing(row, session.tokenizer, False, stops))
+            self.writings.append(PlainWriting(row, session.tokenizer, stops))
 
     # ---- the objects
 
@@ -125,11 +135,15 @@ class Answers:
         return {"index": place, "message": message, "logprobs": logprobs, "finish_reason": _finish(said)}
 
     def _text_choice(self, place: int, said: Said) -> dict[str, Any]:
-        wish = self.wish
-        assert isinstance(wish, TextWish)
-        prompt = wish.prompt[place // (wish.n or 1)] if wish.echo else ""
-        logprobs = self._text_logprobs(said.written) if self._tells_chances else None
+        prompt = self._echo(place)
+        logprobs = self._text_logprobs(said.written, len(prompt)) if self._tells_chances else None
         return {"index": place, "text": prompt + said.answer, "logprobs": logprobs, "finish_reason": _finish(said)}
+
+    def _echo(self, place: int) -> str:
+        wish = self.wish
+        if not isinstance(wish, TextWish) or not wish.echo:
+            return ""
+        return wish.prompt[place // (wish.n or 1)]
 
     @property
     def _tells_chances(self) -> bool:
@@ -143,9 +157,10 @@ class Answers:
         likeliest = [self._named(id) | {"logprob": chance} for id, chance in token.chances.likeliest]
         return self._named(token.id) | {"logprob": token.chances.chosen, "top_logprobs": likeliest}
 
-    def _text_logprobs(self, written: tuple[Token, ...]) -> dict[str, Any]:
+    def _text_logprobs(self, written: tuple[Token, ...], at: int) -> dict[str, Any]:
+        """at: the letter of the whole text with which they begin."""
         rows = [self._chance(token) for token in written]
-        offsets, at = [], 0
+        offsets = []
         for row in rows:
             offsets.append(at)
             at += len(row["token"])
@@ -171,6 +186,9 @@ class Answers:
         if self.is_chat:
             for place in range(len(sent)):
                 yield self._piece(place, {"delta": {"role": "assistant", "content": ""}})
+        for place in range(len(sent)):
+            if echo := self._echo(place):
+                yield self._piece(place, {"text": echo})
         while (news := next_said()) is not None:
             said = news
             for place, (one, so_far) in enumerate(zip(said, sent, strict=True)):
@@ -183,15 +201,16 @@ class Answers:
         tokens = said.written[sent.tokens :]
         if reasoning or answer or (tokens and self._tells_chances):
             sent.reasoning, sent.answer, sent.tokens = said.reasoning, said.answer, len(said.written)
-            yield self._piece(place, self._delta(reasoning, answer, tokens))
+            yield self._piece(place, self._delta(reasoning, answer, tokens, len(self._echo(place)) + sent.letters))
+            sent.letters += sum(len(self._named(token.id)["token"]) for token in tokens)
         if said.why is not None and not sent.is_over:
             sent.is_over = True
             yield self._piece(place, {"delta": {}} if self.is_chat else {"text": ""}, _finish(said))
 
-    def _delta(self, reasoning: str, answer: str, tokens: tuple[Token, ...]) -> dict[str, Any]:
+    def _delta(self, reasoning: str, answer: str, tokens: tuple[Token, ...], at: int) -> dict[str, Any]:
         told = self._tells_chances
         if not self.is_chat:
-            return {"text": answer} | ({"logprobs": self._text_logprobs(tokens)} if told else {})
+            return {"text": answer} | ({"logprobs": self._text_logprobs(tokens, at)} if told else {})
         delta = {"content": answer} | ({"reasoning_content": reasoning} if reasoning else {})
         return {"delta": delta} | ({"logprobs": self._chat_logprobs(tokens)} if told else {})
 
@@ -207,7 +226,7 @@ class _Sent:
     """What of an answer a stream has told already."""
 
     def __init__(self) -> None:
-        self.reasoning, self.answer, self.tokens, self.is_over = "", "", 0, False
+        self.reasoning, self.answer, self.tokens, self.letters, self.is_over = "", "", 0, 0, False
 
 
 def _finish(said: Said) -> str | None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -21,9 +20,11 @@ from .models import ServedModels
 from .problems import ApiError
 from .requests import ChatWish, TextWish, Wish, read
 
-LARGEST = 4_000_000  # bytes of a request
+LARGEST = 2_000_000  # bytes of a request
+SLOWEST = 60.0  # seconds for it to come
 AT_ONCE = 72  # requests that are being answered or wait; the next are asked to come back
 HERE = ("127.0.0.1", "localhost", "::1")
+HEARSAY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 STREAM = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Endpoint:
         growing = answers.growing()
         chunks = answers.chunks(lambda: next(growing, None))
         try:
-            while (chunk := await self._in_thread(partial(next, chunks, None))) is not None:
+            while (chunk := await self._in_thread(partial(next, chunks, None), may_leave=True)) is not None:
                 yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
             yield "data: [DONE]\n\n"
         except Exception as error:  # the program is to hear of it, whatever it is
@@ -129,7 +130,7 @@ class Endpoint:
         return answered
 
     def _check_key(self, request: Request) -> None:
-        if self.is_open and not self.keys.are_asked_for and request.url.hostname in HERE:
+        if self.is_open and not self.keys.are_asked_for and _is_of_this_machine(request):
             return
         kind, _, key = request.headers.get("authorization", "").partition(" ")
         found = self.keys.find(key.strip()) if kind.lower() == "bearer" else None
@@ -142,10 +143,17 @@ class Endpoint:
             words = f"The key {found.name} may ask {found.per_minute} times a minute."
             raise ApiError(429, words, code="rate_limit_exceeded")
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+    async def _in_thread(self, work: Callable[[], Any], may_leave: bool = False) -> Any:
+        """may_leave: is not waited for when the program has gone; whoever asks sees to it that it ends."""
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(AT_ONCE + 8)
-        return await anyio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=False)
+        return await anyio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=may_leave)
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    """Not from elsewhere through a proxy or a tunnel: such say so, speak HTTP/1.0, or keep the name they go by."""
+    is_brought = request.scope.get("http_version") == "1.0" or any(name in request.headers for name in HEARSAY)
+    return request.url.hostname in HERE and not is_brought
 
 
 def _check_browser(request: Request) -> None:
@@ -156,14 +164,20 @@ def _check_browser(request: Request) -> None:
 
 
 async def _body(request: Request) -> Any:
-    """Raises ApiError for what is no JSON, or too much of it."""
-    content = b""
-    async for piece in request.stream():
-        content += piece
-        if len(content) > LARGEST:
-            raise ApiError(413, f"A request has at most {LARGEST:,} bytes.", code="too_large")
+    """Raises ApiError for what is no JSON, too much of it, or comes too slowly."""
+    content = bytearray()
     try:
-        return json.loads(content)
+        with anyio.fail_after(SLOWEST):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > LARGEST:
+                    raise ApiError(413, f"A request has at most {LARGEST:,} bytes.", code="too_large")
+    except TimeoutError:
+        raise ApiError(408, f"The request did not come within {SLOWEST:.0f} seconds.", code="too_slow") from None
+    try:
+        body = json.loads(content)
+        json.dumps(body, ensure_ascii=False).encode()  # half a character is none that a tokenizer takes
+        return body
     except (ValueError, RecursionError):
         raise ApiError(400, "The body of the request is no JSON.", code="invalid_json") from None
 
@@ -177,7 +191,7 @@ async def _end_when_gone(request: Request, answers: Answers) -> None:
 
 
 def _last(answers: Answers) -> list[Said]:
-    return deque(answers.growing(), maxlen=1).pop()
+    return answers.last()
 
 
 def _unexpected(error: Exception) -> ApiError:

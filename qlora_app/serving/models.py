@@ -1,5 +1,6 @@
 """The names that a program may ask: every run that has saved something, and behind @base the model it began from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,6 @@ from ..errors import UserError
 from ..inference.pool import ModelPool
 from ..inference.session import ChatSession
 from ..runs import Run, RunStore
-from ..runs.finding import find_run
 from ..runs.labels import labels_of
 from .problems import ApiError
 
@@ -25,7 +25,7 @@ class Asked:
 
 
 class ServedModels:
-    """The runs of a store, or only some of them."""
+    """The runs of a store that hold conversations, or only some of them."""
 
     def __init__(self, store: RunStore, pool: ModelPool, only: tuple[str, ...] = ()) -> None:
         """only: ids of runs; none for all."""
@@ -34,11 +34,8 @@ class ServedModels:
     def rows(self) -> list[dict[str, Any]]:
         """As GET /v1/models answers."""
         rows = []
-        for run in self._runs():
-            if run.newest_adapter() is None:
-                continue
-            for name in (run.id, run.id + BASE):
-                rows.append(_row(name, run))
+        for run in self._answering():
+            rows += [_row(name, run) for name in (run.id, run.id + BASE)]
             if len(rows) >= 2 * MOST_LISTED:
                 break
         return rows
@@ -48,36 +45,53 @@ class ServedModels:
         return _row(name, self.find(name).run)
 
     def find(self, name: str) -> Asked:
-        """By a run's id, the beginning of one, the name it was given, or `latest`. Raises ApiError."""
+        """By a run's id, the name it was given, the beginning of an id, or `latest`. Raises ApiError."""
         bare = name.removesuffix(BASE)
-        try:
-            run = self._named(bare) or find_run(bare, self.store, with_adapter=True)
-        except UserError:
-            run = None
-        if run is None or (self.only and run.id not in self.only):
-            raise ApiError(
-                404, f"There is no model {name!r} here. GET /v1/models lists them.", "model", "model_not_found"
-            )
+        run = self._found(bare) if bare else None
+        if run is None:
+            words = f"There is no model {name!r} here. GET /v1/models lists them."
+            raise ApiError(404, words, "model", "model_not_found")
         return Asked(name, run, name.endswith(BASE))
 
     def session(self, asked: Asked) -> ChatSession:
         """Waits until it is loaded. Raises ApiError."""
         try:
-            session = self.pool.get(asked.run)
+            task = asked.run.task()
+            if not task.is_chat:
+                words = f"{asked.name} is trained for {task.title} and holds no conversation."
+                raise ApiError(400, words, "model", "no_chat")
+            return self.pool.get(asked.run)
         except UserError as error:
             raise ApiError.of(error, 400, "model") from error
-        if not session.task.is_chat:
-            title = session.task.title
-            raise ApiError(400, f"{asked.name} is trained for {title} and holds no conversation.", "model", "no_chat")
-        return session
+
+    def _found(self, name: str) -> Run | None:
+        runs = self._runs()
+        exact = [run for run in runs if run.id == name] or [
+            run for run in runs[:MOST_LISTED] if labels_of(run).name == name
+        ]
+        if exact:
+            return exact[0]
+        if name == "latest":
+            return next(self._answering(), None)
+        begin = [run for run in runs if run.id.startswith(name)]
+        return begin[0] if len(begin) == 1 else None
+
+    def _answering(self) -> Iterator[Run]:
+        """Newest first, those that have saved something and hold conversations."""
+        for run in self._runs():
+            if run.newest_adapter() is not None and _is_chat(run):
+                yield run
 
     def _runs(self) -> list[Run]:
-        if self.only:
-            return [self.store.get(id) for id in self.only]
-        return self.store.list()
+        """Newest first; those that are still there."""
+        return [run for run in self.store.list() if not self.only or run.id in self.only]
 
-    def _named(self, name: str) -> Run | None:
-        return next((run for run in self._runs()[:MOST_LISTED] if labels_of(run).name == name), None)
+
+def _is_chat(run: Run) -> bool:
+    try:
+        return run.task().is_chat
+    except UserError:
+        return False
 
 
 def _row(name: str, run: Run) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from ..messages import Conversation, Message
 from .problems import ApiError
 
 MOST_ANSWERS, MOST_STOPS, MOST_LOGPROBS = 8, 16, 20
+LONGEST_STOP = 200  # letters
+MOST_ROWS = 32  # answers of one request: prompts times n
 LONGEST = 4096  # tokens of an answer
 USUAL = 256  # tokens, where the request says nothing
 
@@ -23,11 +25,23 @@ def _or_default(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-Stops = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_list_of_texts)]
+def _stops(value: Any) -> Any:
+    """One text or several; an empty one ends nothing."""
+    texts = _list_of_texts(value)
+    return [text for text in texts if text != ""] if isinstance(texts, list) else texts
+
+
+Stops = Annotated[list[Annotated[str, Field(max_length=LONGEST_STOP)]], BeforeValidator(_stops)]
 
 
 class StreamOptions(BaseModel):
-    include_usage: bool = False
+    include_usage: bool | None = False
+
+
+def _longest(asked: int | None) -> int:
+    if asked == -1:
+        return LONGEST
+    return min(asked or USUAL, LONGEST)
 
 
 class Wish(BaseModel):
@@ -46,15 +60,15 @@ class Wish(BaseModel):
     top_k: int | None = Field(0, ge=-1)
     min_p: float | None = Field(0.0, ge=0, le=1)
     repetition_penalty: float | None = Field(1.0, gt=0, le=10)
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=-1)  # -1, as llama.cpp has it: as many as there is room for
 
     @property
     def includes_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     @property
     def longest(self) -> int:
-        return min(self.max_tokens or USUAL, LONGEST)
+        return _longest(self.max_tokens)
 
     def sampling(self, place: int) -> Sampling:
         """Of the answer at that place among `n`: with a seed they differ, and are the same each time."""
@@ -78,7 +92,7 @@ class ChatWish(Wish):
 
     @property
     def longest(self) -> int:
-        return min(self.max_completion_tokens or self.max_tokens or USUAL, LONGEST)
+        return _longest(self.max_completion_tokens or self.max_tokens)
 
     @property
     def chances(self) -> int | None:
@@ -127,11 +141,15 @@ def read(kind: type[AnyWish], body: Any) -> AnyWish:
         if body.get(name) is not None and body[name] not in harmless:
             raise ApiError(400, f"{name} is not supported here. Leave it out.", name, "unsupported_parameter")
     try:
-        return kind.model_validate(body)
+        wish = kind.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ApiError(400, f"{where}: {first['msg']}", where, "invalid_value") from None
+    if isinstance(wish, TextWish) and len(wish.prompt) * (wish.n or 1) > MOST_ROWS:
+        words = f"One request has at most {MOST_ROWS} answers: prompts times n."
+        raise ApiError(400, words, "prompt", "too_many_answers")
+    return wish
 
 
 _ROLES: dict[str, Literal["system", "user", "assistant"]] = {
@@ -149,7 +167,10 @@ def _turn(place: int, message: dict[str, Any]) -> Message:
         raise ApiError(
             400, f"{where}.role: one of {', '.join(_ROLES)}, without calls of tools.", where, "invalid_value"
         )
-    return {"role": role, "content": _text(message.get("content"), f"{where}.content")}
+    content = message.get("content")
+    if content is None and role == "assistant":  # as a refusal is kept
+        content = ""
+    return {"role": role, "content": _text(content, f"{where}.content")}
 
 
 def _text(content: Any, where: str) -> str:

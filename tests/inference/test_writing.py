@@ -1,6 +1,8 @@
 """Answers as text while they grow: no half characters, and nothing of what ends them."""
 
+import functools
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,7 @@ from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.inference.rows import Asked, Ended, Row, Token
 from qlora_app.inference.writing import Events, Said, Writing, ending_check, together
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.template import ChatTemplate
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,34 @@ def test_what_goes_wrong_is_raised_where_it_is_read(tokenizer):
     row.fail(ValueError("broken"))
     with pytest.raises(ValueError, match="broken"):
         list(Writing(row, tokenizer, False))
+
+
+class _Letters:
+    """A tokenizer of which every letter is a token."""
+
+    def decode(self, ids, skip_special_tokens=False):
+        return "".join(map(chr, ids))
+
+
+@pytest.mark.parametrize(
+    "marks", [("<think>", "</think>"), ("", "</think>"), ("<|channel|>analysis<|message|>", "<|end|><|start|>final")]
+)
+@pytest.mark.parametrize("answer", ["Paris.", "a <b and </c>", ""])
+def test_while_it_grows_reasoning_stays_reasoning_and_an_answer_an_answer(monkeypatch, marks, answer):
+    traits = SimpleNamespace(reasoning_marks=marks, without_control=lambda text: text.strip())
+    template = SimpleNamespace(traits=traits, stop_strings=[])
+    template.split_reasoning = functools.partial(ChatTemplate.split_reasoning, template)
+    for place in ("qlora_app.inference.writing", "qlora_app.tasks.generate"):
+        monkeypatch.setattr(f"{place}.ChatTemplate", SimpleNamespace(of=lambda tokenizer: template))
+    written = [ord(letter) for letter in f"{marks[0]}The capital < of{marks[1]}{answer}"]
+    row = SimpleNamespace(asked=SimpleNamespace(ids=[]), cached=0, began=0.0)
+    writing = Writing(row, _Letters(), thinking=True)
+    texts = [writing.said()]
+    for id in written:
+        writing.take(Token(id), 0.0)
+        texts.append(writing.said())
+    writing.take(Ended("stop"), 0.0)
+    texts.append(writing.said())
+    assert (texts[-1].reasoning, texts[-1].answer) == ("The capital < of", answer)
+    for before, after in itertools.pairwise(texts):
+        assert after.reasoning.startswith(before.reasoning) and after.answer.startswith(before.answer)

@@ -122,7 +122,8 @@ class TrainForm:
         settled = [*self.outputs]
         self.settled = gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
         self.data.begin([control[DATA].input], [control[DATA], self.suggested], self.start)
-        control[DATA].input(self.choose_by_hand, self.inputs, [*settled, self.other_data], **QUIET, **LAST)
+        chosen = control[DATA].input(self.choose_by_hand, self.inputs, [*settled, self.other_data], **QUIET, **LAST)
+        chosen.failure(self.stay, self.inputs, [*settled, *self.data.readings], **QUIET)
         rounds = [control[EPOCHS], self.touched]
         self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
         control[BATCH_SIZE].input(self.set_effort, self.inputs, rounds, **FAST, **LAST)
