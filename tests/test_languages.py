@@ -84,6 +84,7 @@ ELSEWHERE = (
 OTHER_PROSE = {
     "Something of a folder cannot be shown",  # for the terminal
     "A run cannot be shown",  # for the terminal
+    "A model could not be loaded",  # for the terminal
     "This machine could not be looked at",  # for the terminal
     "If this demonstration is yours, set",  # for the terminal, with the two below
     "PASSWORD and log in.",

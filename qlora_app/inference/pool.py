@@ -175,7 +175,7 @@ class ModelPool:
             opening.set_result(session)
         except BaseException as error:  # whoever waits for it hears of it
             if not isinstance(error, UserError):
-                log.warning("Not loaded: %s", adapter, exc_info=error)
+                log.warning("A model could not be loaded: %s", adapter, exc_info=error)
             _drop_tracebacks(error)
             opening.set_exception(error)
 
