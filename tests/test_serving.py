@@ -242,6 +242,7 @@ def test_a_program_that_goes_away_frees_its_place(served, monkeypatch):
     assert is_over.wait(60) and whys == ["cancelled"]
 
 
+@pytest.mark.slow
 def test_many_at_once_get_their_own_answers_and_the_rest_are_asked_to_come_back(served):
     names = ("Mira", "Tom", "Ana", "Leo")
 
