@@ -19,7 +19,8 @@ function take(job, news) {
   if (['done', 'failed'].includes(news.state) && told !== job) { told = job; trigger(news.state, {job}); }
 }
 
-const poll = guanacoPoll({place: element, ask, every: () => live ? 1000 : Infinity});
+// An empty card has no box, so what it stands in says whether somebody looks.
+const poll = guanacoPoll({place: element.closest('.block')?.parentElement || element, ask, every: () => live ? 1000 : Infinity});
 
 element.addEventListener('click', e => {
   const button = e.target.closest('button[data-do]'); if (!button) return;

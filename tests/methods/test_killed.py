@@ -28,7 +28,7 @@ def test_a_killed_worker_is_resumed_exactly(family, task, name, packing, bases, 
     whole, killed = store.create(recipe), store.create(recipe)
     monkeypatch.setattr(local, "WORKER", [*COMMAND, str(KILLED_AT)])
     assert local.launch(killed).wait() == -signal.SIGKILL, killed.log_tail()
-    assert killed.status().state == "interrupted" and killed.status().step >= SAVED_AT
+    assert killed.status().state == "interrupted"
     assert newest_complete(killed.checkpoints).name == f"checkpoint-{SAVED_AT}"
     for run in (killed, whole):
         assert worker.main(run.folder) == 0 and run.status().state == "done", run.status().sentence
