@@ -154,7 +154,8 @@ def test_killed_it_is_interrupted_and_all_of_it_is_made_in_the_end(toy):
     wait_for(toy.job.is_alive)
     process.kill()
     process.wait()
-    assert toy.job.status().state == "interrupted" and "Resume" in toy.job.status().sentence
+    status = toy.job.status()  # killed before it took the wish to start, it waits for another worker
+    assert status.state == "queued" or (status.state == "interrupted" and "Resume" in status.sentence)
     again = local.launch(toy.job)
     assert not toy.job.status().has_ended, "the last word of the one before counts no more"
     assert again.wait() == 0 and toy.job.status().state == "done"

@@ -68,6 +68,8 @@ def test_searched_chosen_downloaded_trained(visitor, hub, app):
 
 
 def test_an_own_file_on_a_real_model_takes_three_actions(visitor, hub, app, tmp_path):
+    for run in app.store.list():  # of another test: its model would be on the form
+        app.store.delete(run.id)
     page = visitor.open()
     page.wait_for_function("window.guanacoReady")
     file = tmp_path / "capitals.csv"
