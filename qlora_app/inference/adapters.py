@@ -19,14 +19,14 @@ class ActiveAdapters:
         self.model: Any = model
         self.mixable: set[str] = set()  # adapters that may stand in one batch with others, and with the base
         self._now: str | None = None
-        self._set: str | None = None  # the one that PEFT was told last
+        self._set = _set_in(model)  # the one that PEFT was told last
         self._names: list[str] = []
         self._undo = contextlib.ExitStack()
 
     def changed(self, model: Any) -> None:
         """The model holds other adapters now."""
         self.rest()
-        self.model, self._set = model, None
+        self.model, self._set = model, _set_in(model)
 
     def group(self, adapter: str) -> str:
         """Rows of one group may stand in one batch."""
@@ -77,6 +77,16 @@ class ActiveAdapters:
             self._undo.enter_context(self.model.base_model._enable_peft_forward_hooks(adapter_names=self._names))
             self._now = _MIXED
         self._names[:] = names
+
+
+def _set_in(model: Any) -> str | None:
+    """The adapter that is switched on as the model was opened. To set it once more would unmerge QA-LoRA, which answers
+    with the merged codes that it was measured with.
+    """
+    if not _is_of_peft(model):
+        return None
+    active = model.active_adapters
+    return active[0] if len(active) == 1 else None
 
 
 def _is_of_peft(model: Any) -> bool:
