@@ -121,7 +121,8 @@ def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_
     reporter = MetricsCallback(job.out, [], 0)
     build_trainer(job, reporter, [reporter]).train()
     assert len(seen) == len(TEXTS) and all(len(found) == 3 for found in seen.values())
-    assert all(found[0] != found[1] != found[2] for found in seen.values())
+    # The tokens of a made tokenizer are others each time: two epochs may hide the same of one text, but not all three.
+    assert not any(found[0] == found[1] == found[2] for found in seen.values())
     expected = {}
     for epoch in range(3):
         collate.set_epoch(epoch, run.recipe().training.seed)
