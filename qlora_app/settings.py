@@ -22,6 +22,9 @@ STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a
 PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
+HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
+
+
 class Settings(BaseModel):
     """One field for each environment variable QLORA_APP_<FIELD>."""
 
@@ -124,7 +127,7 @@ class Settings(BaseModel):
     @property
     def is_local(self) -> bool:
         """For people at this machine only: it listens to no other, and no proxy brings others in."""
-        return self.host in ("127.0.0.1", "localhost", "::1") and not self.public_url and not self.proxies
+        return self.host in HERE and not self.public_url and not self.proxies
 
     @property
     def address(self) -> str:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ..inference.writing import Said
+from ..settings import HERE
 from .answering import Answers
 from .keys import ApiKeys
 from .models import ServedModels
@@ -23,7 +23,6 @@ from .requests import ChatWish, TextWish, Wish, read
 LARGEST = 2_000_000  # bytes of a request
 SLOWEST = 60.0  # seconds for it to come
 AT_ONCE = 72  # requests that are being answered or wait; the next are asked to come back
-HERE = ("127.0.0.1", "localhost", "::1")
 HEARSAY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 STREAM = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -93,7 +92,7 @@ class Endpoint:
         try:
             async with anyio.create_task_group() as both:
                 both.start_soon(_end_when_gone, request, answers)
-                said = await self._in_thread(partial(_last, answers))
+                said = await self._in_thread(answers.last)
                 both.cancel_scope.cancel()
             return JSONResponse(answers.whole(said))
         finally:
@@ -188,10 +187,6 @@ async def _end_when_gone(request: Request, answers: Answers) -> None:
         if message["type"] == "http.disconnect":
             answers.cancel()
             return
-
-
-def _last(answers: Answers) -> list[Said]:
-    return answers.last()
 
 
 def _unexpected(error: Exception) -> ApiError:

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ...settings import Network, Settings
+from ...settings import HERE, Network, Settings
 
 PORTS = {"http": 80, "https": 443}
-HERE = ("127.0.0.1", "localhost", "::1")
 # What proxies add, and what Gradio would believe of anybody.
 TOLD = (
     b"forwarded",
