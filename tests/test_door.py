@@ -16,6 +16,7 @@ from qlora_app.settings import Settings
 from qlora_app.ui.chat.line import AT_ONCE
 from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
 from tests.conftest import wait_for
+from tests.coroutines import in_a_thread
 from tests.fixtures.page import PROOF, FakeSessions, make_run
 from tests.fixtures.serving import served
 
@@ -251,12 +252,6 @@ def piece_by_piece(pieces, seconds=0.0):
         return {"type": "http.request", "body": piece, "more_body": piece != b""}
 
     return receive
-
-
-def in_a_thread(work):
-    """What a coroutine returns; where a browser was driven in this process, its loop still runs in the main thread."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
 
 
 def read(held, address, pieces, limit=1000, is_patient=False, seconds=0.0):

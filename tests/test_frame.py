@@ -1,6 +1,5 @@
 """The bar, its drawer, what may be tidied, the login page, and a demonstration's own first tab."""
 
-import asyncio
 import json
 import os
 import re
@@ -36,6 +35,7 @@ from qlora_app.ui.frame.drawer import machine_chip, machine_level
 from qlora_app.ui.frame.login import WRONG, login_page
 from qlora_app.ui.frame.made import best_run
 from qlora_app.ui.frame.work import work_lines
+from tests.coroutines import in_a_thread
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 from tests.refusing import refused
@@ -426,5 +426,5 @@ def test_what_a_program_sends_is_not_read_before_its_key_is(tmp_path, path):
         "headers": [(b"host", b"127.0.0.1:7860"), (b"content-length", b"40000000")],
     }
     guard = RequestGuard(app, Settings(home=tmp_path, user="ada", password="correct horse"))
-    asyncio.run(guard(scope, receive, send))
+    in_a_thread(guard(scope, receive, send))
     assert read == [path] and said[0]["status"] == 401
