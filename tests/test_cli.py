@@ -593,6 +593,7 @@ COMMANDS = [
     "score",
     "diagnose",
     "answer",
+    "export",
     "serve",
     "keys",
     "data",

@@ -24,6 +24,7 @@ class Asked:
     ends: frozenset[int] = frozenset()  # tokens that end the answer and do not belong to it
     ends_with: Callable[[list[int]], bool] | None = None  # do these tokens say something that ends it?
     logprobs: int | None = None  # of each token its log probability, and of so many likeliest ones theirs
+    bytes_as: Callable[[bytes], list[int]] | None = None  # the tokens of bytes, for engines that tell only these
 
 
 class Token(NamedTuple):
@@ -58,6 +59,7 @@ class Row:
         self.cached = 0  # tokens of the prompt that were known from an earlier answer
         self.began = time.monotonic()  # when it was begun, not when it was asked
         self.events: queue.SimpleQueue[tuple[Row, Event]] = into or queue.SimpleQueue()
+        self.engine = "transformers"  # that computes it
         self.is_over = False
         self._stop = stop or threading.Event()
 

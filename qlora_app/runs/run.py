@@ -105,6 +105,11 @@ class Run(Job):
         return self.folder / "answers"
 
     @property
+    def exports(self) -> Path:
+        """Jobs, each of which makes files of its adapter for other programs."""
+        return self.folder / "exports"
+
+    @property
     def kind(self) -> str:
         return "train"
 
