@@ -59,6 +59,7 @@ class Rows {
   swap(said, html) {
     const fold = said.querySelector('details'), isOpen = fold?.open;
     said.innerHTML = html;
+    said.querySelectorAll('.code').forEach(code => code.prepend(button('copy-code', word('Copy'), {'aria-label': word('Copy this code')})));
     const now = said.querySelector('details');
     if (!now) return;
     now.open = fold ? isOpen : false;
