@@ -33,27 +33,31 @@ LIKELIEST = Sampling()
 class Decoding(Choices):
     """How an answer is chosen from the model's probabilities."""
 
-    max_new_tokens: int = setting(256, "Longest answer (tokens)", "An answer ends here at the latest.", ge=1, le=4096)
-    temperature: float = setting(0.0, "Temperature of your adapter", "0 always takes the likeliest word.", ge=0, le=2)
-    base_temperature: float = setting(
-        0.7, "Temperature of the base", "At 0 a base model soon repeats itself.", ge=0, le=2
-    )
+    max_new_tokens: int = setting(256, "Max new tokens", "An answer ends here at the latest.", ge=1, le=4096)
+    temperature: float = setting(0.0, "Temperature", "Of your adapter. 0: the likeliest word.", ge=0, le=2)
+    base_temperature: float = setting(0.7, "Base temperature", "At 0 a base soon repeats itself.", ge=0, le=2)
+    greedy: bool = setting(False, "Greedy", "Always the likeliest token: every temperature is 0.")
     thinking: Literal["auto", "on", "off"] = setting(
         "auto",
         "Reasoning",
-        "Does the model reason before it answers, where its chat template has a place for that? Automatic: as most of "
-        "the examples did that were learned from.",
+        "Does the model reason before it answers? As trained: as most examples did.",
         labels={"auto": "As trained", "on": "Think first", "off": "Answer at once"},
     )
-    top_p: float = setting(1.0, "Top p", "Only the likeliest tokens that have this share together.", gt=0, le=1)
-    top_k: int = setting(0, "Top k", "Only so many of the likeliest tokens; 0 for all.", ge=0)
+    top_p: float = setting(1.0, "Top p", "Only the likeliest tokens that have this share together.", ge=0.01, le=1)
+    top_k: int = setting(0, "Top k", "Only so many of the likeliest tokens; 0 for all.", ge=0, le=1_000_000)
     min_p: float = setting(
         0.0, "Min p", "Only tokens with at least this share of the likeliest one's probability.", ge=0, le=1
     )
     repetition_penalty: float | None = setting(
-        None, "Repetition penalty", "Above 1, words that stand there already are less likely.", gt=0, le=10
+        None,
+        "Repetition penalty",
+        "Above 1, words that stand there already are less likely. Empty: the model's own.",
+        ge=0.1,
+        le=10,
     )
-    seed: int | None = setting(None, "Seed", "The same seed draws the same answer again.", ge=0, lt=2**63)
+    seed: int | None = setting(
+        None, "Seed", "The same seed draws the same answer again. Empty: another one each time.", ge=0, lt=2**53
+    )  # larger ones a browser cannot hold
 
 
 class ChatSession:
@@ -141,8 +145,9 @@ class ChatSession:
         penalty = decoding.repetition_penalty
         if penalty is None:
             penalty = getattr(self.model.generation_config, "repetition_penalty", None) or 1.0
+        temperature = decoding.base_temperature if base else decoding.temperature
         return Sampling(
-            temperature=decoding.base_temperature if base else decoding.temperature,
+            temperature=0.0 if decoding.greedy else temperature,
             top_p=decoding.top_p,
             top_k=decoding.top_k,
             min_p=decoding.min_p,

@@ -236,6 +236,8 @@ def test_settings_of_an_answer_reach_its_row(runs):
     decoding = Decoding(temperature=0.5, base_temperature=1.5, top_p=0.9, top_k=5, min_p=0.1, seed=3)
     how = one.sampling(decoding)
     assert how == session.Sampling(0.5, 0.9, 5, 0.1, 1.0, 3) and one.sampling(decoding, base=True).temperature == 1.5
+    greedy = decoding.model_copy(update={"greedy": True})
+    assert {one.sampling(greedy, base).temperature for base in (True, False)} == {0}
     one.model.generation_config.repetition_penalty = 1.3  # the model's own, where nobody says otherwise
     assert one.sampling(decoding).repetition_penalty == 1.3
     assert one.sampling(Decoding(repetition_penalty=1.1)).repetition_penalty == 1.1

@@ -51,8 +51,7 @@ class Rows {
     else if (said.dataset.of !== side.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : side.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
-    place.querySelector('.took span').textContent = side.tokens
-      ? word('{n} tok · {s} s', {n: figure(side.tokens), s: figure(side.seconds, side.seconds < 10 ? 1 : 0)}) : '';
+    place.querySelector('.took span').textContent = took(side);
   }
 
   // A fold that somebody opened or closed stays so.
@@ -65,6 +64,13 @@ class Rows {
     now.open = fold ? isOpen : false;
     now.querySelector('summary').textContent = word('Reasoning');
   }
+}
+
+// How many tokens, in what time.
+function took({tokens, seconds}) {
+  if (!tokens) return '';
+  const few = number => figure(number, number < 10 ? 1 : 0);
+  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: seconds ? few(tokens / seconds) : '–'});
 }
 
 function silence(state) {
