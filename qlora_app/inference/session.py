@@ -17,7 +17,7 @@ from ..tasks import Answer, Candidate, Task
 from ..tasks.chat import Chat
 from ..tasks.generate import Prompt, context_of, how_it_ends, prompt_for
 from ..tasks.task import candidate_words
-from ..tasks.template import ChatTemplate
+from ..tasks.template import ChatTemplate, going_on
 from .loaded import LoadedBase, put_on, tokenizer_of
 from .rows import BASE, Asked, Row
 from .sampling import Sampling
@@ -129,16 +129,16 @@ class ChatSession:
             return self.template.thinks_by_default
         return thinking == "on" and self.template.has_thinking
 
-    def prompt(self, conversation: Conversation, decoding: Decoding) -> Prompt:
-        """What the model will read, with what had to be left out of it in words."""
-        return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking))
+    def prompt(self, conversation: Conversation, decoding: Decoding, begun: str = "") -> Prompt:
+        """What the model will read, with what had to be left out of it in words. begun: the beginning of its answer."""
+        return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking), begun)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a bare text, without a chat template."""
         return list(self.tokenizer(text)["input_ids"])
 
-    def _prompt(self, conversation: Conversation, longest: int, thinking: bool) -> Prompt:
-        return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking)
+    def _prompt(self, conversation: Conversation, longest: int, thinking: bool, begun: str = "") -> Prompt:
+        return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking, begun)
 
     def sampling(self, decoding: Decoding, base: bool = False) -> Sampling:
         """How the adapter's tokens are chosen, or the base's."""
@@ -169,16 +169,18 @@ class ChatSession:
         logprobs: int | None = None,
         stop: threading.Event | None = None,
         into: Events | None = None,
+        begun: str = "",
     ) -> Writing:
         """Begin an answer, which others that are being written do not hold up.
 
         longest: most tokens; base: without the adapter; stops: texts that end it, beside the template's own; logprobs:
         keep each token's log probability, and those of so many likeliest ones; stop: ends it within a token when it is
-        set; into: where its events go, for several answers that are read together.
+        set; into: where its events go, for several answers that are read together; begun: what was said of it already,
+        with which it goes on, and which then stands before what is new.
         Raises UserError where too many wait already, or the template refuses the conversation.
         """
-        reasons = self.thinks(thinking)
-        prompt = self._prompt(conversation, longest, reasons)
+        reasons = going_on.reasons(self.template, begun) if begun else self.thinks(thinking)
+        prompt = self._prompt(conversation, longest, reasons, begun)
         ends = how_it_ends(self.model, self.tokenizer, reasons)["eos_token_id"]
         letters = [*self.template.stop_strings, *stops]
         asked = Asked(
@@ -191,7 +193,7 @@ class ChatSession:
             logprobs=logprobs,
         )
         row = self.base.engine.submit(Row(asked, stop, into))
-        return Writing(row, self.tokenizer, reasons, letters, prompt.note)
+        return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
 
     def reply(
         self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding, stop: threading.Event
