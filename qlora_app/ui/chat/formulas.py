@@ -42,8 +42,7 @@ _OF_FORMULAS = re.compile(r"[A-Za-z\\^_=+<>]")
 def with_formulas(parser: MarkdownIt) -> None:
     """Teach a parser to read them."""
     parser.inline.ruler.after("text", "formula", _inline)
-    may_end = {"alt": ["paragraph", "blockquote", "list"]}
-    parser.block.ruler.before("fence", "formula_block", _block, may_end)
+    parser.block.ruler.before("fence", "formula_block", _block, {"alt": ["paragraph", "blockquote", "list"]})
     parser.add_render_rule("formula", _drawn)
 
 
