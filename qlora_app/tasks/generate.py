@@ -97,10 +97,13 @@ def _shortened(conversation: Conversation, fits: Callable[[Conversation], bool])
     without_middle = [_without(conversation, first, place) for place in begins[2:]]
     if without_middle and fits(without_middle[-1]):
         shorter = without_middle[bisect_left(without_middle, True, key=fits)]
-        return shorter, _words(len(conversation) - len(shorter), "turn", "after the first answer")
+        gone = len(conversation) - len(shorter)
+        one = "the turn after the first answer was not read"
+        return shorter, one if gone == 1 else f"the {gone} turns after the first answer were not read"
     without_oldest = [_without(conversation, head, place) for place in begins[1:]]
     shorter = without_oldest[min(bisect_left(without_oldest, True, key=fits), len(without_oldest) - 1)]
-    return shorter, _words(len(conversation) - len(shorter), "oldest turn")
+    gone = len(conversation) - len(shorter)
+    return shorter, "the oldest turn was not read" if gone == 1 else f"the {gone} oldest turns were not read"
 
 
 def _without(conversation: Conversation, start: int, end: int) -> Conversation:
@@ -109,11 +112,6 @@ def _without(conversation: Conversation, start: int, end: int) -> Conversation:
     if "tools" in conversation[0] and not start:
         kept[0] = {**kept[0], "tools": conversation[0]["tools"]}
     return kept
-
-
-def _words(count: int, what: str, where: str = "") -> str:
-    left_out = f"the {what}" if count == 1 else f"the {count} {what}s"
-    return " ".join(filter(None, [left_out, where, "was not read" if count == 1 else "were not read"]))
 
 
 def batch_of(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt], device: Any) -> dict[str, Any]:
