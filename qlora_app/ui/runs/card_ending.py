@@ -3,10 +3,10 @@
 from html import escape
 from typing import Any
 
-from ...runs.effect import checks
+from ...runs.effect import Colour, checks
 from ...runs.proof import Proof
 from ...runs.proof_words import Line, proof_lines
-from ...runs.verdict import Colour, Verdict
+from ...runs.verdict import Verdict
 
 SIGNS: dict[Colour, str] = {"good": "✓", "fair": "≈", "bad": "✗"}
 
