@@ -99,9 +99,12 @@ class ModelPool:
 
     # ---- what is asked of it
 
-    def get(self, run: Run) -> ChatSession:
-        """Waits until it is loaded. Raises UserError while the run has nothing to chat with, or why it cannot be."""
-        return self._opening(run).result()
+    def get(self, run: Run, step: int = 0) -> ChatSession:
+        """Waits until it is loaded. step: of a checkpoint; 0: the newest that was saved.
+
+        Raises UserError while the run has nothing to chat with, or why it cannot be.
+        """
+        return self._opening(run, step).result()
 
     def load(self, run: Run) -> None:
         """Begin in the background. Raises UserError while the run has nothing to chat with."""
@@ -143,8 +146,14 @@ class ModelPool:
 
     # ---- loading
 
-    def _opening(self, run: Run) -> "Future[ChatSession]":
-        adapter = run.newest_adapter()
+    def _opening(self, run: Run, step: int = 0) -> "Future[ChatSession]":
+        adapter = run.adapter_at(step)
+        if adapter is None and step:
+            raise UserError(
+                "run.checkpoint_gone",
+                "The checkpoint of step {step} is not there any more. Choose another one.",
+                step=step,
+            )
         if adapter is None:
             raise UserError(
                 "run.no_checkpoint_to_chat",

@@ -22,7 +22,7 @@ from ..storage.reading import LARGEST, LARGEST_LIST, damage, each_line, is_regul
 from ..storage.typed import filled
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
-from .checkpoints import newest_complete
+from .checkpoints import is_complete, newest_complete
 from .curve import Curve, read_on
 from .events import Event, event_row, said_of
 from .labels import LABELS, labels_of
@@ -258,6 +258,13 @@ class Run(Job):
         if is_regular(self.adapter / "proof.json"):
             return self.adapter
         return newest_complete(self.checkpoints, deep=False)
+
+    def adapter_at(self, step: int) -> Path | None:
+        """The folder of the checkpoint of that step; of step 0 the newest adapter. None where it is not there."""
+        if step == 0:
+            return self.newest_adapter()
+        folder = self.checkpoints / f"checkpoint-{step}"
+        return folder if is_complete(folder, deep=False) else None
 
     def damages(self) -> list[Problem]:
         wrong = [damage(self.folder / name, kind, _most(name)) for name, kind in FILES.items()]
