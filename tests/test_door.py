@@ -188,7 +188,7 @@ def test_who_looks_at_several_runs_while_a_model_loads_may_ask(public, asked, mo
     settle(public)
     may_load, loaded = threading.Event(), []
 
-    def load(self, run, step=0):
+    def load(self, run, step=None):
         may_load.wait(20)
         loaded.append(run.id)
         return self

@@ -33,7 +33,7 @@ class Side(Choices):
 
     who: Literal["run", "base", "mix", "endpoint"] = "run"
     run: str = Field("", max_length=LONGEST_ID)
-    checkpoint: int = Field(0, ge=0)  # a step; 0: the newest that is saved
+    checkpoint: int | None = Field(None, ge=0)  # a step; None: the newest that is saved
     strength: float = Field(1.0, ge=0, le=2)  # 0: as the base answers; 1: as it was trained
     mix: tuple[Share, ...] = Field((), max_length=MOST_SIDES)
     temperature: float | None = Field(None, ge=0, le=2)  # None: that of the settings
