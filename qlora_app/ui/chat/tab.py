@@ -208,7 +208,7 @@ class ChatTab:
 
     @reads
     def ask(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
-        """A message to both."""
+        """A message to every column."""
         values = self.how.values(given)
         talk = Talk(Asking.of(event._data), given[self.room], values["system"] or "", decoding(values))
         how = json.dumps({"asking": talk.asking.name, "values": values})
