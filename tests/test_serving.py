@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 import uvicorn
+from safetensors.torch import load_file, save_file
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -18,6 +19,7 @@ from qlora_app.inference.batching import TokenByToken
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.rows import Row
 from qlora_app.runs import RunStore
+from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.labels import relabel
 from qlora_app.serving import ApiKeys, ServedModels, endpoint
 from qlora_app.serving.problems import ApiError
@@ -102,6 +104,28 @@ def test_an_answer_ends_where_it_is_told_to(ask):
     assert ask(max_completion_tokens=2).usage.completion_tokens == 2
 
 
+def test_a_checkpoint_answers_by_its_step(served, ask):
+    """A checkpoint is another adapter than the finished one: here one whose weights are nothing yet."""
+    run = served.store.get("finished")
+    early = run.checkpoints / "checkpoint-8"
+    shutil.copytree(run.checkpoints / "checkpoint-24", early)
+    weights = load_file(early / "adapter_model.safetensors")
+    save_file({name: 0 * tensor for name, tensor in weights.items()}, early / "adapter_model.safetensors")
+    seal(early)
+    try:
+        assert run.saved_steps() == [24, 8]
+        said = {name: ask(model=name).choices[0].message.content for name in ("finished@24", "finished@8", "finished")}
+        assert said["finished@24"] == said["finished"]
+        assert said["finished@8"] == ask(model="finished@base").choices[0].message.content != said["finished"]
+        for unknown in ("finished@9", "finished@", "finished@-8", "finished@8.0", "finished@" + "8" * 5000):
+            with pytest.raises(openai.NotFoundError):
+                ask(model=unknown)
+        with refused("run.no_such_checkpoint"):
+            served.pool.get(run, 9)
+    finally:
+        shutil.rmtree(early)
+
+
 def test_a_seed_repeats_itself_and_several_answers_differ(ask):
     drawn = [ask(temperature=1.5, seed=7, n=3, max_tokens=20) for _ in range(2)]
     texts = [[choice.message.content for choice in one.choices] for one in drawn]
@@ -157,7 +181,7 @@ def test_the_second_turn_computes_only_what_is_new(ask):
 
 
 def test_models_are_listed(served):
-    assert [model.id for model in served.client().models.list()] == ["finished", "finished@base"]
+    assert [model.id for model in served.client().models.list()] == ["finished", "finished@base", "finished@24"]
     assert served.client().models.retrieve("finished").owned_by == "guanaco-workshop"
 
 
@@ -292,7 +316,7 @@ def test_a_run_that_was_deleted_takes_no_other_with_it(tmp_path):
         shutil.copytree(OLD / "finished", tmp_path / "runs" / id)
     models = names_of(store, ("one", "two"))
     shutil.rmtree(tmp_path / "runs" / "two")
-    assert [row["id"] for row in models.rows()] == ["one", "one@base"]
+    assert [row["id"] for row in models.rows()] == ["one", "one@base", "one@24"]
     assert models.find("latest").run.id == models.find("one").run.id == "one"
     with pytest.raises(ApiError):
         models.find("three")

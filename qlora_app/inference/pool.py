@@ -99,17 +99,20 @@ class ModelPool:
 
     # ---- what is asked of it
 
-    def get(self, run: Run) -> ChatSession:
-        """Waits until it is loaded. Raises UserError while the run has nothing to chat with, or why it cannot be."""
-        return self._opening(run).result()
+    def get(self, run: Run, step: int | None = None) -> ChatSession:
+        """Waits until it is loaded. step: of a checkpoint; None for the newest adapter.
 
-    def load(self, run: Run) -> None:
+        Raises UserError while the run has nothing to chat with, or why it cannot be.
+        """
+        return self._opening(run, step).result()
+
+    def load(self, run: Run, step: int | None = None) -> None:
         """Begin in the background. Raises UserError while the run has nothing to chat with."""
-        self._opening(run)
+        self._opening(run, step)
 
-    def state(self, run: Run) -> Loading:
+    def state(self, run: Run, step: int | None = None) -> Loading:
         """How far that is."""
-        adapter = run.newest_adapter()
+        adapter = run.adapter_at(step)
         with self._changing:
             opening = self._sessions.get(_key(adapter)) if adapter else None
         if opening is None:
@@ -143,8 +146,16 @@ class ModelPool:
 
     # ---- loading
 
-    def _opening(self, run: Run) -> "Future[ChatSession]":
-        adapter = run.newest_adapter()
+    def _opening(self, run: Run, step: int | None) -> "Future[ChatSession]":
+        adapter = run.adapter_at(step)
+        if adapter is None and step is not None:
+            raise UserError(
+                "run.no_such_checkpoint",
+                "{run} has no checkpoint of step {step}. It has: {steps}.",
+                run=run.id,
+                step=step,
+                steps=", ".join(map(str, run.saved_steps())) or "none",
+            )
         if adapter is None:
             raise UserError(
                 "run.no_checkpoint_to_chat",

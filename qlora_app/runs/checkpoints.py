@@ -49,7 +49,12 @@ def _size(file: Path) -> int:
 def in_order(checkpoints: Path) -> list[Path]:
     """checkpoint-N folders, newest first."""
     numbered = [p for p in checkpoints.glob("checkpoint-*") if p.name.rpartition("-")[2].isdecimal() and p.is_dir()]
-    return sorted(numbered, key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
+    return sorted(numbered, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """After which it was saved."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def newest_complete(checkpoints: Path, deep: bool = True) -> Path | None:

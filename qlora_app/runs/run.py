@@ -22,7 +22,7 @@ from ..storage.reading import LARGEST, LARGEST_LIST, damage, each_line, is_regul
 from ..storage.typed import filled
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
-from .checkpoints import newest_complete
+from .checkpoints import in_order, is_complete, newest_complete, step_of
 from .curve import Curve, read_on
 from .events import Event, event_row, said_of
 from .labels import LABELS, labels_of
@@ -263,6 +263,17 @@ class Run(Job):
         if is_regular(self.adapter / "proof.json"):
             return self.adapter
         return newest_complete(self.checkpoints, deep=False)
+
+    def saved_steps(self) -> list[int]:
+        """Of the complete checkpoints, newest first."""
+        return [step_of(folder) for folder in in_order(self.checkpoints) if is_complete(folder, deep=False)]
+
+    def adapter_at(self, step: int | None) -> Path | None:
+        """The folder of a checkpoint; that of the newest adapter where no step is said. None where it is not there."""
+        if step is None:
+            return self.newest_adapter()
+        folder = self.checkpoints / f"checkpoint-{step}"
+        return folder if is_complete(folder, deep=False) else None
 
     def damages(self) -> list[Problem]:
         wrong = [damage(self.folder / name, kind, _most(name)) for name, kind in FILES.items()]

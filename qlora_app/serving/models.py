@@ -1,7 +1,9 @@
 """The names that a program may ask: every run that has saved something, and behind @base the model it began from."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..errors import UserError
@@ -12,6 +14,7 @@ from ..runs.labels import labels_of
 from .problems import ApiError
 
 BASE = "@base"
+STEP = re.compile("[0-9]{1,12}")
 MOST_LISTED = 100  # of the newest; others are answered too, by their name
 
 
@@ -22,6 +25,7 @@ class Asked:
     name: str  # as the program said it
     run: Run
     of_base: bool
+    step: int | None = None  # of a checkpoint; None for the newest adapter
 
 
 class ServedModels:
@@ -34,10 +38,9 @@ class ServedModels:
     def rows(self) -> list[dict[str, Any]]:
         """As GET /v1/models answers."""
         rows = []
-        for run in self._answering():
-            rows += [_row(name, run) for name in (run.id, run.id + BASE)]
-            if len(rows) >= 2 * MOST_LISTED:
-                break
+        for run in islice(self._answering(), MOST_LISTED):
+            checkpoints = [f"{run.id}@{step}" for step in run.saved_steps()]
+            rows += [_row(name, run) for name in (run.id, run.id + BASE, *checkpoints)]
         return rows
 
     def get(self, name: str) -> dict[str, Any]:
@@ -45,13 +48,20 @@ class ServedModels:
         return _row(name, self.find(name).run)
 
     def find(self, name: str) -> Asked:
-        """By a run's id, the name it was given, the beginning of an id, or `latest`. Raises ApiError."""
-        bare = name.removesuffix(BASE)
-        run = self._found(bare) if bare else None
-        if run is None:
-            words = f"There is no model {name!r} here. GET /v1/models lists them."
-            raise ApiError(404, words, "model", "model_not_found")
-        return Asked(name, run, name.endswith(BASE))
+        """By a run's id, the name it was given, the beginning of an id, or `latest`; with @base or @STEP behind it.
+
+        Raises ApiError.
+        """
+        if run := self._found(name):  # a name that somebody gave may hold anything
+            return Asked(name, run, of_base=False)
+        bare, _, part = name.rpartition("@")
+        run = self._found(bare)
+        if run is not None and part == "base":
+            return Asked(name, run, of_base=True)
+        if run is not None and STEP.fullmatch(part) and run.adapter_at(int(part)):
+            return Asked(name, run, of_base=False, step=int(part))
+        words = f"There is no model {name!r} here. GET /v1/models lists them."
+        raise ApiError(404, words, "model", "model_not_found")
 
     def session(self, asked: Asked) -> ChatSession:
         """Waits until it is loaded. Raises ApiError."""
@@ -60,11 +70,13 @@ class ServedModels:
             if not task.is_chat:
                 words = f"{asked.name} is trained for {task.title} and holds no conversation."
                 raise ApiError(400, words, "model", "no_chat")
-            return self.pool.get(asked.run)
+            return self.pool.get(asked.run, asked.step)
         except UserError as error:
             raise ApiError.of(error, 400, "model") from error
 
     def _found(self, name: str) -> Run | None:
+        if not name:
+            return None
         runs = self._runs()
         exact = [run for run in runs if run.id == name] or [
             run for run in runs[:MOST_LISTED] if labels_of(run).name == name
