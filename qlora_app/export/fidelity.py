@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..inference.llama_cpp import NAME, LlamaCpp, byte_tokens
+from ..inference.llama_cpp import NAME, Letters, LlamaCpp
 from ..inference.rows import Asked as AskedRow
 from ..inference.rows import Ended, Row
 from ..inference.session import ChatSession
@@ -102,7 +102,6 @@ def _row(session: ChatSession, question: Question, longest: int) -> AskedRow:
         room=prompt.room,
         ends=frozenset(how_it_ends(model, tokenizer, thinking)["eos_token_id"]),
         ends_with=ending_check(tokenizer, ChatTemplate.of(tokenizer).stop_strings, thinking),
-        bytes_as=byte_tokens(tokenizer),
     )
 
 
@@ -166,6 +165,7 @@ def _distances(before: list["torch.Tensor"], after: list["torch.Tensor"]) -> dic
 
 def of_gguf(known: Reference, engine: LlamaCpp, on_progress: Progress) -> Fidelity:
     """engine: the export, opened by llama.cpp."""
+    engine.letters = Letters.of(known.tokenizer)
     answers: list[str] = []
     for question, asked_row in zip(known.questions, known.asked, strict=True):
         row = engine.submit(Row(asked_row))

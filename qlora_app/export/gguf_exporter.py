@@ -152,7 +152,7 @@ def _check_written(file: Path, model: Any) -> None:
 def _read_back(known: Reference, file: Path, out: JobWriter) -> Fidelity:
     """By llama.cpp. Raises UserError where it cannot open the file."""
     most = max((len(one.ids) + one.room for one in known.asked), default=64)
-    engine = LlamaCpp(file, context=most, most_rows=1)
+    engine = LlamaCpp(file, most, most_rows=1)
     try:
         return of_gguf(known, engine, telling(out, "llama.cpp answers"))
     finally:

@@ -125,7 +125,8 @@ def _adds_space(known: dict[str, Any]) -> bool:
 
 def _ids(tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate, ends: Sequence[int]) -> dict[str, int]:
     """The end is what the template ends an answer with; a second one that ends it is the end of a turn."""
-    first = template.traits.ids_of(sorted(template.traits.ending_tokens))
+    traits = template.traits
+    first = traits.ids_of([token for token in traits.control_in(traits.final_end) if token in traits.ending_tokens])
     ordered = list(dict.fromkeys([*first, *ends]))
     found = {
         "bos": tokenizer.bos_token_id,

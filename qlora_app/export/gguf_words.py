@@ -31,14 +31,7 @@ WAYS = (
     "falcon",
     "starcoder",
     "command-r",
-    "stablelm2",
-    "olmo",
-    "dbrx",
-    "poro-chat",
     "bloom",
-    "viking",
-    "superbpe",
-    "default",
 )
 # Where ways differ: figures, blanks, line ends, capitals, signs, scripts, what is said in short.
 PROBES = (
@@ -91,7 +84,7 @@ def _cut_otherwise(vocabulary: Vocabulary, expected: dict[str, list[int]]) -> li
         file = Path(folder) / "words.gguf"
         _write_words(vocabulary, file)
         try:
-            reader = LlamaCpp(file, context=64, most_rows=1)
+            reader = LlamaCpp(file, tokens=64, most_rows=1)
         except UserError:  # it does not know this way
             return list(expected)
         return [text for text, ids in expected.items() if reader.encode(text) != ids]

@@ -4,7 +4,6 @@ It is the server of the wheel `xllamacpp`, in this process. Prompts are token id
 answer is asked of the row, so that a conversation reads the same whichever engine answers.
 """
 
-import functools
 import importlib.util
 import json
 import secrets
@@ -12,7 +11,6 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +32,15 @@ def is_installed() -> bool:
 class LlamaCpp:
     """Answers rows of one GGUF, as many at once as `most_rows`; the interface is that of Engine."""
 
-    def __init__(self, file: Path, context: int, most_rows: int = MOST_ROWS, most_waiting: int = MOST_WAITING) -> None:
-        """context: the most tokens of one row. Raises UserError where it cannot be opened."""
+    def __init__(
+        self, file: Path, tokens: int = TOKENS, most_rows: int = MOST_ROWS, most_waiting: int = MOST_WAITING
+    ) -> None:
+        """tokens: of all rows together, prompts included. Raises UserError where it cannot be opened."""
         self.file = file
+        self.letters: Letters | None = None  # the tokens of bytes
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.used = time.monotonic()  # when it last had something to do
-        self._tokens = max(context, min(context * most_rows, TOKENS))
+        self._tokens = tokens
         self._key = secrets.token_urlsafe()
         self._server = self._open()
         self._changed = threading.Lock()
@@ -138,7 +139,7 @@ class LlamaCpp:
             if row.is_cancelled:
                 row.end("cancelled")
             else:
-                self._server.handle_completions(_request(row), _Hearing(row).take)
+                self._server.handle_completions(_request(row), _Hearing(row, self.letters).take)
                 row.end("cancelled" if row.is_cancelled else "stop")  # where it has not ended otherwise
         except BaseException as error:  # whoever waits for it hears of it
             row.fail(error)
@@ -160,8 +161,8 @@ class LlamaCpp:
 class _Hearing:
     """Hands the tokens of an answer to its row as they come."""
 
-    def __init__(self, row: Row) -> None:
-        self.row = row
+    def __init__(self, row: Row, letters: "Letters | None") -> None:
+        self.row, self.letters = row, letters
         self._heard = 0
 
     def take(self, piece: dict[str, Any]) -> bool:
@@ -183,15 +184,14 @@ class _Hearing:
         return not all(row.add(id) for id in self._ids(written, piece))
 
     def _ids(self, written: list[dict[str, Any]], piece: dict[str, Any]) -> list[int]:
-        """Of a character that takes several tokens only the last one is told. The others are said by its bytes."""
+        """Of a letter that takes several tokens only the last one is told; the others are said by its bytes."""
         ids = [one["id"] for one in written]
         told = int(piece.get("timings", {}).get("predicted_n", 0))
         missing, self._heard = told - self._heard - len(ids), max(told, self._heard)
-        if not ids or missing <= 0 or self.row.asked.bytes_as is None:
+        if not ids or missing <= 0 or self.letters is None:
             return ids
-        whole = str(piece["choices"][0].get("text", "")).encode()
-        before = whole[: max(0, len(whole) - len(written[0].get("bytes") or []))]
-        return [*self.row.asked.bytes_as(before), *ids]
+        text = str(piece["choices"][0].get("text", ""))
+        return [*self.letters.before(ids[0], text), *ids]
 
 
 def _request(row: Row) -> dict[str, Any]:
@@ -225,18 +225,29 @@ def _reason(said: dict[str, Any]) -> str:
     return str(error.get("message") if isinstance(error, dict) else said)[:300]
 
 
-def byte_tokens(tokenizer: Any) -> Callable[[bytes], list[int]] | None:
-    """The tokens of single bytes; None where the tokenizer has not one for each."""
-    vocabulary = tokenizer.get_vocab()
-    for name in (_BYTE_LEVEL.__getitem__, "<0x{:02X}>".format):
-        ids = [vocabulary.get(name(byte)) for byte in range(256)]
-        if None not in ids:
-            return functools.partial(_each, ids)
-    return None
+class Letters:
+    """What single bytes and tokens are to each other, in one tokenizer."""
 
+    def __init__(self, tokenizer: Any, ids: list[int], is_byte_level: bool) -> None:
+        """ids: of the tokens of single bytes."""
+        self._tokenizer, self._ids, self._is_byte_level = tokenizer, ids, is_byte_level
 
-def _each(ids: list[int], content: bytes) -> list[int]:
-    return [ids[byte] for byte in content]
+    @classmethod
+    def of(cls, tokenizer: Any) -> "Letters | None":
+        """None where it has no token for each byte."""
+        vocabulary = tokenizer.get_vocab()
+        for name in (_BYTE_LEVEL.__getitem__, "<0x{:02X}>".format):
+            ids = [vocabulary.get(name(byte)) for byte in range(256)]
+            if None not in ids:
+                return cls(tokenizer, ids, name == _BYTE_LEVEL.__getitem__)
+        return None
+
+    def before(self, last: int, text: str) -> list[int]:
+        """Tokens that say what stands in a text before its last token."""
+        whole = text.encode()
+        token = self._tokenizer.convert_ids_to_tokens(last)
+        length = len(token) if self._is_byte_level or last not in self._ids else 1
+        return [self._ids[byte] for byte in whole[: max(0, len(whole) - length)]]
 
 
 def _byte_level() -> list[str]:

@@ -24,7 +24,6 @@ class Asked:
     ends: frozenset[int] = frozenset()  # tokens that end the answer and do not belong to it
     ends_with: Callable[[list[int]], bool] | None = None  # do these tokens say something that ends it?
     logprobs: int | None = None  # of each token its log probability, and of so many likeliest ones theirs
-    bytes_as: Callable[[bytes], list[int]] | None = None  # the tokens of bytes, for engines that tell only these
 
 
 class Token(NamedTuple):

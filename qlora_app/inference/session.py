@@ -192,8 +192,15 @@ class ChatSession:
             ends_with=ending_check(self.tokenizer, letters, reasons),
             logprobs=logprobs,
         )
-        row = self.base.engine.submit(Row(asked, stop, into))
+        row = self.submit(Row(asked, stop, into))
         return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
+
+    def submit(self, row: Row) -> Row:
+        """To the engine that answers it soonest. Raises UserError where too many wait already."""
+        fast = self.base.fast.get(self.name)
+        if fast is not None and row.asked.adapter == self.name and fast.takes(row):
+            return fast.submit(row)
+        return self.base.engine.submit(row)
 
     # ---- answers to many questions, and what weighs answers up
 

@@ -2,6 +2,7 @@
 export, typed, with the way to its file and back beside each other.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from ..jobs import Job, JobStore
 from ..storage.digests import sha256_of
 from ..storage.typed import filled
 from .proof import Count, Share, Shares
-from .run import Run
+from .run import EXPORTS, Run
 
 FILES = "files"  # in the folder of the job: what it made
 REPORT = "fidelity.json"  # beside them
@@ -133,6 +134,15 @@ def file_of(job: Job, made: Export) -> Path | None:
     name = max(made.files, key=lambda one: made.files[one], default="")
     file = job.folder / FILES / name
     return file if name and file.is_file() else None
+
+
+def last_export(folder: Path) -> int:
+    """When something was made of the run in a folder last, in nanoseconds; 0 where nothing was."""
+    times = [0]
+    for result in (folder / EXPORTS).glob("*/result.json"):
+        with contextlib.suppress(OSError):  # it is being deleted
+            times.append(result.stat().st_mtime_ns)
+    return max(times)
 
 
 def identical_gguf(run: Run) -> Path | None:

@@ -103,7 +103,7 @@ class Answers:
                 ends_with=ending_check(session.tokenizer, stops, False),
                 logprobs=wish.logprobs,
             )
-            row = session.base.engine.submit(Row(asked, into=self.events))
+            row = session.submit(Row(asked, into=self.events))
             self.writings.append(PlainWriting(row, session.tokenizer, stops))
 
     # ---- the objects
