@@ -348,8 +348,9 @@ def test_adding_an_exporter(house, capsys, tmp_path):
         "from .merged import MergedExporter\n",
         "from .merged import MergedExporter\nfrom .toy import Toy\n",
     )
-    toy = house.room("export").exporter_of("toy", {})
-    made = toy.write(house.room("runs").Run(tmp_path / "a-run"), tmp_path, None, None)
+    toy, made_in = house.room("export").exporter_of("toy", {}), tmp_path / "made"
+    made_in.mkdir()
+    made = toy.write(house.room("runs").Run(tmp_path / "a-run"), made_in, None, None)
     assert made.files == {"toy.txt": 5}
     spec = house.room("kinds.export").ExportSpec.model_validate({"export": {"name": "toy"}})
     assert spec.export == toy
@@ -358,7 +359,7 @@ def test_adding_an_exporter(house, capsys, tmp_path):
     assert "toy" in capsys.readouterr().out
 
 
-def test_adding_a_family_in_gguf(house):
+def test_adding_an_exported_family(house):
     house.edit("qlora_app/export/gguf_families.py", '    "gpt2":', '    "toy": GgufFamily(arch="llama"),\n    "gpt2":')
     families = house.room("export.gguf_families")
     assert families.family_problem({"model_type": "toy"}) is None
