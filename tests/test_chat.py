@@ -10,7 +10,7 @@ from qlora_app.inference.writing import Said
 from qlora_app.recipe import Recipe
 from qlora_app.runs.labels import relabel
 from qlora_app.ui.chat import line
-from qlora_app.ui.chat.answering import OFTEN, NowAndThen
+from qlora_app.ui.chat.answering import OFTEN, NowAndThen, news
 from qlora_app.ui.chat.history import LONGEST_MESSAGE, MOST_TURNS, Asking, decoding_of
 from qlora_app.ui.chat.room import draw, find_function
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
@@ -18,7 +18,7 @@ from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 ASKER = SimpleNamespace(session_hash="one")
 
 
-def ask(workshop, run, question="Hello", before=(), system="", **how):
+def ask(workshop, run, question="Hello", before=(), system="", sides=None, only=None, **how):
     chat = workshop.chat
     given = {
         chat.room: run.id,
@@ -28,7 +28,7 @@ def ask(workshop, run, question="Hello", before=(), system="", **how):
         chat.longest: how.get("longest", 256),
         chat.thinking: "auto",
     }
-    sent = event(asking="7", question=question, before=list(before))
+    sent = event(asking="7", question=question, before=list(before), sides=sides, only=only)
     for answer in chat.ask(given, sent, ASKER):
         (told,) = answer.values()
         yield json.loads(told["news"])
@@ -42,32 +42,43 @@ def test_both_answer_and_say_how_long_it_took(workshop, store, page):
     assert [one["state"] for one in told][:2] == ["loading", "thinking"] and told[-1]["state"] == "done"
     assert {one["asking"] for one in told} == {"7"}
     last = told[-1]
-    assert last["base"] == {"text": "base one two three", "html": "<p>base one two three</p>\n"} | {
-        "tokens": 3,
-        "seconds": 0.3,
-    }
-    assert last["tuned"]["text"] == "tuned one two three"
+    base, tuned = last["answers"].values()
+    assert base == {"text": "base one two three", "html": "<p>base one two three</p>\n", "tokens": 3, "seconds": 0.3}
+    assert tuned["text"] == "tuned one two three"
     assert page.sessions.stop.is_set()
 
 
-def test_marks_in_an_answer_are_text_while_it_grows_and_at_its_end(workshop, store, page, monkeypatch):
-    says = [(Said(EVIL[:n]), Said("a<b and c>d"[:n])) for n in range(1, 30)]
-    monkeypatch.setattr(page.sessions, "reply", lambda *_: iter(says))
-    monkeypatch.setattr(NowAndThen, "is_time", lambda _: True)
-    told = [one for one in ask(workshop, make_run(store, proof=PROOF)) if "base" in one]
-    assert len(told) == 30
-    assert all("<img" not in one["base"]["html"] for one in told)
-    assert told[-1]["tuned"]["html"] == "<p>a&lt;b and c&gt;d</p>\n"
+def test_marks_in_an_answer_are_text_while_it_grows_and_at_its_end():
+    grown = [[Said(EVIL[:n]), Said("a<b and c>d"[:n])] for n in range(1, len(EVIL) + 1)]
+    told = [json.loads(news("7", "answering", "", [0, 2], said))["answers"] for said in grown]
+    assert all(one.keys() == {"0", "2"} and "<img" not in one["0"]["html"] for one in told)
+    assert told[-1]["2"]["html"] == "<p>a&lt;b and c&gt;d</p>\n"
 
 
 def test_what_was_said_before_is_told_to_each_side(workshop, store, page):
-    before = [{"question": "Hi", "base": "A story.", "tuned": "Hello!"}]
+    before = [{"question": "Hi", "answers": ["A story.", "Hello!"]}]
     list(ask(workshop, make_run(store, proof=PROOF), "And now?", before, system="Be kind."))
     base, tuned = page.sessions.asked
     system, hi = {"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}
     now = {"role": "user", "content": "And now?"}
     assert base == [system, hi, {"role": "assistant", "content": "A story."}, now]
     assert tuned == [system, hi, {"role": "assistant", "content": "Hello!"}, now]
+
+
+def test_a_column_knows_only_what_it_was_asked_itself(workshop, store, page):
+    run, other = (make_run(store, name=name, proof=PROOF) for name in ("one", "other"))
+    sides = [{"who": "base", "run": run.id}, {"who": "run", "run": run.id}, {"run": other.id, "temperature": 0.3}]
+    before = [{"question": "Hi", "answers": ["A story.", "Hello!", None]}]
+    *_, last = ask(workshop, run, "And now?", before, sides=sides, only=[0, 2])
+    assert last["answers"].keys() == {"0", "2"}
+    hi, now = ({"role": "user", "content": text} for text in ("Hi", "And now?"))
+    assert page.sessions.asked == [[hi, {"role": "assistant", "content": "A story."}, now], [now]]
+
+
+@pytest.mark.parametrize("side", [3, {"who": "nobody"}, {"run": "x", "strength": 9}, {"run": "x", "colour": "red"}])
+def test_who_cannot_be_told_is_refused_and_nobody_else_answers_instead(workshop, store, side):
+    *_, last = ask(workshop, make_run(store, proof=PROOF), sides=[side])
+    assert last["state"] == "failed" and "Choose it anew" in last["note"]
 
 
 def test_a_closed_generator_stops_the_model(workshop, store, page):
@@ -109,13 +120,15 @@ def test_an_earlier_conversation_goes_on_as_it_was_asked(workshop):
 
 
 def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypatch):
-    def half(base, tuned, decoding, stop):
-        yield Said("half", 1, 0.1), Said("ha", 1, 0.1)
-        stop.set()
+    def half(writing, who, into):
+        said = Said("half", 1, 0.1)
+        said.why = "cancelled"
+        into.put((writing, said))
+        writing.cancel()
 
-    monkeypatch.setattr(page.sessions, "reply", half)
+    monkeypatch.setattr(page.sessions, "speak", half)
     *_, last = ask(workshop, make_run(store, proof=PROOF))
-    assert last["state"] == "stopped" and last["base"]["text"] == "half"
+    assert last["state"] == "stopped" and last["answers"]["0"]["text"] == "half"
 
 
 def test_a_failure_is_said_at_its_question(workshop, store, page):

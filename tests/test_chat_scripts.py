@@ -17,7 +17,7 @@ const memory = (room = Infinity) => { const kept = new Map(); return {
   removeItem: k => kept.delete(k) }; };
 const said = (text, tokens = 1) => ({text, tokens, seconds: 0.5, html: 'x'});
 const answered = (talk, asking, question, at) => Talk.heard(Talk.asked(talk, asking, question, at),
-  {asking, state: 'done', base: said('b ' + question), tuned: said('t ' + question)});
+  {asking, state: 'done', answers: {0: said('b ' + question), 1: said('t ' + question)}});
 """
 
 
@@ -43,28 +43,44 @@ def conversation(script):
 def test_an_answer_grows_and_what_comes_after_its_end_changes_nothing():
     talk = conversation("""
         let talk = Talk.asked(Talk.begin('r', 1, 'title'), 'a', 'Who?', 5);
-        talk = Talk.heard(talk, {asking: 'a', state: 'answering', base: said('x'), tuned: said('y')});
-        talk = Talk.heard(talk, {asking: 'other', state: 'done', base: said('no'), tuned: said('no')});
+        talk = Talk.heard(talk, {asking: 'a', state: 'answering', answers: {0: said('x'), 1: said('y')}});
+        talk = Talk.heard(talk, {asking: 'other', state: 'done', answers: {0: said('no'), 1: said('no')}});
         talk = Talk.ended(talk);
-        return Talk.heard(talk, {asking: 'a', state: 'done', base: said('late'), tuned: said('late')});""")
+        return Talk.heard(talk, {asking: 'a', state: 'done', answers: {0: said('late'), 1: said('late')}});""")
     (turn,) = talk["turns"]
-    assert turn["state"] == "stopped" and turn["base"] == {"text": "x", "tokens": 1, "seconds": 0.5}
+    assert turn["state"] == "stopped" and turn["answers"][0] == {"text": "x", "tokens": 1, "seconds": 0.5}
 
 
 def test_a_question_that_nobody_answered_is_not_told_again():
     known = conversation("""
         const first = answered(Talk.begin('r', 1, ''), 'a', 'One?', 1);
         return Talk.known(Talk.ended(Talk.asked(first, 'b', 'Two?', 2), 'failed', 'why'));""")
-    assert known == [{"question": "One?", "base": "b One?", "tuned": "t One?"}]
+    assert known == [{"question": "One?", "answers": ["b One?", "t One?"]}]
 
 
 def test_a_reload_in_the_middle_keeps_what_was_said():
     talk = conversation("""
         const shelf = new Shelf(memory());
         let talk = Talk.asked(Talk.begin('r', 3, ''), 'a', 'Who?', 5);
-        shelf.put(Talk.heard(talk, {asking: 'a', state: 'answering', base: said('half'), tuned: said('')}));
+        shelf.put(Talk.heard(talk, {asking: 'a', state: 'answering', answers: {0: said('half'), 1: said('')}}));
         return shelf.get('r', 3);""")
-    assert talk["turns"][0]["state"] == "stopped" and talk["turns"][0]["base"]["text"] == "half"
+    assert talk["turns"][0]["state"] == "stopped" and talk["turns"][0]["answers"][0]["text"] == "half"
+
+
+def test_a_conversation_of_an_earlier_version_opens_as_it_was():
+    talk = conversation("""
+        const shelf = new Shelf(memory()), turn = {asking: 'a', question: 'Who?', state: 'done', note: 'cut'};
+        const how = {temperature: 0.5}, rest = {run: 'r', number: 2, title: 'mine', at: 7, how};
+        const kept = {...rest, turns: [{...turn, base: said('x'), tuned: said('y')}]};
+        shelf.storage.setItem(shelf.key('r', 2), JSON.stringify(kept));
+        const read = shelf.get('r', 2), [now] = read.turns, alike = ['asking', 'question', 'state', 'note'];
+        return {read, same: alike.every(name => now[name] === turn[name]), again: Talk.read(read)};""")
+    read = talk["read"]
+    assert talk["same"] and talk["again"] == read
+    assert [read[name] for name in ("run", "number", "title", "at")] == ["r", 2, "mine", 7]
+    assert read["how"] == {"temperature": 0.5}
+    assert read["sides"] == [{"who": "base", "run": "r"}, {"who": "run", "run": "r"}]
+    assert [answer["text"] for answer in read["turns"][0]["answers"]] == ["x", "y"]
 
 
 def test_conversations_are_told_apart_by_run_and_number_and_the_newest_comes_first():

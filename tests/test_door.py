@@ -17,7 +17,7 @@ from qlora_app.ui.chat.line import AT_ONCE
 from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
 from tests.conftest import wait_for
 from tests.coroutines import in_a_thread
-from tests.fixtures.page import PROOF, FakeSessions, make_run
+from tests.fixtures.page import PROOF, FakeSessions, FakeWriting, make_run
 from tests.fixtures.serving import served
 
 
@@ -26,21 +26,30 @@ class SlowSessions(FakeSessions):
 
     begun, ended, at_once, most_at_once = [], [], 0, 0
 
-    def reply(self, base, tuned, decoding, stop):
+    def write(self, conversation, sampling, *, base, stop, into, **how):
+        writing = FakeWriting(stop)
+        if base:
+            into.put((writing, Said("base", is_whole=True)))
+        else:
+            threading.Thread(target=self._speak, args=(str(conversation[-1]["content"]), writing, stop, into)).start()
+        return writing
+
+    def _speak(self, question, writing, stop, into):
         kind = SlowSessions
         kind.at_once += 1
         kind.most_at_once = max(kind.most_at_once, kind.at_once)
-        question = str(tuned[-1]["content"])
         kind.begun.append(question)
-        try:
-            for count in range(20):
-                if stop.is_set():
-                    return
-                time.sleep(0.05)
-                yield Said("base " * count), Said("tuned " * count)
+        said = Said("")
+        for count in range(1, 21):
+            if stop.is_set():
+                break
+            time.sleep(0.05)
+            said = Said("tuned " * count)
+            into.put((writing, said))
+        else:
             kind.ended.append(question)
-        finally:
-            kind.at_once -= 1
+        kind.at_once -= 1
+        into.put((writing, Said(said, is_whole=True)))
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +188,7 @@ def test_who_looks_at_several_runs_while_a_model_loads_may_ask(public, asked, mo
     settle(public)
     may_load, loaded = threading.Event(), []
 
-    def load(self, run):
+    def load(self, run, step=None):
         may_load.wait(20)
         loaded.append(run.id)
         return self
@@ -203,7 +212,7 @@ def test_who_looks_at_several_runs_while_a_model_loads_may_ask(public, asked, mo
         assert seeker.join("which?").status_code == 200
         may_load.set()
         assert "tuned tuned" in listening.result()[-1]
-    assert len(loaded) <= 3, "the first one, the newest one, and the question"
+    assert len(loaded) <= 4, "the first one, the newest one, and both columns of the question"
 
 
 # ---- how much, how slowly

@@ -1,7 +1,6 @@
 """From Start to a chat, with the real launcher and real worker processes, as the page does it."""
 
 import signal
-import threading
 import time
 
 import pytest
@@ -19,6 +18,7 @@ from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
 from tests.fixtures import dying
+from tests.fixtures.answering import both
 from tests.refusing import refused
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def test_train_stop_resume_chat(store, supervisor):
 
     sessions = ModelPool()
     question = [{"role": "user", "content": "Where does Mira live?"}]
-    *_, last = sessions.get(run).reply(question, question, Decoding(max_new_tokens=24), threading.Event())
+    last = both(sessions.get(run), question, Decoding(max_new_tokens=24))
     assert last[0] and last[0] != last[1], (
         "base and adapter answer side by side, differently"
     )  # so young, it may say nothing

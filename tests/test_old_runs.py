@@ -1,7 +1,6 @@
 """Run folders that released versions wrote are listed, shown, resumed and asked by this one."""
 
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import is_complete
 from qlora_app.ui.runs.run_pages import files_of
 from tests.conftest import short_recipe
+from tests.fixtures.answering import both
 from tests.fixtures.damages import make_home
 
 OLD = Path(__file__).parent / "data" / "runs"
@@ -44,8 +44,7 @@ def old(request, home):
 
 def ask(run):
     question = [{"role": "user", "content": "Where does Mira live?"}]
-    *_, last = ModelPool().get(run).reply(question, question, Decoding(max_new_tokens=16), threading.Event())
-    return last
+    return both(ModelPool().get(run), question, Decoding(max_new_tokens=16))
 
 
 def test_they_are_listed_as_they_stand(old, capsys):

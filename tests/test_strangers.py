@@ -163,7 +163,7 @@ def questions_of(run, folder):
 class ComplainingSessions(FakeSessions):
     """A model that is not there: the error names the way to it."""
 
-    def get(self, run):
+    def get(self, run, step=None):
         raise UserError("test.made_up", "{why}", why=f"/home/{SECRET}/models/mine is not there.")
 
 

@@ -84,5 +84,8 @@ def _known(tokenizer: "PreTrainedTokenizerBase", ends: tuple[int, ...], vocabula
     from llguidance.hf import from_tokenizer
 
     if not tokenizer.is_fast:
-        raise _refusal("the model's tokenizer is none of the tokenizers library")
+        raise UserError(
+            "schema.tokenizer",
+            "The model's tokenizer is none of the tokenizers library; no answer of it can follow a schema. Ask without.",
+        )
     return from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=list(ends))

@@ -3,7 +3,7 @@ end and programs all ask it, and its prompts are those of the training.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -24,7 +24,7 @@ from .grammar import JsonSchema
 from .loaded import LoadedBase, put_on, tokenizer_of
 from .rows import BASE, Asked, Row
 from .sampling import Sampling
-from .writing import CallingWriting, Events, PlainWriting, Said, Writing, ending_check, together
+from .writing import CallingWriting, Events, PlainWriting, Writing, ending_check
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -251,40 +251,6 @@ class ChatSession:
             logprobs=logprobs,
         )
         return PlainWriting(self.base.engine.submit(Row(asked, into=into)), self.tokenizer, stops)
-
-    def reply(
-        self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding, stop: threading.Event
-    ) -> Iterator[tuple[Said, Said]]:
-        """Answer both conversations at once, for base and adapter; yields (base text, tuned text), growing.
-
-        None leaves a side out (its text stays empty). Setting `stop` ends both within a token. Reasoning stands before
-        an answer in <think> marks.
-        """
-        sides = [(place, talk) for place, talk in enumerate((base, tuned)) if talk]
-        said = [Said("", is_whole=talk is None) for talk in (base, tuned)]
-        events: Events = Events()
-        writings: list[Writing] = []
-        try:
-            for place, talk in sides:
-                is_base = place == 0
-                writings.append(
-                    self.write(
-                        talk,
-                        self.sampling(decoding, is_base),
-                        longest=decoding.max_new_tokens,
-                        base=is_base,
-                        thinking=decoding.thinking,
-                        stop=stop,
-                        into=events,
-                    )
-                )
-            for texts in together(writings, events):
-                for (place, _), text in zip(sides, texts, strict=True):
-                    said[place] = text
-                yield said[0], said[1]
-        finally:
-            for writing in writings:
-                writing.cancel()
 
     # ---- answers to many questions, and what weighs answers up
 

@@ -6,7 +6,9 @@ from ..errors import UserError
 
 BUSY = ("engine.too_many_waiting",)  # codes of what is only refused for the moment
 _OPENAI = {"chat.text_too_long": "context_length_exceeded"}  # codes for which OpenAI has one of its own
-_FIELDS = {"chat.no_tools": "tools", "schema.too_large": "response_format", "schema.cannot_follow": "response_format"}
+_FIELDS = {"chat.no_tools": "tools"} | dict.fromkeys(
+    ("schema.too_large", "schema.cannot_follow", "schema.tokenizer"), "response_format"
+)
 A_MOMENT = 2  # seconds after which a refused program may ask again
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 503: "server_error"}
 

@@ -119,8 +119,3 @@ def test_axe_finds_nothing_serious_in_a_conversation(visitor, app, theme, size):
     expect(page.get_by_role("option").first).to_be_visible()
     problems["runs"] = found(page)
     assert not {name: list_ for name, list_ in problems.items() if list_}
-    if size == PHONE:
-        page.keyboard.press("Escape")
-        page.get_by_role("button", name="After", exact=True).click()
-        expect(page.locator(".answer.base")).to_be_hidden()
-        expect(page.locator(".answer.tuned")).to_be_visible()

@@ -29,7 +29,10 @@ UNANSWERED = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name
 MOST_STEPS, KNOWN = 600, 0.02  # nats a token
 
 
-@pytest.fixture(scope="module", params=["hermes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mistral_tekken", "llama31"))])
+@pytest.fixture(
+    scope="module",
+    params=["hermes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mistral_tekken", "llama31"))],
+)
 def session(request, tmp_path_factory):
     """Its template's call, and what follows when the tool has answered, learned by heart."""
     tokenizer = tokenizer_for(request.param)

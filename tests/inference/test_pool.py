@@ -16,6 +16,7 @@ from qlora_app.hardware import Machine
 from qlora_app.inference import loaded, pool, session
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
+from qlora_app.inference.sides import Replies, Voice
 from qlora_app.methods.from_peft import PromptMethod
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.storage.files import write_json
@@ -63,8 +64,8 @@ def opened(monkeypatch):
 
 
 def answer(one, base=False):
-    *_, (of_base, tuned) = one.reply(TALK if base else None, TALK, FEW, threading.Event())
-    return of_base if base else tuned
+    *_, (said,) = Replies([Voice(one, base)], [TALK], FEW)
+    return said
 
 
 def test_runs_of_one_base_share_it_and_answer_as_each_alone(runs, opened):

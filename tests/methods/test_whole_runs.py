@@ -1,7 +1,6 @@
 """Methods of our own through the worker: stopped, resumed, finished, talked to, and opened as the model card says."""
 
 import re
-import threading
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from qlora_app.inference.session import Decoding
 from qlora_app.methods import MeftMethod, QaLoraMethod
 from qlora_app.runs.checkpoints import newest_complete
 from tests.conftest import short_recipe
+from tests.fixtures.answering import both
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
     assert whole.proof()["reload"]["max_difference"] == 0 and whole.proof()["update"]["zero_layers"] == 0
 
     session = ModelPool().get(whole)
-    *_, (base, tuned) = session.reply(QUESTION, QUESTION, Decoding(max_new_tokens=4), threading.Event())
+    base, tuned = both(session, QUESTION, Decoding(max_new_tokens=4))
     assert base and tuned
     blocks = re.findall(r"```python\n(.*?)```", (whole.adapter / "README.md").read_text(), re.S)
     assert len(blocks) == (2 if name == "qalora" else 1), "the merged model opens by itself"

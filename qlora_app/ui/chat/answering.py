@@ -1,18 +1,18 @@
-"""One question answered by base and adapter: what the browser is told of it, while it waits and while they speak."""
+"""One question answered in every column: what the browser is told of it, while it waits and while they speak."""
 
 import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UserError
 from ...inference.session import ChatSession, Decoding
+from ...inference.sides import Replies, Side, voice_of
 from ...inference.writing import Said
 from ...messages import Conversation
-from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
 from ..guard import in_words
@@ -28,10 +28,10 @@ SHARE = 10  # rendering takes at most one part of so many
 
 @dataclass(frozen=True)
 class Talk:
-    """A question, to whom, and how it is asked."""
+    """A question, whom it is asked, and how."""
 
     asking: Asking
-    run: str  # its id
+    run: str  # the id of the one whose conversation it is
     system: str
     decoding: Decoding
 
@@ -69,7 +69,7 @@ class Answering:
             for before in self.line.wait(place, stop.is_set):
                 yield news(name, "waiting", translate(waiting_words(before)))
             yield news(name, "loading", translate("Loading the model…"))
-            yield from self._both(talk, stop, request)
+            yield from self._said(talk, stop, request)
         except NobodyListensError:
             yield news(name, "stopped")
         except Exception as error:  # whatever it is, it is said at the question, which stays
@@ -80,48 +80,52 @@ class Answering:
             if self.newest.end(request, stop):
                 self._names.pop(request.session_hash, None)
 
-    def _both(self, talk: Talk, stop: threading.Event, request: Any) -> Iterator[str]:
-        run = self.page.store.get(talk.run)
-        session = self.page.sessions.get(run)
-        name = talk.asking.name
+    def _said(self, talk: Talk, stop: threading.Event, request: Any) -> Iterator[str]:
+        asking, name = talk.asking, talk.asking.name
+        sides = asking.answering(talk.run)
+        voices = [voice_of(side, self.page.store, self.page.sessions) for side in sides.values()]
         yield news(name, "thinking", translate("Thinking…"))
-        first = self._first_turn(run, session, talk.system)
-        for_base, for_adapter = ([*first, *talk.asking.conversation(side)] for side in ("base", "tuned"))
-        note = translate(session.prompt(for_adapter, talk.decoding).note or "")
-        said, now_and_then = (Said(""), Said("")), NowAndThen()
-        for said in session.reply(for_base, for_adapter, talk.decoding, stop):
+        conversations = [
+            [*self._first_turn(talk, side, voice.session), *asking.conversation(place)]
+            for (place, side), voice in zip(sides.items(), voices, strict=True)
+        ]
+        replies = Replies(voices, conversations, talk.decoding, stop)
+        note, now_and_then = translate(replies.note), NowAndThen()
+        said: Sequence[Said] = []
+        for said in replies:
             if not self.page.visitors.hears(request.session_hash):
                 stop.set()
             if now_and_then.is_time():
                 with now_and_then:
-                    told = news(name, "answering", note, said)
+                    told = news(name, "answering", note, sides, said)
                 yield told
-        was_stopped = stop.is_set() and not self._has_ended(said)
-        yield news(name, "stopped" if was_stopped else "done", note, said)
+        was_stopped = stop.is_set() and not all(one.is_whole for one in said)
+        yield news(name, "stopped" if was_stopped else "done", note, sides, said)
 
-    @staticmethod
-    def _has_ended(said: tuple[Said, Said]) -> bool:
-        return all(one.is_whole for one in said)
+    def _first_turn(self, talk: Talk, side: Side, session: ChatSession) -> Conversation:
+        """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it.
 
-    def _first_turn(self, run: Run, session: ChatSession, system: str) -> Conversation:
-        """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed
-        it.
+        One that was left as it is for the run of the conversation is left so for the others: each has its own.
         """
+        text = talk.system.strip()
+        run = self.page.store.get(talk.run)
         recipe = recipe_of(run)
         is_shown = recipe is not None and self.page.may_show(recipe.dataset)
-        text = (system or "").strip() if is_shown else session.template.system
+        is_as_trained = side.run != run.id and text == str(run.trained_with().get("system", "")).strip()
+        if not is_shown or is_as_trained:
+            text = session.template.system
         return [{"role": "system", "content": text}] if text else []
 
 
-def news(name: str, state: str, note: str = "", said: tuple[Said, Said] | None = None) -> str:
-    """Of the question of that name: what the script of the page puts into its row."""
+def news(name: str, state: str, note: str = "", places: Iterable[int] = (), said: Sequence[Said] = ()) -> str:
+    """Of the question of that name: what the script of the page puts into its row, by the number of the column."""
     told: dict[str, Any] = {"asking": name, "state": state, "note": note}
     if said:
-        told |= {"base": _side(said[0]), "tuned": _side(said[1])}
+        told["answers"] = {place: _answer(one) for place, one in zip(places, said, strict=True)}
     return json.dumps(told)
 
 
-def _side(said: Said) -> dict[str, Any]:
+def _answer(said: Said) -> dict[str, Any]:
     return {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
 
 

@@ -2,53 +2,71 @@
 not fit is left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...inference.session import Decoding
+from ...inference.sides import MOST_SIDES, Side
 from ...messages import Conversation
 
 LONGEST_MESSAGE = 8000  # characters of a question
 LONGEST_ANSWER = 60_000
 MOST_TURNS = 400
-SIDES = ("base", "tuned")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and what both said to it; "" where they said nothing."""
+    """A question and what each column said to it; None where it was not asked."""
 
     question: str
-    base: str = ""
-    tuned: str = ""
+    answers: tuple[str | None, ...] = ()
+
+    def said(self, place: int) -> str | None:
+        return self.answers[place] if place < len(self.answers) else None
 
 
 @dataclass(frozen=True)
 class Asking:
-    """One question, what came before it, and the name under which the browser waits for the answer."""
+    """One question, what came before it, and the name under which the browser waits for the answers."""
 
     name: str
     question: str
     before: tuple[Turn, ...] = ()
+    sides: tuple[Any, ...] = ()  # who is to answer in each column, as a browser says it
+    only: tuple[int, ...] = ()  # the columns that are to answer; all where none is named
 
     @classmethod
     def of(cls, sent: Any) -> "Asking":
-        """What a browser sent: {"asking": name, "question": text, "before": [{"question", "base", "tuned"}]}."""
+        """What a browser sent: {"asking": name, "question": text, "before": [{"question", "answers": [text or null]}],
+        "sides": [as in Side], "only": [number of a column]}.
+        """
         sent = sent if isinstance(sent, dict) else {}
-        before = sent.get("before")
-        turns = before[-MOST_TURNS:] if isinstance(before, list) else []
+        turns = _list(sent.get("before"))[-MOST_TURNS:]
         return cls(
             name=_text(sent.get("asking"), 100),
             question=_text(sent.get("question"), LONGEST_MESSAGE).strip(),
             before=tuple(_turn(one) for one in turns if isinstance(one, dict)),
+            sides=tuple(_list(sent.get("sides"))),
+            only=tuple(one for one in _list(sent.get("only")) if isinstance(one, int)),
         )
 
-    def conversation(self, side: str) -> Conversation:
-        """What "base" or "tuned" is to answer."""
+    def answering(self, run: str) -> dict[int, Side]:
+        """Who is to answer, by the number of the column. run: whose base and adapter do where no sides were sent.
+
+        Raises UserError.
+        """
+        sides = Side.all_of(self.sides, run)
+        return {place: side for place, side in enumerate(sides) if not self.only or place in self.only}
+
+    def conversation(self, place: int) -> Conversation:
+        """What a column is to answer: it knows only what it was asked itself."""
         turns: Conversation = []
         for turn in self.before:
-            turns.append({"role": "user", "content": turn.question})
-            turns.append({"role": "assistant", "content": getattr(turn, side)})
+            said = turn.said(place)
+            if said is not None:
+                turns.append({"role": "user", "content": turn.question})
+                turns.append({"role": "assistant", "content": said})
         return [*turns, {"role": "user", "content": self.question}]
 
 
@@ -70,8 +88,15 @@ def system_of(sent: Any) -> str:
 
 
 def _turn(sent: dict[str, Any]) -> Turn:
-    said = {side: _text(sent.get(side), LONGEST_ANSWER) for side in SIDES}
-    return Turn(_text(sent.get("question"), LONGEST_MESSAGE), **said)
+    return Turn(_text(sent.get("question"), LONGEST_MESSAGE), tuple(_said(_list(sent.get("answers"))[:MOST_SIDES])))
+
+
+def _said(sent: Sequence[Any]) -> list[str | None]:
+    return [None if one is None else _text(one, LONGEST_ANSWER) for one in sent]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: Any, longest: int) -> str:

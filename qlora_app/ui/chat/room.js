@@ -43,9 +43,14 @@ function head() {
   find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
   find('.against .base').textContent = partner.base;
   page.dataset.task = partner.isChat ? 'chat' : 'other';
-  rows.names = {base: partner.base ? `${word('Base')} · ${partner.base}` : word('Base'), tuned: partner.title};
   find('#chips').replaceChildren(...partner.chips.map(text =>
     make('button', {type: 'button', 'data-question': text, translate: 'no'}, text.length > 90 ? text.slice(0, 88) + '…' : text)));
+}
+
+// What stands above the answers of a column.
+function nameOf(side) {
+  if (side.who !== 'base') return partner.title;
+  return partner.base ? `${word('Base')} · ${partner.base}` : word('Base');
 }
 
 function choose(run, title, number = 0) {
@@ -61,6 +66,7 @@ function choose(run, title, number = 0) {
 
 function show(other) {
   talk = other;
+  rows.names = talk.sides.map(nameOf);
   rows.show(talk);
   remember(); controls(); toEnd(true);
   drawKept();
@@ -70,7 +76,7 @@ function show(other) {
 
 // What the browser keeps is text; the server makes HTML of it, some answers at a time.
 async function drawKept() {
-  const mine = talk, missing = mine.turns.flatMap(turn => [turn.base.text, turn.tuned.text])
+  const mine = talk, missing = mine.turns.flatMap(Talk.texts)
     .filter(text => text.trim() && !rows.drawn.has(text));
   for (let at = 0; at < missing.length; at += 10) {
     const some = missing.slice(at, at + 10), drawn = await server.draw(some).catch(() => []);
@@ -91,17 +97,17 @@ function ask(question) {
   page.dataset.used = '1'; sent += 1;
   rows.update(talk, talk.turns.length - 1);
   save(true); remember(); controls(); toEnd(true);
-  trigger('ask', {asking, question, before});
+  trigger('ask', {asking, question, before, sides: talk.sides});
 }
 
 function hear() {
   if (!props.news || !talk) return;
   const news = JSON.parse(props.news), at = talk.turns.findIndex(turn => turn.asking === news.asking);
   if (at < 0 || !UNDER_WAY.includes(talk.turns[at].state)) return;
-  const isUnderWay = UNDER_WAY.includes(news.state), wasAtEnd = isAtEnd(), sides = [news.base, news.tuned].filter(Boolean);
+  const isUnderWay = UNDER_WAY.includes(news.state), wasAtEnd = isAtEnd(), answers = Object.values(news.answers || {});
   fleeting.forEach(text => rows.drawn.delete(text));
-  sides.forEach(side => rows.drawn.set(side.text, side.html));
-  fleeting = isUnderWay ? sides.map(side => side.text) : [];
+  answers.forEach(answer => rows.drawn.set(answer.text, answer.html));
+  fleeting = isUnderWay ? answers.map(answer => answer.text) : [];
   talk = Talk.heard(talk, news);
   const how = props.how ? JSON.parse(props.how) : null;
   if (how?.asking === news.asking) talk = {...talk, how: how.values};
@@ -123,7 +129,7 @@ function giveBack() { if (queued.length) composer.putBack(queued.join('\n')); qu
 
 function say(turn) {
   const short = text => text.slice(0, 400) || word('(It answered nothing.)');
-  find('.spoken').textContent = `${rows.names.base}: ${short(turn.base.text)} ${rows.names.tuned}: ${short(turn.tuned.text)}`;
+  find('.spoken').textContent = turn.answers.map((answer, place) => `${rows.names[place]}: ${short(answer?.text || '')}`).join(' ');
 }
 
 function end(state, note) {
@@ -237,18 +243,11 @@ page.addEventListener('click', e => {
   const one = e.target.closest('button'); if (!one) return;
   const row = one.closest('.exchange'), at = row ? +row.dataset.at : 0, name = one.dataset.do;
   if (one.dataset.question) ask(one.dataset.question);
-  else if (one.dataset.side) turnTo(one.dataset.side);
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(row);
-  else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at][one.dataset.copy].text);
+  else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
 });
-
-// On a phone: both answers, or one.
-function turnTo(side) {
-  page.dataset.side = side;
-  page.querySelectorAll('[data-side]').forEach(one => one.setAttribute('aria-pressed', String(one.dataset.side === side)));
-}
 
 function turnHow(isOpen) {
   document.getElementById('how-asked')?.classList.toggle('open', isOpen);

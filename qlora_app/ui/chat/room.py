@@ -32,10 +32,6 @@ SKELETON = f"""
       <div class="list" hidden><input type="search" role="combobox" aria-expanded="true" aria-label="Find a run"
         placeholder="Name, model, setting" autocomplete="off"><div role="listbox" aria-label="Runs"></div></div></div>
     <span class="against"><span>against</span> <b>Base</b> <span class="base" translate="no"></span></span>
-    <span class="sides" role="group" aria-label="Which answers">
-      <button type="button" data-side="both" aria-pressed="true">Both</button>
-      <button type="button" data-side="base" aria-pressed="false">Before</button>
-      <button type="button" data-side="tuned" aria-pressed="false">After</button></span>
     <span class="right">
     <button type="button" class="how" aria-expanded="false" aria-controls="how-asked" aria-label="How it is asked"><span
       class="wide">Settings</span><span class="narrow" aria-hidden="true">⚙</span></button>

@@ -1,4 +1,4 @@
-// The turns on the page: the question once, below it both answers level. What was said is text, or HTML that the server
+// The turns on the page: the question once, below it the answers level, one for each column. What was said is text, or HTML that the server
 // made of it, in which everything was escaped.
 function make(tag, attributes = {}, ...children) {
   const one = document.createElement(tag);
@@ -11,9 +11,13 @@ const button = (name, words, attributes = {}) => make('button', {type: 'button',
 
 class Rows {
   // `drawn` is what the server made of texts: {text: HTML}.
-  constructor(place) { this.place = place; this.drawn = new Map(); this.names = {base: '', tuned: ''}; }
+  // `names`: of each column.
+  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; }
 
-  show(talk) { this.place.replaceChildren(...talk.turns.map((turn, at) => this.row(turn, at))); }
+  show(talk) {
+    this.sides = talk.sides;
+    this.place.replaceChildren(...talk.turns.map((turn, at) => this.row(turn, at)));
+  }
 
   // A row that is new, or that changed.
   update(talk, at) {
@@ -23,36 +27,36 @@ class Rows {
   }
 
   row(turn, at) {
-    const sides = ['base', 'tuned'].map(side => make('section', {class: `answer ${side}`, 'aria-label': this.names[side]},
-      make('h3', {translate: 'no'}, this.names[side]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
-      make('p', {class: 'took quiet'}, make('span'), button('copy', word('Copy'), {'data-copy': side}))));
+    const answers = this.sides.map((side, place) => make('section', {class: `answer ${side.who}`, 'aria-label': this.names[place]},
+      make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
+      make('p', {class: 'took quiet'}, make('span'), button('copy', word('Copy'), {'data-copy': place}))));
     const acts = make('span', {class: 'acts'}, button('edit', word('Edit')), button('again', word('Ask again')),
       button('copy', word('Copy'), {'data-copy': 'question'}));
     const row = make('article', {class: 'exchange', 'data-at': at},
       make('div', {class: 'you'}, make('h3', {}, word('You')), make('div', {class: 'said question', translate: 'no', dir: 'auto'},
-        turn.question), acts), make('div', {class: 'answers'}, ...sides), make('p', {class: 'quiet remark'}));
+        turn.question), acts), make('div', {class: 'answers', style: `--columns: ${answers.length}`}, ...answers), make('p', {class: 'quiet remark'}));
     this.fill(row, turn);
     return row;
   }
 
   fill(row, turn) {
     row.dataset.state = turn.state;
-    for (const side of ['base', 'tuned']) this.fillSide(row.querySelector(`.answer.${side}`), turn, turn[side]);
+    row.querySelectorAll('.answer').forEach((place, i) => this.fillAnswer(place, turn, turn.answers[i] || silent()));
     row.querySelector('.remark').textContent = turn.note;
   }
 
-  fillSide(place, turn, side) {
-    const said = place.querySelector('.said'), html = this.drawn.get(side.text);
-    const nothing = !side.text.trim();
+  fillAnswer(place, turn, answer) {
+    const said = place.querySelector('.said'), html = this.drawn.get(answer.text);
+    const nothing = !answer.text.trim();
     said.classList.toggle('nothing', nothing);
     said.classList.toggle('plain', !nothing && html === undefined);
     if (nothing) said.textContent = silence(turn.state);
-    else if (html === undefined) said.textContent = side.text;
-    else if (said.dataset.of !== side.text) this.swap(said, html);
-    said.dataset.of = nothing || html === undefined ? '' : side.text; // of which the HTML stands there
+    else if (html === undefined) said.textContent = answer.text;
+    else if (said.dataset.of !== answer.text) this.swap(said, html);
+    said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
-    place.querySelector('.took span').textContent = side.tokens
-      ? word('{n} tok · {s} s', {n: figure(side.tokens), s: figure(side.seconds, side.seconds < 10 ? 1 : 0)}) : '';
+    place.querySelector('.took span').textContent = answer.tokens
+      ? word('{n} tok · {s} s', {n: figure(answer.tokens), s: figure(answer.seconds, answer.seconds < 10 ? 1 : 0)}) : '';
   }
 
   // A fold that somebody opened or closed stays so.

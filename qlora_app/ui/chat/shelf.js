@@ -20,7 +20,7 @@ class Shelf {
   read(key) {
     try {
       const talk = JSON.parse(this.storage.getItem(key));
-      return talk && typeof talk.run === 'string' && Array.isArray(talk.turns) ? Talk.ended(talk) : null;
+      return talk && typeof talk.run === 'string' && Array.isArray(talk.turns) ? Talk.ended(Talk.read(talk)) : null;
     } catch { return null; }
   }
 

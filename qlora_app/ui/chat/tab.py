@@ -249,7 +249,7 @@ class ChatTab:
 
     @reads
     def ask(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
-        """A message to both."""
+        """A message to every column."""
         values = {name: given[field] for name, field in self.how_fields.items()}
         system = values["system"] or ""
         talk = Talk(Asking.of(event._data), given[self.room], system, _decoding(values))
