@@ -86,6 +86,6 @@ def _known(tokenizer: "PreTrainedTokenizerBase", ends: tuple[int, ...], vocabula
     if not tokenizer.is_fast:
         raise UserError(
             "schema.tokenizer",
-            "The model's tokenizer is none of the tokenizers library; no answer of it can follow a schema. Ask without.",
+            "The model's tokenizer is none of the tokenizers library, and can follow no schema. Ask without.",
         )
     return from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=list(ends))
