@@ -73,7 +73,7 @@ class Voice:
     def write(self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events) -> Writing:
         """Begin its answer. Raises UserError."""
         sampling = self.session.sampling(decoding, self.is_base)
-        if self.temperature is not None:
+        if self.temperature is not None and not decoding.greedy:
             sampling = replace(sampling, temperature=self.temperature)
         return self.session.write(
             conversation,
