@@ -18,7 +18,7 @@ from .history import LONGEST_MESSAGE, decoding_of, system_of
 
 FIRST = ("max_new_tokens", "temperature", "base_temperature")  # what most people look for
 LATER = ("greedy", "thinking")
-NOTHING = {"repetition_penalty": "As the model", "seed": "Another each time"}  # what an empty field means
+NOTHING = {"repetition_penalty": "As the model", "seed": "Random"}  # what an empty field means
 
 
 class How:
