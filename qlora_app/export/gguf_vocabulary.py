@@ -63,7 +63,7 @@ def vocabulary_of(tokenizer: "PreTrainedTokenizerBase", rows: int, ends: Sequenc
     known = json.loads(backend.to_str()) if backend is not None else {}
     model = known.get("model") or {}
     if model.get("type") != "BPE":
-        raise tokenizer_problem(f"it is of the kind {model.get('type') or type(tokenizer).__name__}")
+        raise tokenizer_problem(str(model.get("type") or type(tokenizer).__name__))
     template = ChatTemplate.of(tokenizer)
     if template.stop_strings:
         raise UserError(

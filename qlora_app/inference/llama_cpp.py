@@ -78,8 +78,9 @@ class LlamaCpp:
             return bool(self._rows or self._waiting)
 
     def takes(self, row: Row) -> bool:
-        """Can it answer this one? Chances of tokens it does not tell."""
-        return row.asked.logprobs is None and _cost(row) <= self._tokens
+        """Can it answer this one? It tells no chances of tokens, and follows no schema."""
+        is_plain = row.asked.logprobs is None and row.asked.schema is None
+        return is_plain and _cost(row) <= self._tokens
 
     def submit(self, row: Row) -> Row:
         """Its answer begins as soon as there is room. Raises UserError where too many wait."""
