@@ -58,12 +58,12 @@ class _Progress:
     waits: bool = False  # for memory that a training has
 
     def words(self) -> Loading:
-        size = f"{self.bytes / 1e9:.1f} GB"
+        size, free = (f"{number / 1e9:.1f} GB" for number in (self.bytes, here().free))
         if self.waits:
             return Loading(
                 "waiting",
-                f"A training has the memory: the model needs {size}, and {here().free / 1e9:.1f} GB are free. You are "
-                "answered when there is room.",
+                f"A training has the memory: the model needs {size}, and {free} are free. You are answered when there is "
+                "room.",
             )
         if not self.began:
             return Loading("loading", "Loading the model…")
