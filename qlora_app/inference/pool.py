@@ -62,8 +62,8 @@ class _Progress:
         if self.waits:
             return Loading(
                 "waiting",
-                f"A training has the memory: the model needs {size}, and {free} are free. You are answered when there is "
-                "room.",
+                f"A training has the memory: the model needs {size}, and {free} are free. You are answered when there "
+                "is room.",
             )
         if not self.began:
             return Loading("loading", "Loading the model…")
