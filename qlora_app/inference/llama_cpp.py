@@ -182,7 +182,10 @@ class _Hearing:
         row.cached = max(row.cached, int(piece.get("timings", {}).get("cache_n", 0)))
         choice = piece["choices"][0]
         written = (choice.get("logprobs") or {}).get("content") or []
-        return not all(row.add(id) for id in self._ids(written, piece))
+        for id in self._ids(written, piece):
+            if not row.is_over:
+                row.add(id)
+        return row.is_over
 
     def _ids(self, written: list[dict[str, Any]], piece: dict[str, Any]) -> list[int]:
         """Of a letter that takes several tokens only the last one is told; the others are said by its bytes."""
