@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UserError
+from ...inference.llama_cpp import NAME as LLAMA_CPP
 from ...inference.session import Decoding
 from ...inference.sides import Replies, Side, Voice, voice_of
 from ...inference.writing import Said
@@ -126,7 +127,8 @@ def news(name: str, state: str, note: str = "", places: Iterable[int] = (), said
 
 
 def _answer(said: Said) -> dict[str, Any]:
-    return {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
+    told = {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
+    return told | ({"engine": said.engine} if said.engine == LLAMA_CPP else {})
 
 
 class NowAndThen:

@@ -1,6 +1,7 @@
 // A conversation, and what may happen to it. Nothing here touches the page; every function answers a new conversation.
 // {run, number, title, at, how, sides: [side], turns: [{asking, question, state, note, answers: [answer or null]}]}
-// A side says who answers in a column, as Side in inference/sides.py. An answer is {text, tokens, seconds}, null where that
+// A side says who answers in a column, as Side in inference/sides.py. An answer is {text, tokens, seconds} (and the engine,
+// where that was not our own), null where that
 // column was not asked; a turn has one for each side. `how`: what the newest question was asked with.
 const UNDER_WAY = ['waiting', 'loading', 'thinking', 'answering'];
 const silent = () => ({text: '', tokens: 0, seconds: 0});
@@ -23,7 +24,7 @@ const Talk = {
   told: (turn, news) => ({...turn, state: news.state, note: news.note || '',
     answers: turn.answers.map((answer, place) => news.answers?.[place] ? Talk.said(news.answers[place]) : answer)}),
 
-  said: answer => ({text: answer.text, tokens: answer.tokens, seconds: answer.seconds}),
+  said: ({text, tokens, seconds, engine}) => ({text, tokens, seconds, ...(engine ? {engine} : {})}),
 
   // What is being answered ends as it stands.
   ended: (talk, state = 'stopped', note = '') => ({...talk, turns: talk.turns.map(turn =>

@@ -73,11 +73,13 @@ class Rows {
   }
 }
 
-// How many tokens, in what time.
-function took({tokens, seconds}) {
+// How many tokens, in what time, and by what where that is not our own engine.
+function took({tokens, seconds, engine}) {
   if (!tokens) return '';
   const few = number => figure(number, number < 10 ? 1 : 0);
-  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: seconds ? few(tokens / seconds) : '–'});
+  const speed = seconds ? few(tokens / seconds) : '–';
+  const words = word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: speed});
+  return engine ? `${words} · ${engine}` : words;
 }
 
 function silence(state) {

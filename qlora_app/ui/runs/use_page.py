@@ -5,6 +5,8 @@ from html import escape
 
 from ...formatting import size
 from ...runs import Run
+from .code_block import code_block
+from .export_part import export_part, servers_part
 
 
 def use_page(run: Run, may_change: bool, address: str) -> str:
@@ -33,8 +35,12 @@ def use_page(run: Run, may_change: bool, address: str) -> str:
     return (
         f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
         f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
-        f"{_code(lines)}{_for_programs(run, address) if may_change else ''}"
+        f"{code_block(lines)}{_for_owner(run, address) if may_change else ''}"
     )
+
+
+def _for_owner(run: Run, address: str) -> str:
+    return f"{export_part(run)}{_for_programs(run, address)}{servers_part(run)}"
 
 
 def _for_programs(run: Run, address: str) -> str:
@@ -50,13 +56,6 @@ def _for_programs(run: Run, address: str) -> str:
     return (
         "<h3>For programs</h3>"
         '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. As soon as a '
-        f"key has been made, or from another machine, they show one:</p>{_code('python -m qlora_app keys make NAME')}"
-        f"{_code(curl)}{_code(python)}"
-    )
-
-
-def _code(lines: str) -> str:
-    return (
-        '<div class="code deeds"><button type="button" data-do="copy">Copy</button>'
-        f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
+        "key has been made, or from another machine, they show one:</p>"
+        f"{code_block('python -m qlora_app keys make NAME')}{code_block(curl)}{code_block(python)}"
     )
