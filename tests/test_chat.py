@@ -23,11 +23,7 @@ def ask(workshop, run, question="Hello", before=(), system="", sides=None, only=
     chat = workshop.chat
     given = {
         chat.room: run.id,
-        chat.system: system,
-        chat.temperature: how.get("temperature", 0),
-        chat.base_temperature: 0.7,
-        chat.longest: how.get("longest", 256),
-        chat.thinking: "auto",
+        **chat.how.recalled(how | {"system": system}),
     }
     sent = event(asking="7", question=question, before=list(before), sides=sides, only=only)
     for answer in chat.ask(given, sent, ASKER):
@@ -120,13 +116,19 @@ def test_a_stop_that_comes_before_its_question_ends_it(workshop, store, page):
 
 def test_an_earlier_conversation_goes_on_as_it_was_asked(workshop):
     chat = workshop.chat
-    kept = chat.recall(event(system="Be kind.", temperature=0.5, max_new_tokens="many", thinking=["x"]))
-    assert [kept[field] for field in (chat.system, chat.temperature, chat.longest, chat.thinking)] == [
-        "Be kind.",
-        0.5,
-        Decoding().max_new_tokens,
-        "auto",
-    ]
+    sent = {"system": "Be kind.", "temperature": 0.5, "seed": 7, "greedy": True, "max_new_tokens": "many"}
+    kept = chat.how.values(chat.recall(event(**sent, thinking=["x"], top_p=None)))
+    assert kept.pop("system") == "Be kind."
+    assert Decoding(**kept) == Decoding(temperature=0.5, seed=7, greedy=True)
+
+
+def test_every_setting_of_how_answers_are_chosen_has_a_field(workshop, store, page):
+    chat = workshop.chat
+    assert set(chat.how.fields) == {*Decoding.model_fields, "system"}
+    usual = {name: chat.how.fields[name].value for name in Decoding.model_fields}
+    assert Decoding(**usual) == Decoding()
+    list(ask(workshop, make_run(store, proof=PROOF), top_k=5, seed=3, repetition_penalty=1.2))
+    assert page.sessions.decoding == Decoding(top_k=5, seed=3, repetition_penalty=1.2)
 
 
 def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypatch):

@@ -17,7 +17,7 @@ from ..tasks import Answer, Candidate, Task
 from ..tasks.chat import Chat
 from ..tasks.generate import Prompt, context_of, how_it_ends, prompt_for
 from ..tasks.task import candidate_words
-from ..tasks.template import ChatTemplate
+from ..tasks.template import ChatTemplate, going_on
 from .loaded import LoadedBase, put_on, tokenizer_of
 from .rows import BASE, Asked, Row
 from .sampling import Sampling
@@ -33,27 +33,31 @@ LIKELIEST = Sampling()
 class Decoding(Choices):
     """How an answer is chosen from the model's probabilities."""
 
-    max_new_tokens: int = setting(256, "Longest answer (tokens)", "An answer ends here at the latest.", ge=1, le=4096)
-    temperature: float = setting(0.0, "Temperature of your adapter", "0 always takes the likeliest word.", ge=0, le=2)
-    base_temperature: float = setting(
-        0.7, "Temperature of the base", "At 0 a base model soon repeats itself.", ge=0, le=2
-    )
+    max_new_tokens: int = setting(256, "Max new tokens", "An answer ends here at the latest.", ge=1, le=4096)
+    temperature: float = setting(0.0, "Temperature", "Of your adapter. 0: the likeliest word.", ge=0, le=2)
+    base_temperature: float = setting(0.7, "Base temperature", "At 0 a base soon repeats itself.", ge=0, le=2)
+    greedy: bool = setting(False, "Greedy", "Always the likeliest token: every temperature is 0.")
     thinking: Literal["auto", "on", "off"] = setting(
         "auto",
         "Reasoning",
-        "Does the model reason before it answers, where its chat template has a place for that? Automatic: as most of "
-        "the examples did that were learned from.",
+        "Does the model reason before it answers? As trained: as most examples did.",
         labels={"auto": "As trained", "on": "Think first", "off": "Answer at once"},
     )
-    top_p: float = setting(1.0, "Top p", "Only the likeliest tokens that have this share together.", gt=0, le=1)
-    top_k: int = setting(0, "Top k", "Only so many of the likeliest tokens; 0 for all.", ge=0)
+    top_p: float = setting(1.0, "Top p", "Only the likeliest tokens that have this share together.", ge=0.01, le=1)
+    top_k: int = setting(0, "Top k", "Only so many of the likeliest tokens; 0 for all.", ge=0, le=1_000_000)
     min_p: float = setting(
         0.0, "Min p", "Only tokens with at least this share of the likeliest one's probability.", ge=0, le=1
     )
     repetition_penalty: float | None = setting(
-        None, "Repetition penalty", "Above 1, words that stand there already are less likely.", gt=0, le=10
+        None,
+        "Repetition penalty",
+        "Above 1, words that stand there already are less likely. Empty: the model's own.",
+        ge=0.1,
+        le=10,
     )
-    seed: int | None = setting(None, "Seed", "The same seed draws the same answer again.", ge=0, lt=2**63)
+    seed: int | None = setting(
+        None, "Seed", "The same seed draws the same answer again. Empty: another one each time.", ge=0, lt=2**53
+    )  # larger ones a browser cannot hold
 
 
 class ChatSession:
@@ -126,24 +130,25 @@ class ChatSession:
             return self.template.thinks_by_default
         return thinking == "on" and self.template.has_thinking
 
-    def prompt(self, conversation: Conversation, decoding: Decoding) -> Prompt:
-        """What the model will read, with what had to be left out of it in words."""
-        return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking))
+    def prompt(self, conversation: Conversation, decoding: Decoding, begun: str = "") -> Prompt:
+        """What the model will read, with what had to be left out of it in words. begun: the beginning of its answer."""
+        return self._prompt(conversation, decoding.max_new_tokens, self.thinks(decoding.thinking), begun)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a bare text, without a chat template."""
         return list(self.tokenizer(text)["input_ids"])
 
-    def _prompt(self, conversation: Conversation, longest: int, thinking: bool) -> Prompt:
-        return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking)
+    def _prompt(self, conversation: Conversation, longest: int, thinking: bool, begun: str = "") -> Prompt:
+        return prompt_for(self.tokenizer, conversation, context_of(self.model), longest, thinking, begun)
 
     def sampling(self, decoding: Decoding, base: bool = False) -> Sampling:
         """How the adapter's tokens are chosen, or the base's."""
         penalty = decoding.repetition_penalty
         if penalty is None:
             penalty = getattr(self.model.generation_config, "repetition_penalty", None) or 1.0
+        temperature = decoding.base_temperature if base else decoding.temperature
         return Sampling(
-            temperature=decoding.base_temperature if base else decoding.temperature,
+            temperature=0.0 if decoding.greedy else temperature,
             top_p=decoding.top_p,
             top_k=decoding.top_k,
             min_p=decoding.min_p,
@@ -165,16 +170,18 @@ class ChatSession:
         logprobs: int | None = None,
         stop: threading.Event | None = None,
         into: Events | None = None,
+        begun: str = "",
     ) -> Writing:
         """Begin an answer, which others that are being written do not hold up.
 
         longest: most tokens; base: without the adapter; stops: texts that end it, beside the template's own; logprobs:
         keep each token's log probability, and those of so many likeliest ones; stop: ends it within a token when it is
-        set; into: where its events go, for several answers that are read together.
+        set; into: where its events go, for several answers that are read together; begun: what was said of it already,
+        with which it goes on, and which then stands before what is new.
         Raises UserError where too many wait already, or the template refuses the conversation.
         """
-        reasons = self.thinks(thinking)
-        prompt = self._prompt(conversation, longest, reasons)
+        reasons = going_on.reasons(self.template, begun) if begun else self.thinks(thinking)
+        prompt = self._prompt(conversation, longest, reasons, begun)
         ends = how_it_ends(self.model, self.tokenizer, reasons)["eos_token_id"]
         letters = [*self.template.stop_strings, *stops]
         asked = Asked(
@@ -187,7 +194,7 @@ class ChatSession:
             logprobs=logprobs,
         )
         row = self.base.engine.submit(Row(asked, stop, into))
-        return Writing(row, self.tokenizer, reasons, letters, prompt.note)
+        return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
 
     # ---- answers to many questions, and what weighs answers up
 

@@ -95,7 +95,7 @@ class Here:
 
     def write(self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events) -> Growing:
         sampling = self.session.sampling(decoding, self.is_base)
-        if self.temperature is not None:
+        if self.temperature is not None and not decoding.greedy:
             sampling = replace(sampling, temperature=self.temperature)
         return self.session.write(
             conversation,

@@ -67,10 +67,18 @@ class Writing:
     """One answer on its way. Iterate it for its text so far, again and again until it is whole; `cancel` ends it."""
 
     def __init__(
-        self, row: Row, tokenizer: "PreTrainedTokenizerBase", thinking: bool, stops: Sequence[str] = (), note: str = ""
+        self,
+        row: Row,
+        tokenizer: "PreTrainedTokenizerBase",
+        thinking: bool,
+        stops: Sequence[str] = (),
+        note: str = "",
+        begun: Sequence[int] = (),
     ) -> None:
-        """note: what of the conversation was not read, in words."""
-        self.row, self.note = row, note
+        """note: what of the conversation was not read, in words. begun: tokens of the answer, which stood in the prompt
+        already.
+        """
+        self.row, self.note, self._begun = row, note, list(begun)
         self._tokenizer, self._thinking, self._stops = tokenizer, thinking, tuple(stops)
         self._marks = [mark for mark in map(str.strip, ChatTemplate.of(tokenizer).traits.reasoning_marks) if mark]
         self._written: list[Token] = []
@@ -106,9 +114,9 @@ class Writing:
             self._seconds = now - self.row.began
 
     def said(self) -> Said:
-        """Its text so far."""
+        """Its text so far, with what it was begun with; the tokens that are counted are new."""
         ids = [token.id for token in self._written]
-        made = self._read(ids[: len(ids) - self._held(ids)])
+        made = self._read([*self._begun, *ids[: len(ids) - self._held(ids)]])
         answer = self._shown(made.text)
         text = answer
         if made.reasoning:

@@ -57,6 +57,20 @@ class Answered:
     tokens: float | None = None  # of a right answer, on average
     out_of_reach: int = 0  # drawn but not asked: question and right answer together are longer than the model reads
     not_asked: int = 0  # drawn but not asked: answering them would have taken longer than the training
+    asked_longer: Count = 0  # of the unended ones: they were asked once more, with `room`
+    ended_longer: Count = 0  # of those
+    room: int = 0  # tokens that an answer may have then
+    repeats: int | None = None  # answers that go round in circles, as the right ones do not
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far what the adapter answers is from what its base does: the Kullback-Leibler divergence of the adapter's
+    probabilities from the base's, in nats, a mean over so many labels of held-out rows.
+    """
+
+    nats: float | None = None
+    labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,7 @@ class HeldOut(Answered):
     """What was never trained on."""
 
     loss: Change = Change()
+    distance: Distance = Distance()
     also_learned: int | None = None  # questions that were also learned, with another answer
     figures: dict[str, dict[str, float | None]] = field(
         default_factory=dict
@@ -149,6 +164,7 @@ class Base:
     dtype: str = ""
     device: str = ""
     quantization: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""  # of its weights
 
 
 @dataclass(frozen=True)
@@ -163,6 +179,7 @@ class Proof:
     reload: Reload = Reload()
     method: dict[str, Any] = field(default_factory=dict)
     base: Base = Base()
+    weights: str = ""  # SHA-256 of the adapter's file
     seconds: Seconds = Seconds()
     data: Data = Data()
     versions: dict[str, str] = field(default_factory=dict)

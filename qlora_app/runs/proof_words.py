@@ -9,6 +9,7 @@ from ..formatting import (
     loss_figure,
 )
 from .contradictions import contradictions
+from .effect import Colour, checks
 from .proof import (
     Answered,
     HeldOut,
@@ -25,9 +26,9 @@ RELOAD_TOLERANCE = 0.01
 
 
 class Line(NamedTuple):
-    """A sentence, and what it is: the score, a warning, or any other fact."""
+    """A sentence, and what it is: the score, how good a figure is, a warning, or any other fact."""
 
-    kind: Literal["score", "warning", "fact"]
+    kind: Literal["score", "warning", "fact"] | Colour
     text: str
 
 
@@ -40,6 +41,7 @@ def proof_lines(proof: dict[str, Any] | Proof) -> list[Line]:
     """proof.json in sentences; each figure is from the file, and a sentence without its figure is left out."""
     known = proof if isinstance(proof, Proof) else Proof.from_json(proof)
     score = [Line("score", text) for text in _score_words(known.heldout)]
+    found = [Line(one.colour, one.sentence) for one in checks(known)]
     wrong = [Line("warning", one.sentence) for one in contradictions(known)]
     facts = [
         *_learned_words(known.learned),
@@ -51,6 +53,7 @@ def proof_lines(proof: dict[str, Any] | Proof) -> list[Line]:
     facts += [words] if isinstance(words := known.method.get("in_words"), str) and words else []
     return [
         *score,
+        *found,
         *wrong,
         *(Line("fact", text) for text in facts),
         *_reload_lines(known.reload),

@@ -4,15 +4,15 @@ Good is only what was measured, on enough questions, and contradicts nothing els
 says what it rests on.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ..formatting import count_of, loss_figure
 from ..jobs import State
 from .contradictions import Contradiction, contradictions
+from .effect import Check, Colour, checks
 from .proof import HeldOut, Proof
 from .proof_words import RELOAD_TOLERANCE
 
-Colour = Literal["good", "fair", "bad"]
 FEWEST_ASKED = 10  # questions; fewer say nothing
 FEWEST_HELD_OUT = 10  # rows; a loss of fewer jumps
 LEARNED = 0.75  # share of right answers from which on it is called learned
@@ -32,12 +32,16 @@ class Verdict(NamedTuple):
     why: str
 
 
-def verdict(proof: Proof, foreign: str = "") -> Verdict:
-    """What came of a run with this proof. `foreign`: why its base cannot answer about its data, if that is known."""
+def verdict(proof: Proof, foreign: str = "", changed: str = "") -> Verdict:
+    """What came of a run with this proof. `foreign`: why its base cannot answer about its data, if that is known.
+    `changed`: why what lies there now is not what was measured.
+    """
+    if changed:
+        return Verdict("changed", "bad", "This is not what was measured.", changed)
     broken = _broken(proof)
     if broken is not None:
         return broken
-    measured = _measured(proof)
+    measured = _with_checks(_measured(proof), checks(proof))
     if foreign and measured.colour == "good":
         return Verdict("foreign", "fair", "The figures are good, but look at what it answers.", foreign)
     if foreign:
@@ -68,6 +72,9 @@ def _broken(proof: Proof) -> Verdict | None:
     layers, off = proof.update, proof.reload.max_difference
     if layers.layers and layers.zero_layers == layers.layers:
         return Verdict("unchanged", "bad", "It learned nothing.", "None of its adapter layers changed.")
+    idle = next((one for one in checks(proof) if one.code == "does_nothing"), None)
+    if idle is not None:
+        return Verdict("does_nothing", "bad", "It does nothing.", idle.sentence)
     if off is not None and off > RELOAD_TOLERANCE * proof.reload.largest:
         return Verdict("reload", "bad", "Do not use this one.", "Reloaded from disk it answers differently.")
     wrong = [one for one in contradictions(proof) if one.code not in (*_NOT_THE_BEST, *_WORSE)]
@@ -100,6 +107,14 @@ def _with_better(found: Verdict, codes: list[str]) -> Verdict:
     if found.colour == "good" and "learned_by_heart" in codes:
         too_long = "Its held-out loss rose: it was trained too long."
         return found._replace(colour="fair", why=_joined(found.why, too_long))
+    return found
+
+
+def _with_checks(found: Verdict, made: list[Check]) -> Verdict:
+    """Right answers that never end, or go round, are not good ones."""
+    wrong = [one.sentence for one in made if one.colour == "bad"]
+    if found.colour == "good" and wrong:
+        return found._replace(colour="fair", why=_joined(found.why, *wrong))
     return found
 
 

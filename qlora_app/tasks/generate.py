@@ -1,6 +1,7 @@
 """Answers of a causal language model, from the prompts that its training taught."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .task import (
     in_batches,
 )
 from .template import ChatTemplate
+from .template.going_on import begun_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,11 +26,14 @@ LEAST_ROOM = 16  # tokens that an answer may have at the least
 class Prompt:
     """Token ids of a prompt that fits the model, how many tokens its answer may have,
     and what was left out of it, in words.
+
+    begun: those at its end that are the beginning of the answer.
     """
 
     ids: list[int]
     room: int
     note: str = ""
+    begun: tuple[int, ...] = ()
 
 
 def context_of(model: "PreTrainedModel") -> int | None:
@@ -43,47 +48,68 @@ def prompt_for(
     context: int | None,
     wanted: int,
     thinking: bool | None = None,
+    begun: str = "",
 ) -> Prompt:
-    """The prompt of a conversation for an answer of at most `wanted` tokens.
+    """The prompt of a conversation for an answer of at most `wanted` tokens. begun: what was said of it already, as a
+    text, with which it goes on.
 
-    Where the model reads too few tokens for both, first the answer's room shrinks, down to an eighth of all; then the
-    oldest turns go, but never the system text and the last turn; then the middle of what is left.
+    Where the model reads too few tokens for both, first the answer's room shrinks, down to an eighth of all. Then turns
+    go: those after the first question and its answer, the oldest first; where that is not enough, the first ones too,
+    but never the system text and the last question. Then the middle of what is left.
     """
     template = ChatTemplate.of(tokenizer)
-    ids = template.prompt_ids(conversation, thinking)
+
+    def read(shorter: Conversation) -> tuple[list[int], list[int]]:
+        if begun:
+            return begun_ids(template, shorter, begun)
+        return template.prompt_ids(shorter, thinking), []
+
+    before, said = read(conversation)
+    ids = [*before, *said]
     if context is None or len(ids) + wanted <= context:
-        return Prompt(ids, wanted)
+        return Prompt(ids, wanted, begun=tuple(said))
     most = context - min(wanted, max(LEAST_ROOM, context // 8))
-    turns = 0
-    while len(ids) > most and (shorter := _without_oldest(conversation)) is not None:
-        turns += len(conversation) - len(shorter)
-        conversation = shorter
-        ids = template.prompt_ids(conversation, thinking)
     notes = []
-    if turns == 1:
-        notes.append("the oldest turn was not read")
-    elif turns:
-        notes.append(f"the {turns} oldest turns were not read")
+    if len(ids) > most and (shorter := _shortened(conversation, lambda one: sum(map(len, read(one))) <= most)):
+        conversation, words = shorter
+        before, said = read(conversation)
+        ids = [*before, *said]
+        notes.append(words)
     if (too_many := len(ids) - most) > 0:
         ids = [*ids[: most // 2], *ids[len(ids) - (most - most // 2) :]]
+        said = said[-(most - most // 2) :]
         notes.append(f"{too_many:,} tokens in the middle of it were not read")
     note = ""
     if notes:
         note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}."
-    return Prompt(ids, min(wanted, max(1, context - len(ids))), note)
+    return Prompt(ids, min(wanted, max(1, context - len(ids))), note, tuple(said))
 
 
-def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """The conversation without its oldest question and what was answered to it.
-
-    None where only the last question is left.
+def _shortened(conversation: Conversation, fits: Callable[[Conversation], bool]) -> tuple[Conversation, str] | None:
+    """The conversation with as many turns as fit, and in words which do not; where nothing fits, the last question
+    alone. None where there is only that one.
     """
     head = 1 if conversation[0]["role"] == "system" else 0
-    later = [place for place, turn in enumerate(conversation) if turn["role"] == "user" and place > head]
-    if not later:
+    begins = [head, *(place for place, turn in enumerate(conversation) if turn["role"] == "user" and place > head)]
+    if len(begins) == 1:
         return None
-    kept = [*conversation[:head], *conversation[later[0] :]]
-    if "tools" in conversation[0] and not head:
+    first = begins[0] if len(begins) == 2 else begins[1]
+    without_middle = [_without(conversation, first, place) for place in begins[2:]]
+    if without_middle and fits(without_middle[-1]):
+        shorter = without_middle[bisect_left(without_middle, True, key=fits)]
+        gone = len(conversation) - len(shorter)
+        one = "the turn after the first answer was not read"
+        return shorter, one if gone == 1 else f"the {gone} turns after the first answer were not read"
+    without_oldest = [_without(conversation, head, place) for place in begins[1:]]
+    shorter = without_oldest[min(bisect_left(without_oldest, True, key=fits), len(without_oldest) - 1)]
+    gone = len(conversation) - len(shorter)
+    return shorter, "the oldest turn was not read" if gone == 1 else f"the {gone} oldest turns were not read"
+
+
+def _without(conversation: Conversation, start: int, end: int) -> Conversation:
+    """Without the turns from `start` up to `end`; a list of tools stays."""
+    kept = [*conversation[:start], *conversation[end:]]
+    if "tools" in conversation[0] and not start:
         kept[0] = {**kept[0], "tools": conversation[0]["tools"]}
     return kept
 

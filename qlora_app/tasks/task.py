@@ -4,7 +4,7 @@ The worker, the chat and the page ask it; nothing outside of this folder asks wh
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH = 50  # questions answered at once
+LABELS_AT_ONCE = 128  # whose probabilities are held against each other: a vocabulary in float32 is half a megabyte
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,27 @@ class Task:
                 count += len(labels)
         return {"loss": total / max(1.0, count), self.accuracy_name: right / max(1.0, count)}
 
+    def distance(self, model: "PreTrainedModel", batches: Iterable[dict[str, Any]], most: int) -> tuple[float, int]:
+        """(how far the adapter's probabilities are from the base's, the labels that were looked at).
+
+        The mean Kullback-Leibler divergence, adapter from base, in nats a label, over the first batches that have
+        `most` labels together.
+        """
+        total, count = 0.0, 0
+        for batch in batches:
+            here = on_device(batch, model.device)
+            with evaluating(model):
+                _, after, labels = self._outcome(model, here)
+            with evaluating(model, base=True):
+                _, before, _ = self._outcome(model, here)
+            for place in range(0, len(labels), LABELS_AT_ONCE):
+                part = slice(place, place + LABELS_AT_ONCE)
+                total += divergence(after[part], before[part])
+            count += len(labels)
+            if count >= most:
+                break
+        return total / max(1, count), count
+
     def _outcome(
         self, model: "PreTrainedModel", batch: dict[str, Any]
     ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
@@ -338,6 +360,14 @@ def learned_turns(conversation: Conversation) -> list[int]:
         for place, turn in enumerate(conversation)
         if place and turn["role"] == "assistant" and turn.get("train", True)
     ]
+
+
+def divergence(after: "torch.Tensor", before: "torch.Tensor") -> float:
+    """The Kullback-Leibler divergences of rows of logits [labels, choices], summed, in nats. 0 where both are alike."""
+    import torch.nn.functional as f
+
+    one, other = after.float().log_softmax(-1), before.float().log_softmax(-1)
+    return max(0.0, float(f.kl_div(other, one, reduction="sum", log_target=True)))
 
 
 @contextlib.contextmanager

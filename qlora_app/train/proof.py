@@ -1,6 +1,7 @@
 """The end of a run: the adapter that is kept, on disk, and the proof of what it does."""
 
 import contextlib
+import math
 import shutil
 from dataclasses import fields, replace
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..base_models import fingerprint, folder_of
 from ..foreign import is_foreign
 from ..methods import changed_layers
 from ..runs.proof import (
@@ -17,6 +19,7 @@ from ..runs.proof import (
     Base,
     Change,
     Data,
+    Distance,
     HeldOut,
     Kept,
     Proof,
@@ -25,17 +28,21 @@ from ..runs.proof import (
     TrainingLoss,
     Update,
 )
+from ..runs.since import weights_of
 from ..storage.files import write_json
 from .asking import AskingCallback
 from .best import BestSoFar
 from .callbacks import MetricsCallback, sample
 from .card import model_card
+from .endings import with_endings
 from .log_lines import log_finished
+from .questions import spread
 from .scoring import score
 from .setup import TrainingSetup
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 RELOADED_ROWS = 4
+MOST_BATCHES, MOST_LABELS = 16, 2000  # of held-out rows on which adapter and base are held against each other
 RELOADED_NUMBERS = 64_000_000  # logits kept for the comparison: a quarter of a gigabyte
 QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and for 4
     False: ("load_in_8bit", "llm_int8_skip_modules"),
@@ -74,7 +81,8 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
         update=Update(**changed),
         reload=reload(job, unfinished),
         method=figures,
-        base=base_of(job.model),
+        base=replace(base_of(job.model), fingerprint=fingerprint(folder_of(job.recipe.base_model))),
+        weights=weights_of(unfinished),
         seconds=seconds,
         data=data_figures(job),
         versions={name: version(name) for name in RECORDED},
@@ -110,11 +118,26 @@ def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
             measured.setdefault(name, {})[when] = round(value, 5)
     scored = score(job, job.questions.held_out, seconds)
     job.out.write_held_out_answers([one.to_json() for one in scored.answers])
-    asked = replace(scored.answered, out_of_reach=job.questions.out_of_reach)
+    asked = with_endings(job, replace(scored.answered, out_of_reach=job.questions.out_of_reach), scored, seconds)
     loss = Change(**measured.pop("loss", {}))
     figures = measured | scored.figures
     accuracy_name = {one.name: getattr(asked, one.name) for one in fields(Answered)}
-    return HeldOut(**accuracy_name, loss=loss, also_learned=job.questions.also_learned, figures=figures)
+    return HeldOut(
+        **accuracy_name,
+        loss=loss,
+        distance=distance(job),
+        also_learned=job.questions.also_learned,
+        figures=figures,
+    )
+
+
+def distance(job: TrainingSetup) -> Distance:
+    """Of the adapter from its base, on held-out rows from all over the data, as many as are enough for a mean."""
+    batches = job.held_out_batches
+    if not batches:
+        return Distance()
+    nats, labels = job.task.distance(job.model, spread(batches, MOST_BATCHES), MOST_LABELS)
+    return Distance(float(f"{nats:.4g}"), labels) if labels and math.isfinite(nats) else Distance()
 
 
 def _measured(job: TrainingSetup, is_base: bool) -> dict[str, float]:

@@ -9,7 +9,7 @@ from ..runs.proof import Answered, Shares
 from ..tasks import Answer
 from ..tasks.asked import Asked, groups
 from ..tasks.generate import context_of
-from ..tasks.task import same_answer
+from ..tasks.task import BATCH, same_answer
 from .questions import spread
 from .setup import TrainingSetup
 
@@ -25,6 +25,8 @@ class Scored:
     answered: Answered
     figures: dict[str, dict[str, float | None]]
     answers: list[HeldOutAnswer]
+    asked: list[Asked]
+    seconds_a_token: float  # of a batch of answers, at the least
 
 
 def score(job: TrainingSetup, questions: list[Asked], seconds: float) -> Scored:
@@ -38,6 +40,7 @@ def score(job: TrainingSetup, questions: list[Asked], seconds: float) -> Scored:
         rest = [place for place in range(len(questions)) if place not in answers["after"]]
         chosen = spread(rest, max(0, int(max(seconds, LEAST_SECONDS) / each) - len(chosen)))
         _answer(job, questions, chosen, answers)
+    seconds = time.monotonic() - began
     places = sorted(answers["after"])
     scored = [questions[place] for place in places]
     given = {when: [answers[when][place] for place in places] for when in answers}
@@ -50,7 +53,8 @@ def score(job: TrainingSetup, questions: list[Asked], seconds: float) -> Scored:
     said = [
         _kept(one, before, after) for one, before, after in zip(scored, given["before"], given["after"], strict=True)
     ]
-    return Scored(counted, figures, said)
+    steps = 2 * sum(one.longest for one in scored)
+    return Scored(counted, figures, said, scored, seconds * BATCH / steps if steps else 0.0)
 
 
 def _kept(asked: Asked, before: Answer, after: Answer) -> HeldOutAnswer:

@@ -233,11 +233,22 @@ def test_another_base_takes_the_place_of_one_that_is_idle(runs, store, free, sta
     assert (models.state(runs[0]).state == "ready") == stays
 
 
+def test_an_answer_that_was_stopped_goes_on_as_if_it_had_not_been(runs):
+    one = ModelPool().get(runs[0])
+    texts = {said.tokens: said for said in one.write(TALK, longest=12)}
+    whole, half = texts[12], texts[6]
+    *_, said = one.write(TALK, longest=6, begun=half)
+    assert half and said == whole and said.tokens == 6 and said.why == "length"
+    assert said.prompt_tokens > whole.prompt_tokens
+
+
 def test_settings_of_an_answer_reach_its_row(runs):
     one = ModelPool().get(runs[0])
     decoding = Decoding(temperature=0.5, base_temperature=1.5, top_p=0.9, top_k=5, min_p=0.1, seed=3)
     how = one.sampling(decoding)
     assert how == session.Sampling(0.5, 0.9, 5, 0.1, 1.0, 3) and one.sampling(decoding, base=True).temperature == 1.5
+    greedy = decoding.model_copy(update={"greedy": True})
+    assert {one.sampling(greedy, base).temperature for base in (True, False)} == {0}
     one.model.generation_config.repetition_penalty = 1.3  # the model's own, where nobody says otherwise
     assert one.sampling(decoding).repetition_penalty == 1.3
     assert one.sampling(Decoding(repetition_penalty=1.1)).repetition_penalty == 1.1

@@ -43,20 +43,39 @@ def test_a_prompt_fits_keeps_its_head_and_its_last_turn_and_says_what_it_left_ou
     elif made.ids == whole:
         assert made.room == context - len(whole) and not made.note, "only the room that is free is taken"
     else:
-        assert str(context) in made.note and ("turns were not read" in made.note or "tokens in the middle" in made.note)
+        assert str(context) in made.note and ("were not read" in made.note or "tokens in the middle" in made.note)
 
 
-def test_the_oldest_turns_go_first_and_the_tools_stay():
+def test_the_head_stays_and_the_turns_after_it_go():
+    tokenizer = tokenizer_for("chatml")
+    conversation = talk(*[f"turn{number} " + "x " * 20 for number in range(9)], system="Say little.")
+    kept = [*conversation[:3], *conversation[-3:]]
+    short = ChatTemplate.of(tokenizer).prompt_ids(kept)
+    made = prompt_for(tokenizer, conversation, len(short) + 40, 40)
+    assert made.ids == short and "the 4 turns after the first answer were not read" in made.note
+
+
+def test_where_the_head_is_too_long_the_oldest_turns_go_and_the_tools_stay():
     tokenizer = tokenizer_for("qwen3")
     tools = (
         '[{"type": "function", "function": {"name": "count", "description": "Counts.", "parameters": {"type": '
         '"object"}}}]'
     )
-    conversation = talk(*["old " * 60, "older " * 60, "new?"])
+    conversation = talk(*["old " * 60, "older " * 60, "new?", "yes", "newest?"])
     conversation[0]["tools"] = tools
-    short = ChatTemplate.of(tokenizer).prompt_ids([{**conversation[-1], "tools": tools}])
+    later = [{**conversation[2], "tools": tools}, *conversation[3:]]
+    short = ChatTemplate.of(tokenizer).prompt_ids(later)
     made = prompt_for(tokenizer, conversation, len(short) + 40, 40)
     assert made.ids == short and "the 2 oldest turns were not read" in made.note
+
+
+def test_what_an_answer_was_begun_with_is_never_left_out():
+    tokenizer = tokenizer_for("chatml")
+    conversation = talk(*["old " * 60, "older " * 60, "new?"])
+    whole = prompt_for(tokenizer, talk("new?"), None, 40, begun="Five hens")
+    made = prompt_for(tokenizer, conversation, len(whole.ids) + 40, 40, begun="Five hens")
+    assert made.ids == whole.ids and made.begun == whole.begun and "oldest" in made.note
+    assert tokenizer.decode(made.begun) == "Five hens" and made.ids[-len(made.begun) :] == list(made.begun)
 
 
 # ---- what ends an answer

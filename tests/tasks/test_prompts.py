@@ -10,6 +10,7 @@ from qlora_app.messages import flatten
 from qlora_app.tasks.chat import Chat
 from qlora_app.tasks.plain_text import plain
 from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
+from qlora_app.tasks.template.going_on import begun_ids
 from tests.chat_templates import KINDS, tokenizer_for
 from tests.placing import expected, places, switches
 from tests.real_tokenizers import REAL, real_tokenizer
@@ -127,6 +128,29 @@ def test_every_turn_of_a_conversation_begins_as_it_would_be_asked(name):
     assert len(run_starts(labels)) == len(turns)
     for start, turn in zip(run_starts(labels), turns, strict=True):
         assert ChatTemplate.of(tokenizer).prompt_ids(conversation[:turn]) == ids[:start]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_answer_that_is_gone_on_with_stands_in_the_prompt_as_in_a_row_that_was_learned(name):
+    tokenizer = tokenizer_of(name)
+    template, asked = ChatTemplate.of(tokenizer), [{"role": "user", "content": "How many hens end?"}]
+    ids, labels = Chat().encode_whole(tokenizer, [*asked, {"role": "assistant", "content": "Five hens end here."}])
+    prompt, begun = begun_ids(template, asked, "Five hens end")
+    assert prompt == template.prompt_ids(asked, thinking=False) == ids[: run_starts(labels)[-1]]
+    assert [*prompt, *begun] == ids[: len(prompt) + len(begun)] and begun
+    assert tokenizer.decode([*prompt, *begun]).endswith("Five hens end")
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.thinking])
+@pytest.mark.parametrize("begun", ["<think>\nI count", "<think>\nI count.\n</think>\n\nFive hens"])
+def test_reasoning_is_gone_on_with_where_it_ended(name, begun):
+    tokenizer = tokenizer_of(name)
+    template, asked = ChatTemplate.of(tokenizer), [{"role": "user", "content": "Hens?"}]
+    prompt, ids = begun_ids(template, asked, begun)
+    assert prompt == template.prompt_ids(asked, thinking=True)
+    reasoning, answer = template.split_reasoning(tokenizer.decode(ids), begun=True)
+    assert reasoning.strip() == ("I count." if "</think>" in begun else "I count")
+    assert answer.strip() == ("Five hens" if "</think>" in begun else "")
 
 
 @pytest.mark.parametrize("name", KINDS)

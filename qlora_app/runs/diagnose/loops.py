@@ -1,12 +1,15 @@
 """Does a text go round in circles?"""
 
 MOST_WORDS = 400  # looked at, from the end
-LONGEST_ROUND = 12  # words
-ROUNDS = 4
+LONGEST_ROUND = 60  # words
+SHORT_ROUND = 12  # words: nobody says so few of them so often; a few sentences are a refrain sooner
+ROUNDS, LONG_ROUNDS = 4, 3
 
 
 def is_going_round(text: str) -> bool:
-    """Does it end with the same words, or the same few letters, at least four times in a row?"""
+    """Does it end with the same words, or the same few letters, four times in a row? Of more than twelve words, up to
+    sixty, three times are enough.
+    """
     words = text.split()[-MOST_WORDS:]
     if _goes_round(words):
         return True
@@ -15,15 +18,16 @@ def is_going_round(text: str) -> bool:
 
 
 def _goes_round(parts: list[str], fewest: int = ROUNDS * 2) -> bool:
-    """Is there a round so short that it stands at the end four times, and that makes up `fewest` parts?
+    """Is there a round that stands at the end often enough, and that makes up `fewest` parts?
 
-    The last round may be cut off.
+    The last part may be cut off.
     """
     for cut in range(min(2, len(parts))):
         end = len(parts) - cut
-        for length in range(1, LONGEST_ROUND + 1):
+        for length in range(1, min(LONGEST_ROUND, end // LONG_ROUNDS) + 1):
             rounds = _rounds(parts[:end], length)
-            if rounds >= ROUNDS and rounds * length >= fewest:
+            enough = ROUNDS if length <= SHORT_ROUND else LONG_ROUNDS
+            if rounds >= enough and rounds * length >= fewest:
                 return True
     return False
 

@@ -1,7 +1,7 @@
 """What a model said, as HTML: escaped first, then the Markdown of it. Nothing that was said is lost on the way.
 
 Markdown takes some characters for marks that people and models mean as they stand: HTML, entities, the stars of a
-product, two underscores around a name, backslashes of a formula. Those rules are off. Links and pictures stay as they
+product, two underscores around a name, backslashes. Those rules are off. Links and pictures stay as they
 were typed too: a click on what a model made up leads nowhere, and no other machine is asked for anything.
 """
 
@@ -15,14 +15,18 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
+from . import formulas
+
 ELEMENTS = frozenset(
     {"p", "br", "hr", "div", "span", "strong", "em", "s", "pre", "code", "blockquote", "ul", "ol", "li", "h3", "h4"}
     | {"h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"}
+    | formulas.ELEMENTS
 )
 AS_TYPED = ("entity", "escape", "link", "image", "autolink", "html_inline", "reference", "html_block", "lheading")
 THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)(.*)\Z", re.DOTALL)
 CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 TAG = re.compile(r"<[^>]*>")
+FORMULA = re.compile(r"<math[ >].*?<annotation[^>]*>(.*?)</annotation></semantics></math>", re.DOTALL)
 WORDS = re.compile(r"[\w<&$%@=/\\{}()\"']")  # what must be there again; marks of Markdown are others
 LARGEST_HEADING = 3
 REASONING = "Reasoning"
@@ -46,8 +50,8 @@ def readable(text: str) -> str:
 
 
 def text_of(html: str) -> str:
-    """What a reader sees of it."""
-    return unescape(TAG.sub("", html))
+    """What a reader sees of it, formulas as they were written."""
+    return unescape(TAG.sub("", FORMULA.sub(r"\1", html)))
 
 
 def _markdown(text: str) -> str:
@@ -67,6 +71,7 @@ def _parser() -> MarkdownIt:
     for name in ("heading_open", "heading_close"):
         parser.add_render_rule(name, _heading)
     parser.add_render_rule("list_item_open", _item)
+    formulas.with_formulas(parser)
     return parser
 
 

@@ -246,6 +246,7 @@ page.addEventListener('click', e => {
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(row);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
+  else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
 });
 

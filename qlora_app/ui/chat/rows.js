@@ -55,19 +55,26 @@ class Rows {
     else if (said.dataset.of !== answer.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
-    place.querySelector('.took span').textContent = answer.tokens
-      ? word('{n} tok · {s} s', {n: figure(answer.tokens), s: figure(answer.seconds, answer.seconds < 10 ? 1 : 0)}) : '';
+    place.querySelector('.took span').textContent = took(answer);
   }
 
   // A fold that somebody opened or closed stays so.
   swap(said, html) {
     const fold = said.querySelector('details'), isOpen = fold?.open;
     said.innerHTML = html;
+    said.querySelectorAll('.code').forEach(code => code.prepend(button('copy-code', word('Copy'), {'aria-label': word('Copy this code')})));
     const now = said.querySelector('details');
     if (!now) return;
     now.open = fold ? isOpen : false;
     now.querySelector('summary').textContent = word('Reasoning');
   }
+}
+
+// How many tokens, in what time.
+function took({tokens, seconds}) {
+  if (!tokens) return '';
+  const few = number => figure(number, number < 10 ? 1 : 0);
+  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: seconds ? few(tokens / seconds) : '–'});
 }
 
 function silence(state) {

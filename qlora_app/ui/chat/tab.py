@@ -10,9 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...choices import options
 from ...errors import UserError
-from ...inference.session import Decoding
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
@@ -24,7 +22,8 @@ from ..runs.run_card import run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .answering import Answering, Talk
-from .history import LONGEST_MESSAGE, Asking, decoding_of, system_of
+from .history import Asking
+from .how import How, decoding
 from .line import Line, Newest, NobodyListensError, waiting_words
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
@@ -33,9 +32,6 @@ from .try_it import TryIt
 NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first. You can talk to it as soon as
 its first checkpoint is saved.</p><p><button type="button" class="go" data-to="train">Go to Train</button></p></div>"""
 GONE = "The run of this link is not here. This is the newest one."
-THINKING = options(Decoding.model_fields["thinking"]) or []  # [(words, value)]
-USUAL = Decoding()
-
 
 # All of them are let in: they wait in the line of this tab, which says how many are before one. A question may follow
 # on one that was stopped and is not quite over.
@@ -57,6 +53,7 @@ class ChatTab:
         self.partners = Partners(page)
         self.answering = Answering(page, self.line)
         self.tries = TryIt(page, self.line)
+        self.how = How()
         self._loading = Newest()
 
     # ---- components
@@ -68,44 +65,17 @@ class ChatTab:
         with gr.Column(visible=False, elem_id="chat") as self.all:
             self.room = room(self.partners, "room")
             with gr.Column(elem_id="how-asked"):
-                self._build_how()
+                self.how.build()
             self.tries.build()
-
-    def _build_how(self) -> None:
-        self.system = gr.Textbox(
-            label="System text",
-            lines=2,
-            max_lines=6,
-            max_length=LONGEST_MESSAGE,
-            interactive=True,
-            placeholder="None",
-            elem_id="system-text",
-            info="Stands before the conversation. At first it is the one that all examples had.",
-        )
-        with gr.Row():
-            self.temperature = _number("temperature", "Temperature", "Of your adapter. 0: the likeliest word.", 2)
-            self.base_temperature = _number(
-                "base_temperature", "Base temperature", "At 0 a base soon repeats itself.", 2
-            )
-            self.longest = _number("max_new_tokens", "Max new tokens", "An answer ends here at the latest.", 4096)
-        self.thinking = gr.Radio(
-            THINKING,
-            value="auto",
-            label="Reasoning",
-            visible=False,
-            elem_id="thinking",
-            info="Does the model reason before it answers? As trained: as most examples did.",
-        )
 
     def wire(self, cards: Iterable[gr.HTML], tabs: gr.Tabs) -> None:
         """`cards`: runs' cards that lead here. `tabs`: where this tab is one of."""
         self.tabs = tabs
-        how = {self.room, *self.how_fields.values()}
-        asked = self.room.ask(self.ask, how, self.room, **IN_LINE)
+        asked = self.room.ask(self.ask, {self.room, *self.how.components}, self.room, **IN_LINE)
         asked.then(None, js=over())
         # None of these cancels the event of an answer, which would end the next one too: the answer ends by itself.
         self.room.stop(self.stopped, None, None, **FAST)
-        self.room.recall(self.recall, None, list(self.how_fields.values()), **FAST)
+        self.room.recall(self.recall, None, self.how.components, **FAST)
         self._then_load(self.room.choose(self.choose, None, [self.room, *self.panels], **FAST))
         for card in cards:
             card.chat(self.open, None, [tabs, self.wanted], **FAST)
@@ -122,7 +92,7 @@ class ChatTab:
     def _then_load(self, event: Any) -> None:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""
         event.success(None, js=SHOWN)
-        event.success(self.warm_up, {self.room}, [self.room, self.thinking], **LOADING)
+        event.success(self.warm_up, {self.room}, [self.room, self.how.thinking], **LOADING)
 
     @property
     def view(self) -> list[Any]:
@@ -132,18 +102,7 @@ class ChatTab:
     @property
     def panels(self) -> list[Any]:
         """What is another one for each run."""
-        return [self.system, *self.tries.view]
-
-    @property
-    def how_fields(self) -> dict[str, Any]:
-        """How it is asked, by the names of Decoding."""
-        return {
-            "system": self.system,
-            "temperature": self.temperature,
-            "base_temperature": self.base_temperature,
-            "max_new_tokens": self.longest,
-            "thinking": self.thinking,
-        }
+        return [self.how.system, *self.tries.view]
 
     # ---- answers
 
@@ -166,7 +125,7 @@ class ChatTab:
         facts = self.partners.facts(run) | {"isWanted": is_wanted}
         return {
             self.room: gr.update(value=run.id, partner=json.dumps(facts), note="", **said),
-            self.system: self._trained_system(run),
+            self.how.system: self._trained_system(run),
             **self.tries.shown(run),
         }
 
@@ -240,7 +199,7 @@ class ChatTab:
         except UserError as error:
             return self._noted(translate(in_words(error, self.page.may_change)))
         can_reason = session.task.is_chat and session.template.has_thinking
-        return self._noted("") | {self.thinking: gr.Radio(visible=can_reason)}
+        return self._noted("") | {self.how.thinking: gr.Radio(visible=can_reason)}
 
     def _noted(self, text: str) -> Answer:
         return {self.room: gr.update(note=text)}
@@ -250,9 +209,8 @@ class ChatTab:
     @reads
     def ask(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
         """A message to every column."""
-        values = {name: given[field] for name, field in self.how_fields.items()}
-        system = values["system"] or ""
-        talk = Talk(Asking.of(event._data), given[self.room], system, _decoding(values))
+        values = self.how.values(given)
+        talk = Talk(Asking.of(event._data), given[self.room], values["system"] or "", decoding(values))
         how = json.dumps({"asking": talk.asking.name, "values": values})
         for told in self.answering.answer(talk, request):
             yield {self.room: gr.update(news=told, how=how)}
@@ -260,32 +218,9 @@ class ChatTab:
     @reads
     def recall(self, event: gr.EventData) -> Answer:
         """An earlier conversation is shown: it goes on as it was asked."""
-        values = event._data if isinstance(event._data, dict) else {}
-        kept = _decoding(values).model_dump() | {"system": system_of(values.get("system"))}
-        return {field: kept[name] for name, field in self.how_fields.items()}
+        return self.how.recalled(event._data if isinstance(event._data, dict) else {})
 
     @reads
     def stopped(self, event: gr.EventData, request: gr.Request) -> None:
         """What was said so far stays; a question that came since goes on."""
         self.answering.stop(request, str((event._data or {}).get("asking", "")))
-
-
-def _decoding(values: dict[str, Any]) -> Decoding:
-    return decoding_of({name: values[name] for name in Decoding.model_fields if name in values})
-
-
-def _number(name: str, label: str, info: str, most: float) -> gr.Number:
-    usual = getattr(USUAL, name)
-    whole = isinstance(usual, int)
-    return gr.Number(
-        usual,
-        label=label,
-        info=info,
-        minimum=1 if whole else 0,
-        maximum=most,
-        step=1 if whole else 0.1,
-        precision=0 if whole else None,
-        interactive=True,
-        min_width=120,
-        elem_id=f"how-{name.replace('_', '-')}",
-    )

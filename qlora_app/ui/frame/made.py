@@ -15,9 +15,10 @@ from ...formatting import count_of, duration
 from ...preflight import examples_of
 from ...recipe import Recipe
 from ...runs import Run
+from ...runs.effect import Colour
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
-from ...runs.verdict import Colour, verdict
+from ...runs.verdict import verdict
 from ...settings import is_space
 from ...storage.reading import read_json
 from ..context import AppContext, for_visitors

@@ -3,9 +3,10 @@
 from html import escape
 from typing import Any
 
+from ...runs.effect import Colour, checks
 from ...runs.proof import Proof
 from ...runs.proof_words import Line, proof_lines
-from ...runs.verdict import Colour, Verdict
+from ...runs.verdict import Verdict
 
 SIGNS: dict[Colour, str] = {"good": "✓", "fair": "≈", "bad": "✗"}
 
@@ -19,10 +20,21 @@ def ending(found: Verdict | None, proof: dict[str, Any] | None) -> str:
     return (
         f'<div class="verdict {found.colour}"><p class="said"><span class="sign" aria-hidden="true">'
         f"{SIGNS[found.colour]}</span> <b>{escape(found.short)}</b> <span>{escape(found.why)}</span></p>"
+        + (_checks(proved) if proved else "")
         + (f'<p class="note">{escape(saved)}</p>' if saved else "")
         + (_details(proof) if proof else "")
         + "</div>"
     )
+
+
+def _checks(proof: Proof) -> str:
+    """What was measured beside right answers, each with how good it is: a sign, for those who see no colours."""
+    lines = [
+        f'<li class="{one.colour}"><span class="sign" aria-hidden="true">{SIGNS[one.colour]}</span> '
+        f"<span>{escape(one.sentence)}</span></li>"
+        for one in checks(proof)
+    ]
+    return f'<ul class="checks">{"".join(lines)}</ul>' if lines else ""
 
 
 def _saved_words(proof: Proof) -> str:
@@ -35,7 +47,7 @@ def _saved_words(proof: Proof) -> str:
 
 
 def _details(proof: dict[str, Any]) -> str:
-    lines = "".join(_line(line) for line in proof_lines(proof))
+    lines = "".join(_line(line) for line in proof_lines(proof) if line.kind not in SIGNS)
     return f'<details class="proof"><summary>Details</summary>{lines}</details>' if lines else ""
 
 

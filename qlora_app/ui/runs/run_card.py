@@ -28,6 +28,7 @@ from ...runs.events import said_of
 from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
+from ...runs.since import changed_words
 from ...runs.verdict import Verdict, stopped_verdict, verdict
 from ...training_data import DatasetChoice, changed_since
 from ...usage import usage_in
@@ -277,7 +278,7 @@ class RunCards:
 
     def _verdict(self, run: Run, status: RunStatus, proved: Proof | None, drawn: Chart) -> Verdict | None:
         if proved is not None and status.state == "done":
-            return verdict(proved, self._foreign(run, proved))
+            return verdict(proved, self._foreign(run, proved), changed_words(run, proved))
         losses = [one["loss"] for one in drawn["held_out"]]
         first, last = (losses[0], losses[-1]) if len(losses) > 1 else (None, None)
         return stopped_verdict(status.state, status.step, status.total, first, last)
