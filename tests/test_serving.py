@@ -57,6 +57,10 @@ class Served:
         self.pool.forget()
 
 
+def schema_of(schema):
+    return {"type": "json_schema", "json_schema": {"name": "asked", "schema": schema}}
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     served = Served(tmp_path_factory.mktemp("served"))
@@ -180,6 +184,37 @@ def test_the_second_turn_computes_only_what_is_new(ask):
     assert first.usage.prompt_tokens <= cached < second.usage.prompt_tokens
 
 
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 20},
+        "age": {"type": "integer", "minimum": 0, "maximum": 120},
+        "trade": {"enum": ["baker", "smith"]},
+    },
+    "required": ["name", "age", "trade"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("how", [{}, {"temperature": 2, "seed": 3, "n": 3}, {"repetition_penalty": 1.5}])
+def test_an_answer_follows_a_schema_although_it_was_never_taught_to(ask, how):
+    extra = {name: how.pop(name) for name in list(how) if name == "repetition_penalty"}
+    whole = ask(response_format=schema_of(PERSON), max_tokens=200, extra_body=extra, **how)
+    for choice in whole.choices:
+        person = json.loads(choice.message.content)
+        assert choice.finish_reason == "stop" and person.keys() == PERSON["properties"].keys()
+        assert 0 <= person["age"] <= 120 and person["trade"] in ("baker", "smith")
+    assert ask().choices[0].message.content == ask(response_format={"type": "text"}).choices[0].message.content
+
+
+def test_answers_with_and_without_a_schema_are_computed_side_by_side(ask):
+    alone = ask().choices[0].message.content
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask), pool.submit(lambda: ask(response_format=schema_of(PERSON), max_tokens=200))] * 2
+        texts = [one.result().choices[0].message.content for one in asked]
+    assert texts[0] == texts[2] == alone and texts[1] == texts[3] and json.loads(texts[1])
+
+
 def test_models_are_listed(served):
     assert [model.id for model in served.client().models.list()] == ["finished", "finished@base", "finished@24"]
     assert served.client().models.retrieve("finished").owned_by == "guanaco-workshop"
@@ -195,7 +230,11 @@ def test_models_are_listed(served):
         ({"messages": [{"role": "wizard", "content": "x"}]}, openai.BadRequestError, "messages.0"),
         ({"messages": [{"role": "user", "content": 7}]}, openai.BadRequestError, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "long " * 5000}]}, openai.BadRequestError, "messages"),
-        ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, openai.BadRequestError, "response_format"),
+        ({"response_format": schema_of({"type": "wat"})}, openai.BadRequestError, "response_format"),
+        ({"response_format": schema_of({"$ref": "http://127.0.0.1:1/x"})}, openai.BadRequestError, "response_format"),
+        ({"response_format": schema_of({"enum": ["x" * 200_000]})}, openai.BadRequestError, "response_format"),
+        ({"tool_choice": "required"}, openai.BadRequestError, "tool_choice"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
         ({"frequency_penalty": 1}, openai.BadRequestError, "frequency_penalty"),
         ({"stop": ["a" * 201]}, openai.BadRequestError, "stop.0"),

@@ -15,7 +15,6 @@ from ..tasks.generate import TOKENS_AT_ONCE
 from .adapters import ActiveAdapters, is_prompt_learning, within
 from .prefixes import Layers, Prefixes
 from .rows import Row
-from .sampling import log_chances
 
 if TYPE_CHECKING:
     import torch
@@ -204,17 +203,11 @@ class TokenByToken:
 
     def _choose(self, row: Row, logits: "torch.Tensor", likeliest: int | None = None) -> bool:
         """The next token of a row. Does it go on?"""
-        how = row.asked.sampling
         try:
-            if how.takes_likeliest:
-                token = int(logits.argmax()) if likeliest is None else likeliest
-            else:
-                token = row.chooser.choose(logits, row.ids if how.repetition_penalty != 1 else ())
-            asked = row.asked.logprobs
-            return row.add(token, None if asked is None else log_chances(logits, token, asked))
+            row.choose(logits, likeliest=likeliest)
         except Exception as error:  # such as logits that are no numbers: a matter of this row only
             row.fail(error)
-            return False
+        return not row.is_over
 
     def _leave(self, group: str, batch: Batch, gone: set[int]) -> None:
         if not gone:

@@ -5,9 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .sampling import Chooser, Sampling, TokenChances
+from .grammar import JsonSchema
+from .sampling import Chooser, Sampling, TokenChances, log_chances
+
+if TYPE_CHECKING:
+    import torch
 
 BASE = "__base__"  # PEFT's name for a row without an adapter
 Ending = Literal["stop", "length", "cancelled"]
@@ -24,6 +28,7 @@ class Asked:
     ends: frozenset[int] = frozenset()  # tokens that end the answer and do not belong to it
     ends_with: Callable[[list[int]], bool] | None = None  # do these tokens say something that ends it?
     logprobs: int | None = None  # of each token its log probability, and of so many likeliest ones theirs
+    schema: JsonSchema | None = None  # that the answer is to follow
 
 
 class Token(NamedTuple):
@@ -54,6 +59,7 @@ class Row:
         """stop: ends it when it is set, as `cancel` does. into: where its events go; several rows may share one."""
         self.asked = asked
         self.chooser = Chooser(asked.sampling)
+        self.matcher = asked.schema.begin() if asked.schema else None
         self.written: list[int] = []
         self.cached = 0  # tokens of the prompt that were known from an earlier answer
         self.began = time.monotonic()  # when it was begun, not when it was asked
@@ -86,23 +92,44 @@ class Row:
         """Prompt and answer so far."""
         return self.asked.ids + self.written
 
-    def add(self, token: int, chances: TokenChances | None = None) -> bool:
-        """The next token was chosen. Does the answer go on?"""
+    def choose(self, logits: "torch.Tensor", with_prompt: bool = True, likeliest: int | None = None) -> int:
+        """The next token, which is added, from logits [vocabulary].
+
+        with_prompt: what stands in the prompt counts as said already. likeliest: the largest logit, where it is known.
+        """
+        how = self.asked.sampling
+        before: list[int] = []
+        if how.repetition_penalty != 1:
+            before = self.ids if with_prompt else self.written
+        if self.matcher is not None:
+            token = self.chooser.choose(self.matcher.allowed(logits), before)
+        elif how.takes_likeliest:
+            token = int(logits.argmax()) if likeliest is None else likeliest
+        else:
+            token = self.chooser.choose(logits, before)
+        asked = self.asked.logprobs
+        self.add(token, None if asked is None else log_chances(logits, token, asked))
+        return token
+
+    def add(self, token: int, chances: TokenChances | None = None) -> None:
+        """The next token was chosen."""
         if self.is_cancelled:
-            return self.end("cancelled")
+            self.end("cancelled")
+            return
         if token in self.asked.ends:
-            return self.end("stop")
+            self.end("stop")
+            return
         self.written.append(token)
+        if self.matcher is not None:
+            self.matcher.take(token)
         self.events.put((self, Token(token, chances)))
         if self.asked.ends_with is not None and self.asked.ends_with(self.written):
-            return self.end("stop")
-        if len(self.written) >= self.asked.room:
-            return self.end("length")
-        return True
+            self.end("stop")
+        elif len(self.written) >= self.asked.room:
+            self.end("length")
 
-    def end(self, why: Ending) -> bool:
+    def end(self, why: Ending) -> None:
         self._finish(Ended(why))
-        return False
 
     def fail(self, error: BaseException) -> None:
         self._finish(error)

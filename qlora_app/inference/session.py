@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from ..base_models import ModelChoice, check_vocabulary, load_tokenizer
 from ..base_models.loading import import_everything
 from ..choices import Choices, setting
+from ..errors import UserError
 from ..messages import Conversation
 from ..methods import MethodChoices
 from ..methods.fitting import check_saved
@@ -18,10 +19,12 @@ from ..tasks.chat import Chat
 from ..tasks.generate import Prompt, context_of, how_it_ends, prompt_for
 from ..tasks.task import candidate_words
 from ..tasks.template import ChatTemplate, going_on
+from ..tasks.template.calls import CallForm
+from .grammar import JsonSchema
 from .loaded import LoadedBase, put_on, tokenizer_of
 from .rows import BASE, Asked, Row
 from .sampling import Sampling
-from .writing import Events, Writing, ending_check
+from .writing import CallingWriting, Events, PlainWriting, Writing, ending_check
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,12 +54,12 @@ class Decoding(Choices):
     repetition_penalty: float | None = setting(
         None,
         "Repetition penalty",
-        "Above 1, words that stand there already are less likely. Empty: the model's own.",
+        "Above 1, words that stand there already are less likely.",
         ge=0.1,
         le=10,
     )
     seed: int | None = setting(
-        None, "Seed", "The same seed draws the same answer again. Empty: another one each time.", ge=0, lt=2**53
+        None, "Seed", "The same seed draws the same answer again.", ge=0, le=2**53
     )  # larger ones a browser cannot hold
 
 
@@ -168,6 +171,7 @@ class ChatSession:
         thinking: str = "auto",
         stops: Sequence[str] = (),
         logprobs: int | None = None,
+        schema: dict[str, Any] | None = None,
         stop: threading.Event | None = None,
         into: Events | None = None,
         begun: str = "",
@@ -175,26 +179,86 @@ class ChatSession:
         """Begin an answer, which others that are being written do not hold up.
 
         longest: most tokens; base: without the adapter; stops: texts that end it, beside the template's own; logprobs:
-        keep each token's log probability, and those of so many likeliest ones; stop: ends it within a token when it is
-        set; into: where its events go, for several answers that are read together; begun: what was said of it already,
-        with which it goes on, and which then stands before what is new.
-        Raises UserError where too many wait already, or the template refuses the conversation.
+        keep each token's log probability, and those of so many likeliest ones; schema: a JSON schema that it follows,
+        without reasoning; stop: ends it within a token when it is set; into: where its events go, for several answers
+        that are read together; begun: what was said of it already, with which it goes on, and which then stands before
+        what is new.
+        Tools that stand on the first turn may be called; what is called is known when the answer is whole.
+        Raises UserError where too many wait already, the template refuses the conversation, or the schema or tools
+        cannot be followed.
         """
-        reasons = going_on.reasons(self.template, begun) if begun else self.thinks(thinking)
+        form = self._call_form() if conversation[0].get("tools") else None
+        reasons = going_on.reasons(self.template, begun) if begun else schema is None and self.thinks(thinking)
         prompt = self._prompt(conversation, longest, reasons, begun)
-        ends = how_it_ends(self.model, self.tokenizer, reasons)["eos_token_id"]
+        ends = frozenset(how_it_ends(self.model, self.tokenizer, reasons)["eos_token_id"])
         letters = [*self.template.stop_strings, *stops]
         asked = Asked(
             ids=prompt.ids,
             room=prompt.room,
             adapter=BASE if base else self.name,
             sampling=sampling,
-            ends=frozenset(ends),
+            ends=ends,
             ends_with=ending_check(self.tokenizer, letters, reasons),
             logprobs=logprobs,
+            schema=None if schema is None else JsonSchema(schema, self.tokenizer, ends, self._vocabulary),
         )
         row = self.base.engine.submit(Row(asked, stop, into))
+        if form:
+            return CallingWriting(row, self.tokenizer, reasons, letters, form, prompt.note)
         return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
+
+    def _call_form(self) -> CallForm:
+        form = CallForm.of(self.tokenizer)
+        if form is None:
+            raise UserError(
+                "chat.no_tools",
+                "The chat template of this model has no place for tools, or writes calls in a form that is not read "
+                "here. Ask without tools.",
+            )
+        return form
+
+    @property
+    def _vocabulary(self) -> int:
+        """How many logits the model computes."""
+        return int(self.model.config.get_text_config(decoder=True).vocab_size)
+
+    def go_on(
+        self,
+        text: str,
+        sampling: Sampling = LIKELIEST,
+        *,
+        longest: int = 256,
+        base: bool = False,
+        stops: Sequence[str] = (),
+        logprobs: int | None = None,
+        into: Events | None = None,
+    ) -> Writing:
+        """Begin to go on with a bare text, without a chat template; the rest as `write` has it.
+
+        Raises UserError where too many wait already, or there is no text or one that is too long.
+        """
+        ids = self.encode(text)
+        context = context_of(self.model)
+        room = longest if context is None else min(longest, context - len(ids))
+        if not ids:
+            raise UserError("chat.nothing_to_go_on", "There is no text to go on with.")
+        if room < 1:
+            raise UserError(
+                "chat.text_too_long",
+                "The model reads at most {context:,} tokens, and the text has {tokens:,}. Shorten it.",
+                context=context,
+                tokens=len(ids),
+            )
+        asked = Asked(
+            ids=ids,
+            room=room,
+            adapter=BASE if base else self.name,
+            sampling=sampling,
+            ends=frozenset(how_it_ends(self.model, self.tokenizer, False)["eos_token_id"]),
+            ends_with=ending_check(self.tokenizer, stops, False),
+            logprobs=logprobs,
+        )
+        return PlainWriting(self.base.engine.submit(Row(asked, into=into)), self.tokenizer, stops)
 
     # ---- answers to many questions, and what weighs answers up
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters import ActiveAdapters
 from .rows import Row
-from .sampling import log_chances
 
 if TYPE_CHECKING:
     import torch
@@ -88,11 +87,11 @@ class _Choosing:
     def _next(self, row: Row, logits: "torch.Tensor") -> int:
         if row.is_over:
             return 0
-        before = row.ids if self.with_prompt else row.written
-        token = row.chooser.choose(logits, before)
-        asked = row.asked.logprobs
-        row.add(token, None if asked is None else log_chances(logits, token, asked))
-        return token
+        try:
+            return row.choose(logits, self.with_prompt)
+        except Exception as error:  # such as logits that are no numbers: a matter of this row only
+            row.fail(error)
+            return 0
 
 
 class _Over:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..tasks import Answer
 from ..tasks.generate import read_answer
 from ..tasks.template import ChatTemplate
+from ..tasks.template.calls import Call, CallForm
 from .rows import Ended, Ending, Event, Row, Token
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Said(str):
     reasoning: str = ""
     prompt_tokens: int = 0
     cached_tokens: int = 0  # of the prompt, which were known from an earlier answer
+    calls: tuple[Call, ...] = ()  # of tools, once it has ended
     written: tuple[Token, ...] = ()  # with their log probabilities, where these were asked for
     error: BaseException | None = None  # something went wrong with it, and it goes on no more
 
@@ -160,6 +162,46 @@ class PlainWriting(Writing):
 
     def _read(self, ids: list[int]) -> Answer:
         return Answer(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+
+class CallingWriting(Writing):
+    """An answer that may call tools: what may become a call is not shown as text, and is read when all is there."""
+
+    def __init__(
+        self,
+        row: Row,
+        tokenizer: "PreTrainedTokenizerBase",
+        thinking: bool,
+        stops: Sequence[str],
+        form: CallForm,
+        note: str = "",
+    ) -> None:
+        super().__init__(row, tokenizer, thinking, stops, note)
+        self._form = form
+        self._calls: tuple[Call, ...] = ()
+
+    def said(self) -> Said:
+        said = super().said()
+        said.calls = self._calls
+        return said
+
+    def _read(self, ids: list[int]) -> Answer:
+        """With the control tokens: calls may stand between such."""
+        text = self._tokenizer.decode(ids, skip_special_tokens=False)
+        if not self._thinking:
+            return Answer(text)
+        reasoning, text = ChatTemplate.of(self._tokenizer).split_reasoning(text, begun=True)
+        return Answer(text, reasoning)
+
+    def _shown(self, text: str) -> str:
+        text = super()._shown(text)
+        mark = self._form.mark
+        if self._why is None:
+            before = text.partition(mark)[0]
+            return before[: len(before) - _begun(before, [mark])].strip()
+        reading = self._form.read(text)
+        self._calls = reading.calls
+        return ChatTemplate.of(self._tokenizer).traits.without_control(reading.text)
 
 
 def together(writings: Sequence[Growing], events: Events, each_for_itself: bool = False) -> Iterator[list[Said]]:

@@ -1,15 +1,15 @@
 """From a request to answers on their way, and from those to the objects that OpenAI's clients read."""
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import UserError
-from ..inference.rows import BASE, Asked, Row, Token
+from ..inference.rows import Token
 from ..inference.session import ChatSession
-from ..inference.writing import Events, PlainWriting, Said, Writing, ending_check, together
-from ..tasks.generate import context_of, how_it_ends
+from ..inference.writing import Events, Said, Writing, together
 from .models import Asked as AskedModel
 from .problems import ApiError
 from .requests import ChatWish, TextWish, Wish
@@ -68,6 +68,8 @@ class Answers:
 
     def _begin_chat(self, wish: ChatWish) -> None:
         conversation = self.session.as_trained(wish.conversation())
+        if tools := wish.tools_told:
+            conversation = [{**conversation[0], "tools": tools}, *conversation[1:]]
         for place in range(wish.n or 1):
             writing = self.session.write(
                 conversation,
@@ -76,6 +78,7 @@ class Answers:
                 base=self.model.of_base,
                 stops=wish.stop or (),
                 logprobs=wish.chances,
+                schema=wish.schema_asked,
                 into=self.events,
             )
             self.writings.append(writing)
@@ -83,28 +86,17 @@ class Answers:
                 raise ApiError(400, writing.note, "messages", "context_length_exceeded")
 
     def _begin_text(self, wish: TextWish) -> None:
-        session = self.session
-        context = context_of(session.model)
-        stops = wish.stop or []
         for place, text in enumerate(text for text in wish.prompt for _ in range(wish.n or 1)):
-            ids = session.encode(text)
-            if not ids:
-                raise ApiError(400, "There is nothing in the prompt to go on with.", "prompt", "invalid_value")
-            room = wish.longest if context is None else min(wish.longest, context - len(ids))
-            if room < 1:
-                words = f"The model reads at most {context:,} tokens; the prompt has {len(ids):,}."
-                raise ApiError(400, words, "prompt", "context_length_exceeded")
-            asked = Asked(
-                ids=ids,
-                room=room,
-                adapter=BASE if self.model.of_base else session.name,
-                sampling=wish.sampling(place),
-                ends=frozenset(how_it_ends(session.model, session.tokenizer, False)["eos_token_id"]),
-                ends_with=ending_check(session.tokenizer, stops, False),
+            writing = self.session.go_on(
+                text,
+                wish.sampling(place),
+                longest=wish.longest,
+                base=self.model.of_base,
+                stops=wish.stop or (),
                 logprobs=wish.logprobs,
+                into=self.events,
             )
-            row = session.base.engine.submit(Row(asked, into=self.events))
-            self.writings.append(PlainWriting(row, session.tokenizer, stops))
+            self.writings.append(writing)
 
     # ---- the objects
 
@@ -128,11 +120,22 @@ class Answers:
         }
 
     def _chat_choice(self, place: int, said: Said) -> dict[str, Any]:
-        message = {"role": "assistant", "content": said.answer, "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": said.answer, "refusal": None}
         if said.reasoning:
             message["reasoning_content"] = said.reasoning
+        if calls := self._calls(said):
+            message |= {"content": said.answer or None, "tool_calls": calls}
         logprobs = self._chat_logprobs(said.written) if self._tells_chances else None
         return {"index": place, "message": message, "logprobs": logprobs, "finish_reason": _finish(said)}
+
+    def _calls(self, said: Said) -> list[dict[str, Any]]:
+        """The calls of tools, each with an id by which the program answers it."""
+        most = self.wish.most_calls if isinstance(self.wish, ChatWish) else None
+        calls = []
+        for call in said.calls[:most]:
+            function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+            calls.append({"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function})
+        return calls
 
     def _text_choice(self, place: int, said: Said) -> dict[str, Any]:
         prompt = self._echo(place)
@@ -205,6 +208,9 @@ class Answers:
             sent.letters += sum(len(self._named(token.id)["token"]) for token in tokens)
         if said.why is not None and not sent.is_over:
             sent.is_over = True
+            if calls := self._calls(said):
+                numbered = [{"index": number, **call} for number, call in enumerate(calls)]
+                yield self._piece(place, {"delta": {"tool_calls": numbered}})
             yield self._piece(place, {"delta": {}} if self.is_chat else {"text": ""}, _finish(said))
 
     def _delta(self, reasoning: str, answer: str, tokens: tuple[Token, ...], at: int) -> dict[str, Any]:
@@ -230,4 +236,6 @@ class _Sent:
 
 
 def _finish(said: Said) -> str | None:
+    if said.calls:
+        return "tool_calls"
     return "length" if said.why == "length" else "stop"

@@ -5,6 +5,10 @@ from starlette.responses import JSONResponse, Response
 from ..errors import UserError
 
 BUSY = ("engine.too_many_waiting",)  # codes of what is only refused for the moment
+_OPENAI = {"chat.text_too_long": "context_length_exceeded"}  # codes for which OpenAI has one of its own
+_FIELDS = {"chat.no_tools": "tools"} | dict.fromkeys(
+    ("schema.too_large", "schema.cannot_follow", "schema.tokenizer"), "response_format"
+)
 A_MOMENT = 2  # seconds after which a refused program may ask again
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 503: "server_error"}
 
@@ -19,9 +23,9 @@ class ApiError(Exception):
 
     @classmethod
     def of(cls, error: UserError, status: int = 400, param: str | None = None) -> "ApiError":
-        """What the workshop says in a sentence."""
+        """What the workshop says in a sentence. param: the field at fault, where the error is not always about one."""
         code = error.problem.code
-        return cls(429 if code in BUSY else status, str(error), param, code)
+        return cls(429 if code in BUSY else status, str(error), _FIELDS.get(code, param), _OPENAI.get(code, code))
 
     def content(self) -> dict[str, dict[str, str | None]]:
         """The body of the answer; within a stream, its last event."""

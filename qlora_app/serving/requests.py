@@ -2,16 +2,19 @@
 through. A field that would change the answer and that nobody here follows is refused, never ignored.
 """
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..inference.sampling import Sampling
-from ..messages import Conversation, Message
+from ..messages import Conversation
 from .problems import ApiError
+from .turns import conversation_of
 
 MOST_ANSWERS, MOST_STOPS, MOST_LOGPROBS = 8, 16, 20
 LONGEST_STOP = 200  # letters
+MOST_TOOLS = 128
 MOST_ROWS = 32  # answers of one request: prompts times n
 LONGEST = 4096  # tokens of an answer
 USUAL = 256  # tokens, where the request says nothing
@@ -36,6 +39,37 @@ Stops = Annotated[list[Annotated[str, Field(max_length=LONGEST_STOP)]], BeforeVa
 
 class StreamOptions(BaseModel):
     include_usage: bool | None = False
+
+
+class NamedSchema(BaseModel):
+    name: str = ""
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """text: as the model will; json_object: any object; json_schema: what a schema allows."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema: the schema is missing")
+        return self
+
+
+class Function(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(BaseModel):
+    type: Literal["function"]
+    function: Function
 
 
 def _longest(asked: int | None) -> int:
@@ -89,6 +123,10 @@ class ChatWish(Wish):
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
+    tool_choice: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = True
 
     @property
     def longest(self) -> int:
@@ -99,9 +137,28 @@ class ChatWish(Wish):
         """How many likeliest tokens are told beside each; None where no probability is asked for."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
+    @property
+    def schema_asked(self) -> dict[str, Any] | None:
+        """The JSON schema that the answer is to follow."""
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return None
+        return wanted.json_schema.schema_ if wanted.json_schema else {"type": "object"}
+
+    @property
+    def tools_told(self) -> str | None:
+        """The tools as JSON, as a conversation has them on its first turn; None where none may be called."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        return json.dumps([tool.model_dump(exclude_none=True) for tool in self.tools], ensure_ascii=False)
+
+    @property
+    def most_calls(self) -> int | None:
+        return 1 if self.parallel_tool_calls is False else None
+
     def conversation(self) -> Conversation:
         """Raises ApiError where a turn is none that is known here."""
-        return [_turn(place, message) for place, message in enumerate(self.messages)]
+        return conversation_of(self.messages)
 
 
 class TextWish(Wish):
@@ -114,10 +171,7 @@ class TextWish(Wish):
 
 # Fields that would change an answer: what they may be here, because it changes nothing.
 _NOT_FOLLOWED: dict[str, tuple[Any, ...]] = {
-    "response_format": ({"type": "text"},),
-    "tools": ([],),
     "functions": ([],),
-    "tool_choice": ("none", "auto"),
     "function_call": ("none", "auto"),
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
@@ -150,38 +204,3 @@ def read(kind: type[AnyWish], body: Any) -> AnyWish:
         words = f"One request has at most {MOST_ROWS} answers: prompts times n."
         raise ApiError(400, words, "prompt", "too_many_answers")
     return wish
-
-
-_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
-
-
-def _turn(place: int, message: dict[str, Any]) -> Message:
-    where = f"messages.{place}"
-    role = _ROLES.get(str(message.get("role")))
-    if role is None or message.get("tool_calls") or message.get("function_call"):
-        raise ApiError(
-            400, f"{where}.role: one of {', '.join(_ROLES)}, without calls of tools.", where, "invalid_value"
-        )
-    content = message.get("content")
-    if content is None and role == "assistant":  # as a refusal is kept
-        content = ""
-    return {"role": role, "content": _text(content, f"{where}.content")}
-
-
-def _text(content: Any, where: str) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise ApiError(400, f"{where}: a text, or a list of parts that are text.", where, "invalid_value")
-    parts = []
-    for part in content:
-        text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
-        if not isinstance(text, str):
-            raise ApiError(400, f"{where}: these models read text alone.", where, "invalid_value")
-        parts.append(text)
-    return "".join(parts)

@@ -28,11 +28,11 @@ def written(tokenizer, text, stops=(), room=1000):
     writing = Writing(row, tokenizer, False, stops)
     shown = []
     for token in ids:
-        goes_on = row.add(token)
+        row.add(token)
         while not row.events.empty():
             writing.take(row.events.get()[1], row.began)
         shown.append(writing.said())
-        if not goes_on:
+        if row.is_over:
             break
     return shown
 
@@ -73,7 +73,8 @@ def test_several_are_read_together_and_whoever_stops_reading_cancels_them(tokeni
     rows[0].end("stop")
     assert [one.is_whole for one in next(reading)] == [True, False]
     reading.close()
-    assert all(row.is_cancelled for row in rows) and not rows[1].add(ids[1])
+    rows[1].add(ids[1])
+    assert all(row.is_cancelled for row in rows) and rows[1].is_over
     assert events.get() == (rows[1], Ended("cancelled"))
 
 

@@ -60,7 +60,7 @@ class Heads {
       translate: 'no', title: [name, words].filter(Boolean).join(' · ')}, make('b', {}, name), make('span', {class: 'words'}, words));
     const menu = make('div', {class: 'menu'}, open, make('div', {class: 'list'}));
     menu.lastChild.hidden = true;
-    const head = make('section', {class: `head ${side.who}`}, menu);
+    const head = make('section', {class: 'head', 'data-who': side.who}, menu);
     if (checksum) head.append(make('code', {class: 'sum', translate: 'no', title: word('SHA-256 of adapter_model.safetensors: {sum}', {sum: checksum})}, checksum.slice(0, 8)));
     if (place === this.sides.length - 1 && this.sides.length < MOST_SIDES)
       head.append(make('button', {type: 'button', class: 'add', 'data-do': 'add-column', 'aria-label': word('Add a column'), title: word('Add a column')}, '+'));

@@ -34,7 +34,7 @@ class Rows {
   }
 
   row(turn, at) {
-    const answers = this.sides.map((side, place) => make('section', {class: `answer ${side.who}`, 'aria-label': this.names[place]},
+    const answers = this.sides.map((side, place) => make('section', {class: 'answer', 'data-who': side.who, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
       make('p', {class: 'problem'}),
       make('p', {class: 'took quiet'}, make('span'), button('copy', word('Copy'), {'data-copy': place}))));
