@@ -158,8 +158,8 @@ def test_enter_sends_but_not_with_shift_and_not_while_a_character_is_written():
 
 def test_a_lost_connection_is_not_taken_for_a_name_that_no_run_has():
     said = run(
-        """globalThis.word = text => text;
-        return [Picker.nothing(null, false), Picker.nothing({rows: []}, true), Picker.nothing({rows: []}, false)];""",
+        """globalThis.word = text => text; const none = {rows: []};
+        return [RunList.nothing(null, false), RunList.nothing(none, true), RunList.nothing(none, false)];""",
         "menus.js",
     )
     assert said == ["The app does not answer. Try again.", "Looking…", "No run is called that."]
