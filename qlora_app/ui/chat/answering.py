@@ -87,8 +87,9 @@ class Answering:
         for place, side in sides.items():
             voices[place] = voice_of(side, self.page.store, self.page.sessions)
         yield news(name, "thinking", translate("Thinking…"))
+        begun = dict(enumerate(asking.begun))
         asked = [
-            (voice, [*self._first_turn(talk, sides[place], voice), *asking.conversation(place)])
+            (voice, [*self._first_turn(talk, sides[place], voice), *asking.conversation(place)], begun.get(place, ""))
             for place, voice in voices.items()
         ]
         replies = Replies(asked, talk.decoding, stop)
@@ -145,7 +146,7 @@ class Columns:
         if said.error and place not in self.wrong:
             self.wrong[place] = translate(in_words(said.error, self._may_change))
         told = {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
-        return told | {"checksum": voice.checksum, "problem": self.wrong.get(place, "")}
+        return told | {"checksum": voice.checksum, "problem": self.wrong.get(place, ""), "end": said.why or ""}
 
 
 def news(name: str, state: str, note: str = "", answers: dict[int, dict[str, Any]] | None = None) -> str:

@@ -25,10 +25,12 @@ from .answering import Answering, Talk, news
 from .heads import Heads
 from .history import Asking
 from .how import How, kept
+from .kept import Kept
 from .line import Line, Newest, NobodyListensError, waiting_words
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
 from .try_it import TryIt
+from .voting import Voting
 
 NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first. You can talk to it as soon as
 its first checkpoint is saved.</p><p><button type="button" class="go" data-to="train">Go to Train</button></p></div>"""
@@ -64,7 +66,9 @@ class ChatTab:
         nothing = NOTHING if self.page.may_change else NOTHING_HERE
         self.empty = plain(nothing, elem_classes="sheet", js_on_load=on_click("train", "to"))
         with gr.Column(visible=False, elem_id="chat") as self.all:
-            self.room = room(self.partners, Heads(self.page, self.partners), "room")
+            kept = Kept.of(self.page.settings)
+            functions = [*Voting(self.page).functions(), *(kept.functions() if kept else [])]
+            self.room = room(self.partners, Heads(self.page, self.partners), functions, "room")
             with gr.Column(elem_id="how-asked"):
                 self.how.build()
             self.tries.build()
