@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import UserError
+from ...inference.sides import Side
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
@@ -26,7 +27,7 @@ from .heads import Heads
 from .history import Asking
 from .how import How, kept
 from .kept import Kept
-from .line import Line, Newest, NobodyListensError, waiting_words
+from .line import Line, Newest, NobodyListensError
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
 from .try_it import TryIt
@@ -185,9 +186,10 @@ class ChatTab:
         stop = self._loading.begin(request)
         place = self.loading.enter(request)
         try:
-            for before in self.loading.wait(place, stop.is_set):
-                yield self._noted(translate(waiting_words(before)))
-            yield self._noted(translate("Loading the model…"))
+            for _ in self.loading.wait(place, stop.is_set):
+                yield self._noted(translate("Another model is being loaded before this one."))
+            for words in self.answering.until_there([Side(run=run.id)], stop, request):
+                yield self._noted(words)
             loaded = self._loaded(run)
         except NobodyListensError:
             return
