@@ -8,7 +8,7 @@ for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
 const shelf = new Shelf(storageHere()), rows = new Rows(find('.exchanges')), log = find('.talk');
-const heads = new Heads(find('.heads'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
+const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
 let catching = false; // columns that are new are being asked what came before
@@ -246,7 +246,7 @@ const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
 const toEnd = really => { if (really) log.scrollTop = log.scrollHeight; };
 function fit() {
   page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`);
-  find('.heads').style.paddingRight = `${log.offsetWidth - log.clientWidth}px`; // where the scroll bar is
+  find('.answering').style.paddingRight = `${log.offsetWidth - log.clientWidth}px`; // where the scroll bar is
 }
 
 async function copy(place, text) {

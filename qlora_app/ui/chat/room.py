@@ -39,7 +39,7 @@ SKELETON = f"""
       <div class="list" hidden></div></div>
     <button type="button" class="new">New</button></span>
   </header>
-  <div class="heads" role="group" aria-label="Columns"></div>
+  <div class="answering" role="group" aria-label="Columns"></div>
   <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
     <div class="hint"><h2>Ask both</h2><p>{HINT}</p></div></div>
   <footer class="foot">
