@@ -145,10 +145,15 @@ class _Unwritten:
     def cancel(self) -> None: ...
 
 
+def here_of(side: Side, store: RunStore, pool: ModelPool) -> Here:
+    """Of a model on this machine: waits until it is loaded. Raises UserError."""
+    return Here(pool.get(store.get(side.run), side.checkpoint), side.is_base, side.temperature)
+
+
 def voice_of(side: Side, store: RunStore, pool: ModelPool) -> Voice:
     """Waits until it is loaded."""
     try:
-        return Here(pool.get(store.get(side.run), side.checkpoint), side.is_base, side.temperature)
+        return here_of(side, store, pool)
     except Exception as error:  # whatever it is, the other columns answer
         return Nobody(error)
 

@@ -25,6 +25,7 @@ class Said(str):
     tokens: int
     seconds: float
     is_whole: bool  # it has ended by itself or is as long as it may be; not where it was stopped
+    engine: str = ""  # that computed it
     why: Ending | None = None  # it ended; None while it grows
     answer: str = ""  # without the reasoning
     reasoning: str = ""
@@ -124,6 +125,7 @@ class Writing:
         if made.reasoning:
             text = f"<think>\n{made.reasoning.rstrip(HALF)}\n</think>\n\n{answer}".rstrip(HALF)
         said = Said(text, len(ids), self._seconds, self._why in ("stop", "length"))
+        said.engine = self.row.engine
         said.why, said.answer, said.reasoning = self._why, answer, made.reasoning.rstrip(HALF)
         said.prompt_tokens, said.cached_tokens = len(self.row.asked.ids), self.row.cached
         said.written, said.error = tuple(self._written), self._error

@@ -104,7 +104,7 @@ class Answering:
         yield news(name, "thinking", translate("Thinking…"))
         begun = dict(enumerate(asking.begun))
         asked = [
-            (voice, [*self._first_turn(talk, sides[place], voice), *asking.conversation(place)], begun.get(place, ""))
+            (voice, [*self.first_turn(talk, sides[place], voice), *asking.conversation(place)], begun.get(place, ""))
             for place, voice in voices.items()
         ]
         replies = Replies(asked, talk.decoding, stop)
@@ -124,7 +124,7 @@ class Answering:
         was_stopped = stop.is_set() and not all(one.is_whole or one.error for one in said)
         yield news(name, "stopped" if was_stopped else "done", note, answers)
 
-    def _first_turn(self, talk: Talk, side: Side, voice: Voice) -> Conversation:
+    def first_turn(self, talk: Talk, side: Side, voice: Voice) -> Conversation:
         """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it.
 
         One that was left as it is for the run of the conversation is left so for the others: each has its own.

@@ -1,6 +1,6 @@
 // The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
 // `watch` come from gr.HTML; the classes stand in front of this.
-const EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on'];
+const EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
@@ -10,7 +10,7 @@ for (const name of ['aria-label', 'placeholder'])
 
 const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}) : storageHere());
 const rows = new Rows(find('.exchanges')), log = find('.talk');
-const heads = new Heads(find('.heads'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
+const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
 let catching = false; // columns that are new are being asked what came before
@@ -229,6 +229,11 @@ async function readKept() {
   const isLonger = kept && !Talk.isUnderWay(talk) && kept.turns.length > talk.turns.length && talk.turns.every((turn, i) => turn.asking === kept.turns[i].asking);
   if (isLonger) show(kept);
 }
+const whys = new Whys((row, place, asking) => {
+  const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
+  trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
+    answer: answer.text, tokens: answer.tokens, isDone: turn.state === 'done', how: talk.how || {}});
+});
 
 function save(now = false) {
   if (!now && Date.now() - savedAt < 1000) return;
@@ -269,7 +274,7 @@ const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
 const toEnd = really => { if (really) log.scrollTop = log.scrollHeight; };
 function fit() {
   page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`);
-  find('.heads').style.paddingRight = `${log.offsetWidth - log.clientWidth}px`; // where the scroll bar is
+  find('.answering').style.paddingRight = `${log.offsetWidth - log.clientWidth}px`; // where the scroll bar is
 }
 
 async function copy(place, text) {
@@ -288,6 +293,7 @@ page.addEventListener('click', e => {
   if (one.dataset.question) ask(one.dataset.question);
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(row);
+  else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
   else if (name === 'add-column') addColumn();
@@ -323,6 +329,7 @@ addEventListener('pagehide', () => talk && save(true));
 addEventListener('resize', fit);
 watch('partner', meet);
 watch('news', hear);
+watch('why', () => { if (props.why) whys.hear(JSON.parse(props.why)); });
 watch('note', () => { find('#chat-note').textContent = props.note || ''; });
 find('#chat-note').textContent = props.note || '';
 watch('link', () => { find('.link').textContent = props.link || ''; });

@@ -19,10 +19,7 @@ from .markdown import rendered
 from .partners import LISTED, MOST_LISTED, Partners
 
 FOLDER = Path(__file__).parent
-SCRIPTS = (
-    *("conversation.js", "deeds.js", "shelf.js", "far_shelf.js", "rows.js", "menus.js", "heads.js", "composer.js"),
-    *("picture.js", "acts.js", "room.js", "chats.js"),
-)
+SCRIPTS = "conversation deeds shelf far_shelf why rows menus heads composer picture acts room chats"  # in this order
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
 HINT = (
@@ -50,7 +47,7 @@ SKELETON = f"""
       <button type="button" data-do="export">Export as JSONL</button>
       <button type="button" data-do="remove-talk">Delete the conversation</button></div></div></span>
   </header>
-  <div class="heads" role="group" aria-label="Columns"></div>
+  <div class="answering" role="group" aria-label="Columns"></div>
   <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
     <div class="hint"><h2>Ask both</h2><p>{HINT}</p></div></div>
   <footer class="foot">
@@ -86,11 +83,12 @@ def over() -> str:
 
 def room(partners: Partners, heads: Heads, functions: Sequence[Any], elem_id: str) -> gr.HTML:
     """Its value is the id of the run that is talked to. Its properties are JSON: `partner` is that run, `news` what is
-    new of the question that is being answered, `how` what that one is asked with; `note` is a sentence about that,
-    `link` one about the address that led here. functions: what its script calls beside those that everyone may.
+    new of the question that is being answered, `how` what that one is asked with, `why` the reasons for an answer;
+    `note` is a sentence about that, `link` one about the address that led here.
+    functions: what its script calls beside those that everyone may.
     """
     may = " ".join(function.__name__ for function in functions)
-    files = [run_card.FOLDER / "words.js", *(FOLDER / name for name in SCRIPTS)]
+    files = [run_card.FOLDER / "words.js", *(FOLDER / f"{name}.js" for name in SCRIPTS.split())]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
     return plain(
@@ -102,6 +100,7 @@ def room(partners: Partners, heads: Heads, functions: Sequence[Any], elem_id: st
         partner="",
         news="",
         how="",
+        why="",
         note="",
         link="",
     )

@@ -42,7 +42,8 @@ class Rows {
     const answers = this.sides.map((side, place) => make('section', {class: 'answer', 'data-who': side.who, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
       make('p', {class: 'problem'}),
-      make('p', {class: 'took quiet'}, make('span'), make('span', {class: 'deeds'}, ...(this.canVote ? votes(place) : []),
+      make('p', {class: 'took quiet'}, make('span'), make('span', {class: 'deeds'},
+        button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}), ...(this.canVote ? votes(place) : []),
         button('copy', word('Copy'), {'data-copy': place})))));
     const acts = make('span', {class: 'acts'}, button('continue', word('Continue'), {hidden: ''}), button('edit', word('Edit')),
       button('again', word('Ask again')), button('copy', word('Copy'), {'data-copy': 'question'}), button('take-out', word('Delete')));
@@ -64,6 +65,8 @@ class Rows {
     const answer = given || silent();
     const said = place.querySelector('.said'), html = this.drawn.get(answer.text);
     const nothing = !answer.text.trim();
+    if (said.dataset.text !== answer.text) Whys.forget(place);
+    said.dataset.text = answer.text;
     said.classList.toggle('nothing', nothing);
     said.classList.toggle('plain', !nothing && html === undefined);
     if (answer.problem && nothing) said.textContent = '';
