@@ -545,6 +545,7 @@ def test_every_handler_went_through_the_guard(workshop):
         "StartMenu.keep_recipe",
         "SweepForm.begin",
         "TrainTab.repeat",
+        "TrainTab.train_on",
         "RunCards.stop_run",
         "RunCards.discard_run",
         "RunCards.rename_run",

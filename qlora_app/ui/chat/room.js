@@ -1,6 +1,6 @@
 // The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
 // `watch` come from gr.HTML; the classes stand in front of this.
-const EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
+const ALL_EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);

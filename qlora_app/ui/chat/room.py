@@ -19,7 +19,21 @@ from .markdown import rendered
 from .partners import LISTED, MOST_LISTED, Partners
 
 FOLDER = Path(__file__).parent
-SCRIPTS = "conversation deeds shelf far_shelf why rows menus heads composer picture acts room chats"  # in this order
+SCRIPTS = (
+    "conversation",
+    "deeds",
+    "shelf",
+    "far_shelf",
+    "why",
+    "rows",
+    "menus",
+    "heads",
+    "composer",
+    "picture",
+    "acts",
+    "room",
+    "chats",
+)
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
 HINT = (
@@ -88,7 +102,7 @@ def room(partners: Partners, heads: Heads, functions: Sequence[Any], elem_id: st
     functions: what its script calls beside those that everyone may.
     """
     may = " ".join(function.__name__ for function in functions)
-    files = [run_card.FOLDER / "words.js", *(FOLDER / f"{name}.js" for name in SCRIPTS.split())]
+    files = [run_card.FOLDER / "words.js", *(FOLDER / f"{name}.js" for name in SCRIPTS)]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
     return plain(
