@@ -107,18 +107,29 @@ def test_a_stop_that_comes_before_its_question_ends_it(workshop, store, page):
 def test_an_earlier_conversation_goes_on_as_it_was_asked(workshop):
     chat = workshop.chat
     sent = {"system": "Be kind.", "temperature": 0.5, "seed": 7, "greedy": True, "max_new_tokens": "many"}
-    kept = chat.how.values(chat.recall(event(**sent, thinking=["x"], top_p=None)))
-    assert kept.pop("system") == "Be kind."
-    assert Decoding(**kept) == Decoding(temperature=0.5, seed=7, greedy=True)
+    kept = chat.recall(event(**sent, thinking=["x"], top_p=None))
+    assert chat.how.read(kept) == ("Be kind.", Decoding(temperature=0.5, seed=7, greedy=True))
 
 
 def test_every_setting_of_how_answers_are_chosen_has_a_field(workshop, store, page):
     chat = workshop.chat
     assert set(chat.how.fields) == {*Decoding.model_fields, "system"}
-    usual = {name: chat.how.fields[name].value for name in Decoding.model_fields}
-    assert Decoding(**usual) == Decoding()
+    assert chat.how.read({field: field.value for field in chat.how.components}) == ("", Decoding())
     list(ask(workshop, make_run(store, proof=PROOF), top_k=5, seed=3, repetition_penalty=1.2))
     assert page.sessions.decoding == Decoding(top_k=5, seed=3, repetition_penalty=1.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"), [("seed", "many"), ("seed", "-1"), ("repetition_penalty", "0"), ("top_k", -1)]
+)
+def test_a_number_that_does_not_fit_is_said_at_the_question(workshop, store, name, typed):
+    chat = workshop.chat
+    given = chat.how.recalled({}) | {chat.room: make_run(store, proof=PROOF).id, chat.how.fields[name]: typed}
+    (told,) = chat.ask(given, event(asking="7", question="Hello"), ASKER)
+    news = json.loads(told[chat.room]["news"])
+    assert (
+        news["state"] == "failed" and str(typed) in news["note"] and Decoding.model_fields[name].title in news["note"]
+    )
 
 
 def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypatch):

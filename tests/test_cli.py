@@ -590,6 +590,7 @@ COMMANDS = [
     "sweep",
     "sweeps",
     "chat",
+    "why",
     "score",
     "diagnose",
     "answer",

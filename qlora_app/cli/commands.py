@@ -33,6 +33,7 @@ from .scoring import add_score
 from .serving import add_keys, add_serve
 from .sweeping import add_sweep, add_sweeps
 from .train import add_extend, add_resume, add_train
+from .why import add_why
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
@@ -49,6 +50,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_sweep,
     add_sweeps,
     add_chat,
+    add_why,
     add_score,
     add_diagnose,
     add_answer,

@@ -33,14 +33,41 @@ SHORT = 0.25  # of all memory
 ROOM = 1.2  # times the weights: what a model needs of memory to answer
 
 log = logging.getLogger(__name__)
-State = Literal["absent", "loading", "ready", "failed"]
+State = Literal["absent", "waiting", "loading", "ready", "failed"]
+Why = Literal["idle", "training", "memory"]
+GIVEN_BACK: dict[Why, str] = {
+    "idle": "The model was not asked for a while and has left the memory.",
+    "training": "The model has made way for a training.",
+    "memory": "The model has made way for another one.",
+}
 
 
 class Loading(NamedTuple):
-    """Is a run's model in memory? sentence: why it could not be loaded."""
+    """Is a run's model in memory? sentence: why it is not, or how far that is."""
 
     state: State
     sentence: str = ""
+
+
+@dataclass
+class _Progress:
+    """Of a model that is being loaded."""
+
+    bytes: float = 0.0
+    began: float = 0.0  # 0: not yet
+    waits: bool = False  # for memory that a training has
+
+    def words(self) -> Loading:
+        size, free = (f"{number / 1e9:.1f} GB" for number in (self.bytes, here().free))
+        if self.waits:
+            return Loading(
+                "waiting",
+                f"A training has the memory: the model needs {size}, and {free} are free. You are answered when there "
+                "is room.",
+            )
+        if not self.began:
+            return Loading("loading", "Loading the model…")
+        return Loading("loading", f"Loading the model… {size}, {time.monotonic() - self.began:.0f} s")
 
 
 class _Key(NamedTuple):
@@ -93,7 +120,9 @@ class ModelPool:
         self._one_at_a_time = threading.Lock()
         self._sessions: OrderedDict[_Key, Future[ChatSession]] = OrderedDict()
         self._bases: OrderedDict[tuple[str, ...], LoadedBase] = OrderedDict()  # the one asked last at the end
-        self._seen: set[Path] = set()  # folders of the jobs that were there at the last look
+        self._jobs: Sequence[Job] = ()  # that wait or are worked on, at the last look
+        self._progress: dict[_Key, _Progress] = {}
+        self._given_back: dict[_Key, Why] = {}
         self._forgotten = 0  # how often all was given back
         self._keeper: threading.Thread | None = None
 
@@ -113,12 +142,16 @@ class ModelPool:
     def state(self, run: Run, step: int | None = None) -> Loading:
         """How far that is."""
         adapter = run.adapter_at(step)
-        with self._changing:
-            opening = self._sessions.get(_key(adapter)) if adapter else None
-        if opening is None:
+        if adapter is None:
             return Loading("absent")
+        key = _key(adapter)
+        with self._changing:
+            opening, progress = self._sessions.get(key), self._progress.get(key)
+            why = self._given_back.get(key)
+        if opening is None:
+            return Loading("absent", GIVEN_BACK[why] if why else "")
         if not opening.done():
-            return Loading("loading")
+            return (progress or _Progress()).words()
         error = opening.exception()
         return Loading("failed", str(error)) if error else Loading("ready")
 
@@ -133,14 +166,14 @@ class ModelPool:
 
     def make_way(self) -> None:
         """Give back what is not being used at this moment."""
-        self._unload(lambda base: True)
+        self._unload(lambda base: True, "training")
 
     def give_way(self, jobs: Sequence[Job]) -> None:
         """Told what waits or is worked on: to one that has come, whatever is idle gives up the accelerator, or memory
         that is short. What is asked after that is loaded again.
         """
-        now = {job.folder for job in jobs}
-        come, self._seen = now - self._seen, now
+        come = {job.folder for job in jobs} - {job.folder for job in self._jobs}
+        self._jobs = jobs
         if come and self._bases and (here().kind != "cpu" or here().free < SHORT * here().total):
             self.make_way()
 
@@ -175,6 +208,8 @@ class ModelPool:
             return known
 
     def _load(self, run: Run, adapter: Path, opening: "Future[ChatSession]", forgotten: int) -> None:
+        key = _key(adapter)
+        progress = self._progress[key] = _Progress()
         try:
             with self._one_at_a_time:
                 import_everything()
@@ -182,6 +217,9 @@ class ModelPool:
                 self._check_folders(run, adapter)
                 check_saved(adapter)  # before the weights of the base are loaded for nothing
                 wanted = _Wanted(run.base_model(), run.recipe().method, adapter, run.task())
+            self._wait_for_room(progress, wanted)
+            with self._one_at_a_time:
+                progress.began = time.monotonic()
                 session = self._opened(wanted, forgotten)
             opening.set_result(session)
         except BaseException as error:  # whoever waits for it hears of it
@@ -189,6 +227,10 @@ class ModelPool:
                 log.warning("A model could not be loaded: %s", adapter, exc_info=error)
             _drop_tracebacks(error)
             opening.set_exception(error)
+        finally:
+            with self._changing:
+                self._progress.pop(key, None)
+                self._given_back.pop(key, None)
 
     def _check_folders(self, run: Run, adapter: Path) -> None:
         """Where a page answers: what came from elsewhere is tried before this process opens it. Raises UserError."""
@@ -216,6 +258,18 @@ class ModelPool:
                 self._keep_watch()
         return session
 
+    def _wait_for_room(self, progress: _Progress, wanted: _Wanted) -> None:
+        """While a training has the memory that a model needs which is not there yet."""
+        progress.bytes = bytes_of(wanted.choice, wanted.quantizes)
+        name = wanted.base()
+        while name not in self._bases and any(job.is_alive() for job in self._jobs):
+            self._make_room(progress.bytes)
+            progress.waits = here().free < ROOM * progress.bytes
+            if not progress.waits:
+                break
+            time.sleep(LOOK_EVERY)
+        progress.waits = False
+
     # ---- unloading
 
     def _make_room(self, needed: float) -> None:
@@ -224,10 +278,10 @@ class ModelPool:
         Several stay where the machine has room for them.
         """
         give_memory_back()  # of one whose adapter did not fit, too
-        while here().free < ROOM * needed and self._unload(lambda base: True, most=1):
+        while here().free < ROOM * needed and self._unload(lambda base: True, "memory", most=1):
             pass
 
-    def _unload(self, is_due: Callable[[LoadedBase], bool], most: int | None = None) -> int:
+    def _unload(self, is_due: Callable[[LoadedBase], bool], why: Why, most: int | None = None) -> int:
         """Those that are due and are not being used. Returns how many that were."""
         with self._changing:
             idle = [name for name, base in self._bases.items() if not base.engine.is_busy and is_due(base)]
@@ -235,6 +289,7 @@ class ModelPool:
             for key, opening in list(self._sessions.items()):
                 if opening.done() and not opening.exception() and opening.result().base in bases:
                     del self._sessions[key]
+                    self._given_back[key] = why
         _close(bases)
         return len(bases)
 
@@ -245,7 +300,7 @@ class ModelPool:
 
     def _look(self) -> bool:
         """Unload what was not used for a while. Is anything left?"""
-        self._unload(lambda base: time.monotonic() - base.engine.used > self._unload_after)
+        self._unload(lambda base: time.monotonic() - base.engine.used > self._unload_after, "idle")
         with self._changing:
             if not self._bases:
                 self._keeper = None

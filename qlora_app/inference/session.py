@@ -54,12 +54,12 @@ class Decoding(Choices):
     repetition_penalty: float | None = setting(
         None,
         "Repetition penalty",
-        "Above 1, words that stand there already are less likely. Empty: the model's own.",
+        "Above 1, words that stand there already are less likely.",
         ge=0.1,
         le=10,
     )
     seed: int | None = setting(
-        None, "Seed", "The same seed draws the same answer again. Empty: another one each time.", ge=0, lt=2**53
+        None, "Seed", "The same seed draws the same answer again.", ge=0, le=2**53
     )  # larger ones a browser cannot hold
 
 

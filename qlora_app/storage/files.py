@@ -17,16 +17,17 @@ def write_json(path: Path, value: Any, lasting: bool = True) -> None:
     replace_file(path, json.dumps(value), lasting)
 
 
-def replace_file(path: Path, text: str, lasting: bool = True) -> None:
+def replace_file(path: Path, text: str, lasting: bool = True, private: bool = False) -> None:
     """Write beside, rename: a reader sees the old file or the new one, never half of one.
 
     `lasting` waits for the disk (5 to 40 ms), so that it also survives a power cut. What is written several times a
     second does
-    without: it survives the end of any program.
+    without: it survives the end of any program. `private`: only its owner may read it.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    mode = 0o600 if private else 0o666
     try:
-        with open(beside, "w", encoding="utf-8") as file:
+        with open(beside, "w", encoding="utf-8", opener=lambda name, how: os.open(name, how, mode)) as file:
             file.write(text)
             if lasting:
                 file.flush()

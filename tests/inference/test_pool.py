@@ -232,6 +232,24 @@ def test_another_base_takes_the_place_of_one_that_is_idle(runs, store, free, sta
     assert (models.state(runs[0]).state == "ready") == stays
 
 
+def test_a_model_waits_and_says_so_while_a_training_has_the_memory(runs, monkeypatch):
+    monkeypatch.setattr(pool, "LOOK_EVERY", 0.01)
+    free, trains = [1000.0], [True]
+    monkeypatch.setattr(pool, "here", lambda: Machine("cuda", 1e12, free[0]))
+    models = ModelPool()
+    models.give_way([SimpleNamespace(folder=runs[1].folder, is_alive=lambda: trains[0])])
+    models.load(runs[0])
+    wait_for(lambda: models.state(runs[0]).state == "waiting")
+    assert "A training has the memory" in models.state(runs[0]).sentence
+    free[0] = 1e12
+    assert models.get(runs[0]) and models.state(runs[0]) == ("ready", "")
+    models.give_way([SimpleNamespace(folder=runs[2].folder, is_alive=lambda: True)])
+    assert models.state(runs[0]) == ("absent", pool.GIVEN_BACK["training"])
+    free[0], trains[0] = 1000.0, False
+    models.give_way([])
+    assert models.get(runs[0]), "where nobody trains nothing is to be waited for"
+
+
 def test_an_answer_that_was_stopped_goes_on_as_if_it_had_not_been(runs):
     one = ModelPool().get(runs[0])
     texts = {said.tokens: said for said in one.write(TALK, longest=12)}

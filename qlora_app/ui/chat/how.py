@@ -7,15 +7,18 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from ...choices import bounds, options
+from ...errors import UserError
 from ...inference.session import Decoding
 from ..events import Answer, Given
 from .history import LONGEST_MESSAGE, decoding_of, system_of
 
 FIRST = ("max_new_tokens", "temperature", "base_temperature")  # what most people look for
-LATER = ("thinking",)  # where the model can reason at all
+LATER = ("greedy", "thinking")
+NOTHING = {"repetition_penalty": "As the model", "seed": "Random"}  # what an empty field means
 
 
 class How:
@@ -34,47 +37,73 @@ class How:
             elem_id="system-text",
             info="Stands before the conversation. At first it is the one that all examples had.",
         )
-        rest = [name for name in declared if name not in (*FIRST, *LATER)]
+        numbers = [name for name in declared if name not in (*FIRST, *LATER)]
         with gr.Row():
-            self.fields: dict[str, Component] = {name: _control(name, declared[name]) for name in (*FIRST, *rest)}
-        self.thinking = _control("thinking", declared["thinking"], visible=False)
-        self.fields |= {"system": self.system, "thinking": self.thinking}
+            self.fields: dict[str, Component] = {name: _control(name, declared[name]) for name in (*FIRST, *numbers)}
+        self.fields |= {name: _control(name, declared[name]) for name in LATER}
+        self.thinking = self.fields["thinking"]
+        self.fields["system"] = self.system
 
     @property
     def components(self) -> list[Component]:
         """All, in their order."""
         return list(self.fields.values())
 
-    def values(self, given: Given) -> dict[str, Any]:
-        """What stands in the fields, by name."""
-        return {name: given[field] for name, field in self.fields.items()}
+    def read(self, given: Given) -> tuple[str, Decoding]:
+        """(system text, decoding) that stand in the fields. Raises UserError for what does not fit."""
+        said = {name: _meant(name, given[field]) for name, field in self.fields.items() if name != "system"}
+        return given[self.system] or "", Decoding(**said)
 
     def recalled(self, kept: Mapping[str, Any]) -> Answer:
         """The fields as they were when a conversation was kept, wherever that was; what does not fit is as usual."""
-        known = decoding(kept).model_dump() | {"system": system_of(kept.get("system"))}
-        return {field: known[name] for name, field in self.fields.items()}
+        decoding = decoding_of({name: kept[name] for name in Decoding.model_fields if name in kept})
+        shown = {name: "" if value is None else value for name, value in decoding.model_dump().items()}
+        shown["system"] = system_of(kept.get("system"))
+        return {field: shown[name] for name, field in self.fields.items()}
 
 
-def decoding(values: Mapping[str, Any]) -> Decoding:
-    """What the fields say beside the system text."""
-    return decoding_of({name: values[name] for name in Decoding.model_fields if name in values})
+def kept(system: str, decoding: Decoding) -> dict[str, Any]:
+    """What `recalled` reads again."""
+    return decoding.model_dump() | {"system": system}
 
 
-def _control(name: str, field: FieldInfo, **look: Any) -> Component:
+def _meant(name: str, value: Any) -> Any:
+    """The value of a field as Decoding knows it. Raises UserError."""
+    field = Decoding.model_fields[name]
+    is_optional = field.default is None
+    meant = value
+    if value in (None, ""):
+        meant = field.default
+    try:
+        return getattr(Decoding(**{name: str(meant).strip() if is_optional and meant is not None else meant}), name)
+    except ValidationError as error:
+        low, high = bounds(field)
+        if low is None:
+            raise
+        raise UserError(
+            "chat.number_wrong",
+            "{title}: {value} does not fit. Write a number from {low:g} to {high:,g}.",
+            title=field.title,
+            value=str(value)[:40],
+            low=low,
+            high=high,
+        ) from error
+
+
+def _control(name: str, field: FieldInfo) -> Component:
     words: dict[str, Any] = {
         "label": field.title,
         "info": field.description,
         "value": field.default,
         "interactive": True,
-        "min_width": 120,
         "elem_id": f"how-{name.replace('_', '-')}",
-        **look,
     }
     if choices := options(field):
-        return gr.Radio(choices, **words)
+        return gr.Radio(choices, visible=False, **words)
     if field.annotation is bool:
         return gr.Checkbox(**words)
+    if field.default is None:  # gr.Number shows 0 where nothing was entered
+        return gr.Textbox(**words | {"value": ""}, placeholder=NOTHING[name], max_lines=1, min_width=120)
     low, high = bounds(field)
-    is_whole = field.annotation in (int, int | None)
-    step, places = (1, 0) if is_whole else (0.05, None)
-    return gr.Number(minimum=low, maximum=high, step=step, precision=places, **words)
+    step, places = (1, 0) if field.annotation is int else (0.05, None)
+    return gr.Number(minimum=low, maximum=high, step=step, precision=places, min_width=120, **words)

@@ -21,9 +21,9 @@ from ..runs.card_skeleton import NOTHING_HERE
 from ..runs.run_card import run_id
 from ..theme import on_click, plain
 from ..translate import translate
-from .answering import Answering, Talk
+from .answering import Answering, Talk, news
 from .history import Asking
-from .how import How, decoding
+from .how import How, kept
 from .line import Line, Newest, NobodyListensError, waiting_words
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
@@ -209,9 +209,14 @@ class ChatTab:
     @reads
     def ask(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
         """A message to every column."""
-        values = self.how.values(given)
-        talk = Talk(Asking.of(event._data), given[self.room], values["system"] or "", decoding(values))
-        how = json.dumps({"asking": talk.asking.name, "values": values})
+        asking = Asking.of(event._data)
+        try:
+            system, decoding = self.how.read(given)
+        except UserError as error:
+            yield {self.room: gr.update(news=news(asking.name, "failed", translate(error.problem)))}
+            return
+        talk = Talk(asking, given[self.room], system, decoding)
+        how = json.dumps({"asking": asking.name, "values": kept(system, decoding)})
         for told in self.answering.answer(talk, request):
             yield {self.room: gr.update(news=told, how=how)}
 
