@@ -17,6 +17,8 @@ LIGHT = {
     "warn-text": "#92400e",  # sentences
     "held": "#b45309",  # figures of held-out data
     "third": "#7c3aed",  # the third of several curves
+    "likelier": "#0284c7",  # words that training made likelier, and less so: told apart by those who see no green
+    "unlikelier": "#c2410c",
     "bad": "#b91c1c",
     "bad-fill": "#b91c1c",  # the button that throws something away
     "bad-fill-hover": "#991b1b",
@@ -43,6 +45,8 @@ DARK = {
     "warn-text": "#fcd34d",
     "held": "#fbbf24",
     "third": "#c4b5fd",
+    "likelier": "#38bdf8",
+    "unlikelier": "#fb923c",
     "bad": "#fca5a5",
     "bad-fill": "#b91c1c",
     "bad-fill-hover": "#991b1b",

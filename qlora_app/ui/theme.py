@@ -22,6 +22,7 @@ _SHEETS = (
     "run",
     "runs",
     "chat",
+    "why",
     "gradio",
 )  # style/, in order
 STYLE = "\n".join((_HERE / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UserError
-from ...inference.session import ChatSession, Decoding
-from ...inference.sides import Replies, Side, voice_of
+from ...inference.session import Decoding
+from ...inference.sides import Replies, Side, Voice, voice_of
 from ...inference.writing import Said
 from ...messages import Conversation
 from ...runs.recipes import recipe_of
@@ -86,7 +86,7 @@ class Answering:
         voices = [voice_of(side, self.page.store, self.page.sessions) for side in sides.values()]
         yield news(name, "thinking", translate("Thinking…"))
         conversations = [
-            [*self._first_turn(talk, side, voice.session), *asking.conversation(place)]
+            [*self.first_turn(talk, side, voice), *asking.conversation(place)]
             for (place, side), voice in zip(sides.items(), voices, strict=True)
         ]
         replies = Replies(voices, conversations, talk.decoding, stop)
@@ -102,7 +102,7 @@ class Answering:
         was_stopped = stop.is_set() and not all(one.is_whole for one in said)
         yield news(name, "stopped" if was_stopped else "done", note, sides, said)
 
-    def _first_turn(self, talk: Talk, side: Side, session: ChatSession) -> Conversation:
+    def first_turn(self, talk: Talk, side: Side, voice: Voice) -> Conversation:
         """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it.
 
         One that was left as it is for the run of the conversation is left so for the others: each has its own.
@@ -113,7 +113,7 @@ class Answering:
         is_shown = recipe is not None and self.page.may_show(recipe.dataset)
         is_as_trained = side.run != run.id and text == str(run.trained_with().get("system", "")).strip()
         if not is_shown or is_as_trained:
-            text = session.template.system
+            text = voice.session.template.system
         return [{"role": "system", "content": text}] if text else []
 
 

@@ -1,6 +1,6 @@
 // The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
 // `watch` come from gr.HTML; the classes stand in front of this.
-const EVENTS = ['ask', 'stop', 'choose', 'recall'];
+const EVENTS = ['ask', 'stop', 'choose', 'recall', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
@@ -171,6 +171,12 @@ function edit(row) {
   box.focus();
 }
 
+const whys = new Whys((row, place, asking) => {
+  const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
+  trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
+    answer: answer.text, tokens: answer.tokens, isDone: turn.state === 'done', how: talk.how || {}});
+});
+
 function save(now = false) {
   if (!now && Date.now() - savedAt < 1000) return;
   savedAt = Date.now();
@@ -245,6 +251,7 @@ page.addEventListener('click', e => {
   if (one.dataset.question) ask(one.dataset.question);
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(row);
+  else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
@@ -271,6 +278,7 @@ addEventListener('pagehide', () => talk && save(true));
 addEventListener('resize', fit);
 watch('partner', meet);
 watch('news', hear);
+watch('why', () => { if (props.why) whys.hear(JSON.parse(props.why)); });
 watch('note', () => { find('#chat-note').textContent = props.note || ''; });
 find('#chat-note').textContent = props.note || '';
 watch('link', () => { find('.link').textContent = props.link || ''; });

@@ -17,7 +17,7 @@ from .markdown import rendered
 from .partners import LISTED, MOST_LISTED, Partners
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("conversation.js", "shelf.js", "rows.js", "menus.js", "composer.js", "room.js")
+SCRIPTS = ("conversation.js", "shelf.js", "why.js", "rows.js", "menus.js", "composer.js", "room.js")
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
 HINT = (
@@ -72,8 +72,8 @@ def over() -> str:
 
 def room(partners: Partners, elem_id: str) -> gr.HTML:
     """Its value is the id of the run that is talked to. Its properties are JSON: `partner` is that run, `news` what is
-    new of the question that is being answered, `how` what that one is asked with; `note` is a sentence about that,
-    `link` one about the address that led here.
+    new of the question that is being answered, `how` what that one is asked with, `why` the reasons for an answer;
+    `note` is a sentence about that, `link` one about the address that led here.
     """
     files = [run_card.FOLDER / "words.js", *(FOLDER / name for name in SCRIPTS)]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
@@ -87,6 +87,7 @@ def room(partners: Partners, elem_id: str) -> gr.HTML:
         partner="",
         news="",
         how="",
+        why="",
         note="",
         link="",
     )

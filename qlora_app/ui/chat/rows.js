@@ -29,7 +29,8 @@ class Rows {
   row(turn, at) {
     const answers = this.sides.map((side, place) => make('section', {class: `answer ${side.who}`, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
-      make('p', {class: 'took quiet'}, make('span'), button('copy', word('Copy'), {'data-copy': place}))));
+      make('p', {class: 'took quiet'}, make('span'), button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}),
+        button('copy', word('Copy'), {'data-copy': place}))));
     const acts = make('span', {class: 'acts'}, button('edit', word('Edit')), button('again', word('Ask again')),
       button('copy', word('Copy'), {'data-copy': 'question'}));
     const row = make('article', {class: 'exchange', 'data-at': at},
@@ -48,6 +49,8 @@ class Rows {
   fillAnswer(place, turn, answer) {
     const said = place.querySelector('.said'), html = this.drawn.get(answer.text);
     const nothing = !answer.text.trim();
+    if (said.dataset.text !== answer.text) Whys.forget(place);
+    said.dataset.text = answer.text;
     said.classList.toggle('nothing', nothing);
     said.classList.toggle('plain', !nothing && html === undefined);
     if (nothing) said.textContent = silence(turn.state);

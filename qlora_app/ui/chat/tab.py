@@ -28,6 +28,7 @@ from .line import Line, Newest, NobodyListensError, waiting_words
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
 from .try_it import TryIt
+from .why import Asked, Reasons
 
 NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first. You can talk to it as soon as
 its first checkpoint is saved.</p><p><button type="button" class="go" data-to="train">Go to Train</button></p></div>"""
@@ -52,6 +53,7 @@ class ChatTab:
         self.loading = Line(page.visitors, at_once=1)
         self.partners = Partners(page)
         self.answering = Answering(page, self.line)
+        self.reasons = Reasons(page, self.line, self.answering)
         self.tries = TryIt(page, self.line)
         self.how = How()
         self._loading = Newest()
@@ -75,6 +77,7 @@ class ChatTab:
         asked.then(None, js=over())
         # None of these cancels the event of an answer, which would end the next one too: the answer ends by itself.
         self.room.stop(self.stopped, None, None, **FAST)
+        self.room.why(self.why, {self.room}, self.room, **IN_LINE)
         self.room.recall(self.recall, None, self.how.components, **FAST)
         self._then_load(self.room.choose(self.choose, None, [self.room, *self.panels], **FAST))
         for card in cards:
@@ -219,6 +222,12 @@ class ChatTab:
         how = json.dumps({"asking": asking.name, "values": kept(system, decoding)})
         for told in self.answering.answer(talk, request):
             yield {self.room: gr.update(news=told, how=how)}
+
+    @reads
+    def why(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
+        """What adapter and base gave the words of an answer."""
+        for told in self.reasons.told(Asked.of(event._data, given[self.room]), request):
+            yield {self.room: gr.update(why=told)}
 
     @reads
     def recall(self, event: gr.EventData) -> Answer:
