@@ -20,6 +20,7 @@ MOST_A_MINUTE = 100_000
 TEMPLATE = f"""<section class="keys"><h3>Keys of programs</h3>
 <p class="quiet explains" hidden>No key has been made: programs of this machine ask without one, others never. As soon
 as there is one, every program shows one.</p>
+<p class="quiet closed" hidden>All keys were revoked: no program is answered until there is another one.</p>
 <ul class="made"></ul>
 <form class="making"><input type="text" maxlength="{LONGEST_NAME}" aria-label="Name of the program"
 placeholder="Name of the program" autocomplete="off"><input type="number" min="0" max="{MOST_A_MINUTE}" step="1"
@@ -49,8 +50,8 @@ class KeysCard:
         )
 
     def list_keys(self, _: Any) -> dict[str, Any]:
-        """{"keys": [{name, begins, made, per_minute}]}, oldest first."""
-        return {"keys": [_row(key) for key in self._keys.all()]}
+        """{"keys": [{name, begins, made, perMinute}], oldest first, "areAskedFor"}"""
+        return {"keys": [_row(key) for key in self._keys.all()], "areAskedFor": self._keys.are_asked_for}
 
     def make_key(self, asked: Any) -> dict[str, Any]:
         """{"name", "per_minute"} -> the list with "key", which is told this once; or "problem"."""
