@@ -594,6 +594,7 @@ COMMANDS = [
     "score",
     "diagnose",
     "answer",
+    "export",
     "serve",
     "keys",
     "data",

@@ -56,6 +56,7 @@ ELSEWHERE = (
     "cli/",
     "serving/",  # speaks to programs
     "evaluate/",
+    "export/gguf_words.py",  # texts that llama.cpp is tried on
     "data_report.py",
     "launch/",
     "settings.py",

@@ -22,6 +22,7 @@ from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
+from .exporting import add_export
 from .jobs import add_jobs
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
@@ -54,6 +55,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_score,
     add_diagnose,
     add_answer,
+    add_export,
     add_serve,
     add_keys,
     add_data,

@@ -8,8 +8,10 @@ for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
 const shelf = new Shelf(storageHere()), rows = new Rows(find('.exchanges')), log = find('.talk');
+const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
+let catching = false; // columns that are new are being asked what came before
 let fleeting = []; // texts of an answer that grows, of which the HTML is kept until there is more
 
 // ---- whom one talks to
@@ -41,16 +43,9 @@ function goOn(run) {
 function head() {
   find('.who b').textContent = partner.title;
   find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
-  find('.against .base').textContent = partner.base;
   page.dataset.task = partner.isChat ? 'chat' : 'other';
   find('#chips').replaceChildren(...partner.chips.map(text =>
     make('button', {type: 'button', 'data-question': text, translate: 'no'}, text.length > 90 ? text.slice(0, 88) + '…' : text)));
-}
-
-// What stands above the answers of a column.
-function nameOf(side) {
-  if (side.who !== 'base') return partner.title;
-  return partner.base ? `${word('Base')} · ${partner.base}` : word('Base');
 }
 
 function choose(run, title, number = 0) {
@@ -66,12 +61,51 @@ function choose(run, title, number = 0) {
 
 function show(other) {
   talk = other;
-  rows.names = talk.sides.map(nameOf);
-  rows.show(talk);
+  columns();
   remember(); controls(); toEnd(true);
   drawKept();
   if (talk.how) trigger('recall', talk.how);
   composer.box.focus({preventScroll: true});
+}
+
+// ---- its columns
+
+function columns() {
+  heads.show(talk.sides, partner);
+  named();
+  rows.show(talk);
+  find('form textarea').placeholder = find('.hint h2').textContent = word(['Ask', 'Ask both'][talk.sides.length - 1] || 'Ask all');
+  fit();
+}
+
+function named() { rows.names = talk.sides.map(side => heads.name(side)); rows.rename(); }
+
+// Another conversation where something that was said would be gone; the one it is from stays as it is.
+function arrange(other, isLess) {
+  leave();
+  talk = isLess && talk.turns.length ? {...other, number: shelf.next(talk.run)} : other;
+  columns();
+  save(true); remember(); controls(); drawKept();
+}
+
+function use(place, side) {
+  if (JSON.stringify(side) === JSON.stringify(talk.sides[place])) return;
+  arrange(Talk.changed(talk, place, side), true);
+  catchUp();
+}
+
+function addColumn() { arrange(Talk.added(talk, talk.sides[talk.sides.length - 1]), false); catchUp(); }
+
+// A column that is new answers the questions that came before it, one after the other.
+function catchUp() {
+  const open = Talk.open(talk);
+  if (!open) return;
+  const {at, only} = open, turn = talk.turns[at], asking = `${turn.asking.split('/')[0]}/${Date.now()}-${sent}`;
+  talk = Talk.askedOf(talk, at, asking, only);
+  catching = true; sent += 1;
+  rows.update(talk, at);
+  save(true); controls();
+  trigger('ask', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only});
 }
 
 // What the browser keeps is text; the server makes HTML of it, some answers at a time.
@@ -91,7 +125,7 @@ function ask(question) {
   if (!partner || !talk) return;
   turnHow(false);
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
-  if (!talk.turns.length && shelf.get(talk.run, talk.number)) talk = {...talk, number: shelf.next(talk.run)};
+  if (!talk.turns.length && shelf.get(talk.run, talk.number)?.turns.length) talk = {...talk, number: shelf.next(talk.run)};
   const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
   talk = Talk.asked({...talk, title: partner.title}, asking, question, Date.now());
   page.dataset.used = '1'; sent += 1;
@@ -112,6 +146,7 @@ function hear() {
   const how = props.how ? JSON.parse(props.how) : null;
   if (how?.asking === news.asking) talk = {...talk, how: how.values};
   rows.update(talk, at);
+  Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
   save(!isUnderWay);
   if (wasAtEnd) toEnd(true);
   if (!isUnderWay) ended(talk.turns[at]);
@@ -120,6 +155,8 @@ function hear() {
 function ended(turn) {
   controls();
   if (turn.state === 'done') say(turn);
+  if (catching && turn.state === 'done' && Talk.open(talk)) { catchUp(); return; }
+  catching = false;
   const next = turn.state === 'done' ? queued.shift() : undefined;
   if (next !== undefined) { controls(); ask(next); } else giveBack();
 }
@@ -133,7 +170,7 @@ function say(turn) {
 }
 
 function end(state, note) {
-  fleeting = [];
+  fleeting = []; catching = false;
   const at = talk ? talk.turns.findIndex(turn => UNDER_WAY.includes(turn.state)) : -1;
   if (at < 0) return;
   talk = Talk.ended(talk, state, note);
@@ -183,7 +220,8 @@ function save(now = false) {
   const {number} = talk;
   talk = shelf.apart(talk);
   if (talk.number !== number) remember();
-  const note = talk.turns.length ? unkept(shelf.put(talk)) : '';
+  const isPlain = !talk.turns.length && JSON.stringify(talk.sides) === JSON.stringify(usualSides(talk.run));
+  const note = isPlain ? '' : unkept(shelf.put(talk));
   find('.unkept').textContent = note;
 }
 
@@ -212,7 +250,10 @@ function controls() {
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
 const toEnd = really => { if (really) log.scrollTop = log.scrollHeight; };
-function fit() { page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`); }
+function fit() {
+  page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`);
+  find('.answering').style.paddingRight = `${log.offsetWidth - log.clientWidth}px`; // where the scroll bar is
+}
 
 async function copy(place, text) {
   try { await navigator.clipboard.writeText(text); } catch {
@@ -222,7 +263,7 @@ async function copy(place, text) {
 }
 
 function listChats() {
-  const list = find('.chats .list'), talks = shelf.all();
+  const list = find('.chats .list'), talks = shelf.all().filter(one => one.turns.length);
   list.replaceChildren(...talks.map(one => make('div', {class: 'earlier', 'data-run': one.run, 'data-number': one.number},
     make('button', {type: 'button', class: 'go-on', translate: 'no', 'aria-current': String(one.run === talk?.run && one.number === talk?.number)},
       make('b', {}, Talk.name(one)), make('span', {class: 'quiet'}, `${one.title || one.run} · ${new Date(one.at).toLocaleString(LANGUAGE, {dateStyle: 'short', timeStyle: 'short'})}`)),
@@ -254,6 +295,9 @@ page.addEventListener('click', e => {
   else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
+  else if (name === 'add-column') addColumn();
+  else if (name === 'swap-column') { const place = +one.dataset.place; arrange(Talk.swapped(talk, place, (place + 1) % talk.sides.length), false); }
+  else if (name === 'remove-column') arrange(Talk.removed(talk, +one.dataset.place), true);
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
 });
 
@@ -270,7 +314,7 @@ document.addEventListener('keydown', e => {
 });
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
 find('#stop-chat').addEventListener('click', stop);
-find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title)); });
+find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title, talk?.sides)); });
 document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });
 // The server has nothing more to say: a question that is still open then was refused or lost.
 document.addEventListener('chat-over', () => { over += 1; setTimeout(() => { if (over >= sent) end('failed', word('No answer came. Ask again.')); }, 500); });

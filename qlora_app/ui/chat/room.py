@@ -12,12 +12,13 @@ from ..guard import asked_by_everyone
 from ..language import texts_in
 from ..runs import run_card
 from ..theme import plain
+from .heads import Heads, who_function
 from .history import LONGEST_ANSWER, LONGEST_MESSAGE
 from .markdown import rendered
 from .partners import LISTED, MOST_LISTED, Partners
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("conversation.js", "shelf.js", "why.js", "rows.js", "menus.js", "composer.js", "room.js")
+SCRIPTS = ("conversation.js", "shelf.js", "why.js", "rows.js", "menus.js", "heads.js", "composer.js", "room.js")
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
 HINT = (
@@ -31,7 +32,6 @@ SKELETON = f"""
       <b translate="no"></b><span class="words" translate="no"></span></button>
       <div class="list" hidden><input type="search" role="combobox" aria-expanded="true" aria-label="Find a run"
         placeholder="Name, model, setting" autocomplete="off"><div role="listbox" aria-label="Runs"></div></div></div>
-    <span class="against"><span>against</span> <b>Base</b> <span class="base" translate="no"></span></span>
     <span class="right">
     <button type="button" class="how" aria-expanded="false" aria-controls="how-asked" aria-label="How it is asked"><span
       class="wide">Settings</span><span class="narrow" aria-hidden="true">⚙</span></button>
@@ -39,6 +39,7 @@ SKELETON = f"""
       <div class="list" hidden></div></div>
     <button type="button" class="new">New</button></span>
   </header>
+  <div class="answering" role="group" aria-label="Columns"></div>
   <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
     <div class="hint"><h2>Ask both</h2><p>{HINT}</p></div></div>
   <footer class="foot">
@@ -70,7 +71,7 @@ def over() -> str:
     return "() => { document.dispatchEvent(new Event('chat-over')); }"
 
 
-def room(partners: Partners, elem_id: str) -> gr.HTML:
+def room(partners: Partners, heads: Heads, elem_id: str) -> gr.HTML:
     """Its value is the id of the run that is talked to. Its properties are JSON: `partner` is that run, `news` what is
     new of the question that is being answered, `how` what that one is asked with, `why` the reasons for an answer;
     `note` is a sentence about that, `link` one about the address that led here.
@@ -82,7 +83,7 @@ def room(partners: Partners, elem_id: str) -> gr.HTML:
         "",
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
-        server_functions=[find_function(partners), draw],
+        server_functions=[find_function(partners), who_function(heads), draw],
         elem_id=elem_id,
         partner="",
         news="",

@@ -1,5 +1,5 @@
-// The turns on the page: the question once, below it the answers level, one for each column. What was said is text, or HTML that the server
-// made of it, in which everything was escaped.
+// The turns on the page: the question once, below it the answers level, one for each column. What was said is text, or HTML
+// that the server made of it, in which everything was escaped.
 function make(tag, attributes = {}, ...children) {
   const one = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== null) one.setAttribute(name, value);
@@ -19,6 +19,13 @@ class Rows {
     this.place.replaceChildren(...talk.turns.map((turn, at) => this.row(turn, at)));
   }
 
+  // What the columns are called is known now.
+  rename() {
+    this.place.querySelectorAll('.answers').forEach(answers => [...answers.children].forEach((answer, place) => {
+      answer.setAttribute('aria-label', this.names[place]); answer.querySelector('h3').textContent = this.names[place];
+    }));
+  }
+
   // A row that is new, or that changed.
   update(talk, at) {
     const row = this.place.children[at];
@@ -27,8 +34,9 @@ class Rows {
   }
 
   row(turn, at) {
-    const answers = this.sides.map((side, place) => make('section', {class: `answer ${side.who}`, 'aria-label': this.names[place]},
+    const answers = this.sides.map((side, place) => make('section', {class: 'answer', 'data-who': side.who, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
+      make('p', {class: 'problem'}),
       make('p', {class: 'took quiet'}, make('span'), button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}),
         button('copy', word('Copy'), {'data-copy': place}))));
     const acts = make('span', {class: 'acts'}, button('edit', word('Edit')), button('again', word('Ask again')),
@@ -42,23 +50,27 @@ class Rows {
 
   fill(row, turn) {
     row.dataset.state = turn.state;
-    row.querySelectorAll('.answer').forEach((place, i) => this.fillAnswer(place, turn, turn.answers[i] || silent()));
+    row.querySelectorAll('.answer').forEach((place, i) => this.fillAnswer(place, turn, turn.answers[i]));
     row.querySelector('.remark').textContent = turn.note;
   }
 
-  fillAnswer(place, turn, answer) {
+  fillAnswer(place, turn, given) {
+    const answer = given || silent();
     const said = place.querySelector('.said'), html = this.drawn.get(answer.text);
     const nothing = !answer.text.trim();
     if (said.dataset.text !== answer.text) Whys.forget(place);
     said.dataset.text = answer.text;
     said.classList.toggle('nothing', nothing);
     said.classList.toggle('plain', !nothing && html === undefined);
-    if (nothing) said.textContent = silence(turn.state);
+    if (answer.problem && nothing) said.textContent = '';
+    else if (nothing) said.textContent = given ? silence(turn.state) : word('Not asked.');
     else if (html === undefined) said.textContent = answer.text;
     else if (said.dataset.of !== answer.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
     place.querySelector('.took span').textContent = took(answer);
+    place.querySelector('.took span').title = answer.checksum ? `SHA-256 ${answer.checksum}` : '';
+    place.querySelector('.problem').textContent = answer.problem || '';
   }
 
   // A fold that somebody opened or closed stays so.

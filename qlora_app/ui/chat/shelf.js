@@ -32,8 +32,8 @@ class Shelf {
   // Where another window has gone on with the same conversation, this one goes on under the next number, so that neither
   // loses a turn.
   apart(talk) {
-    const kept = this.get(talk.run, talk.number)?.turns || [];
-    const isMine = kept.every((turn, i) => turn.asking === talk.turns[i]?.asking);
+    const kept = this.get(talk.run, talk.number), same = (one, other) => one?.split('/')[0] === other?.split('/')[0];
+    const isMine = !kept?.turns.length || (kept.sides.length <= talk.sides.length && kept.turns.every((turn, i) => same(turn.asking, talk.turns[i]?.asking)));
     return isMine ? talk : {...talk, number: this.next(talk.run)};
   }
 

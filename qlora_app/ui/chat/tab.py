@@ -22,6 +22,7 @@ from ..runs.run_card import run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .answering import Answering, Talk, news
+from .heads import Heads
 from .history import Asking
 from .how import How, kept
 from .line import Line, Newest, NobodyListensError, waiting_words
@@ -65,7 +66,7 @@ class ChatTab:
         nothing = NOTHING if self.page.may_change else NOTHING_HERE
         self.empty = plain(nothing, elem_classes="sheet", js_on_load=on_click("train", "to"))
         with gr.Column(visible=False, elem_id="chat") as self.all:
-            self.room = room(self.partners, "room")
+            self.room = room(self.partners, Heads(self.page, self.partners), "room")
             with gr.Column(elem_id="how-asked"):
                 self.how.build()
             self.tries.build()

@@ -54,8 +54,8 @@ def _for_programs(run: Run, address: str) -> str:
     )
     return (
         "<h3>For programs</h3>"
-        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. As soon as a '
-        f"key has been made, or from another machine, they show one:</p>{_code('python -m qlora_app keys make NAME')}"
+        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. From another '
+        f"machine, or as soon as there is a key, they show one of those below.</p>"
         f"{_code(curl)}{_code(python)}{_code(gradio)}"
     )
 
