@@ -71,6 +71,10 @@ class LoadedBase:
                 self._names[key] = name
             return self._names[key]
 
+    def checksum_of(self, name: str) -> str:
+        """SHA-256 of the weights of the adapter of that name, as they were opened; "" of the base."""
+        return next((checksum for (_, checksum), known in list(self._names.items()) if known == name), "")
+
     def hold(self, name: str, user: Any) -> None:
         """The adapter of that name stays for as long as somebody holds this user of it."""
         self._users.setdefault(name, weakref.WeakSet()).add(user)

@@ -85,6 +85,7 @@ class ChatSession:
         one by now.
         """
         self.base, self.tokenizer, self.task, self.name, self.adapter = base, tokenizer, task, name, adapter
+        self.checksum = base.checksum_of(name)
         base.hold(name, self)
 
     @classmethod

@@ -33,6 +33,7 @@ from .answer_file import AnswerFile
 from .answered import answered_rows, test_page
 from .card_parts import MOVING
 from .export_part import EXPORTER, is_exporting, newest_gguf
+from .keys import KeysCard
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
     NOT_SHOWN,
@@ -96,6 +97,7 @@ class OneRun:
             self.parts.append(self._build_part(name, elem_id=f"run-{name}"))
             if name == "use":
                 self.use = self.parts[-1]
+                KeysCard(self.page).build()
             if name == "test":
                 self._build_answers()
             if name == "log":

@@ -40,7 +40,7 @@ def use_page(run: Run, may_change: bool, address: str) -> str:
 
 
 def _for_owner(run: Run, address: str) -> str:
-    return f"{export_part(run)}{_for_programs(run, address)}{servers_part(run)}"
+    return f"{export_part(run)}{servers_part(run)}{_for_programs(run, address)}"
 
 
 def _for_programs(run: Run, address: str) -> str:
@@ -53,9 +53,14 @@ def _for_programs(run: Run, address: str) -> str:
         f'asked = [{{"role": "user", "content": "Hello"}}]\n'
         f'print(client.chat.completions.create(model="{run.id}", messages=asked).choices[0].message.content)'
     )
+    gradio = (
+        "from gradio_client import Client\n\n"
+        f'client = Client("{address}")  # with a login: auth=("NAME", "PASSWORD")\n'
+        f'print(client.predict("Hello", run="{run.id}", api_name="/chat"))'
+    )
     return (
         "<h3>For programs</h3>"
-        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. As soon as a '
-        "key has been made, or from another machine, they show one:</p>"
-        f"{code_block('python -m qlora_app keys make NAME')}{code_block(curl)}{code_block(python)}"
+        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. From another '
+        f"machine, or as soon as there is a key, they show one of those below.</p>"
+        f"{code_block(curl)}{code_block(python)}{code_block(gradio)}"
     )
