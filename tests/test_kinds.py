@@ -19,6 +19,8 @@ from qlora_app import worker
 from qlora_app.cli import main, watching
 from qlora_app.cli.jobs import answers_of
 from qlora_app.jobs import Job, JobStore
+from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job
+from qlora_app.kinds.adapter_import import imported as adapter_imported
 from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
 from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
@@ -115,7 +117,25 @@ def a_measurement(request) -> Toy:
     return Toy(job, made, 1, (settings.data / id).unlink, "not in the data folder")
 
 
-TOYS = {"answer": an_answer, "import": an_import, "download": a_download, "measure": a_measurement}
+def an_adapter(request) -> Toy:
+    run, store = request.getfixturevalue("answering_run"), request.getfixturevalue("store")
+    folder = request.getfixturevalue("home") / "theirs"
+    run.adapter.rename(folder)
+    job = adapter_job(JobStore(Settings.from_environment().jobs), AdapterSpec(source="folder", id=str(folder)))
+
+    def made():
+        return len(store.get(adapter_imported(job)).adapter_at(None).name) and 1
+
+    return Toy(job, made, 1, (folder / "adapter_config.json").unlink, "There are weights, but no adapter_config.json")
+
+
+TOYS = {
+    "answer": an_answer,
+    "import": an_import,
+    "download": a_download,
+    "measure": a_measurement,
+    "adapter": an_adapter,
+}
 
 
 @pytest.fixture(params=TOYS)
