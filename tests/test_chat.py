@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from qlora_app.inference.pool import Loading
 from qlora_app.inference.session import Decoding
+from qlora_app.inference.sides import Nobody
 from qlora_app.inference.writing import Said
 from qlora_app.recipe import Recipe
 from qlora_app.runs.labels import relabel
 from qlora_app.ui.chat import line
-from qlora_app.ui.chat.answering import OFTEN, NowAndThen, news
+from qlora_app.ui.chat.answering import OFTEN, Columns, NowAndThen
 from qlora_app.ui.chat.history import LONGEST_MESSAGE, MOST_TURNS, Asking, decoding_of
 from qlora_app.ui.chat.room import draw, find_function
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
@@ -39,16 +41,17 @@ def test_both_answer_and_say_how_long_it_took(workshop, store, page):
     assert {one["asking"] for one in told} == {"7"}
     last = told[-1]
     base, tuned = last["answers"].values()
-    assert base == {"text": "base one two three", "html": "<p>base one two three</p>\n", "tokens": 3, "seconds": 0.3}
-    assert tuned["text"] == "tuned one two three"
+    assert base["text"] == "base one two three" and base["html"] == "<p>base one two three</p>\n"
+    assert (base["tokens"], base["seconds"], base["checksum"], base["problem"]) == (3, 0.3, "", "")
+    assert tuned["text"] == "tuned one two three" and tuned["checksum"] == page.sessions.checksum
     assert page.sessions.stop.is_set()
 
 
 def test_marks_in_an_answer_are_text_while_it_grows_and_at_its_end():
     grown = [[Said(EVIL[:n]), Said("a<b and c>d"[:n])] for n in range(1, len(EVIL) + 1)]
-    told = [json.loads(news("7", "answering", "", [0, 2], said))["answers"] for said in grown]
-    assert all(one.keys() == {"0", "2"} and "<img" not in one["0"]["html"] for one in told)
-    assert told[-1]["2"]["html"] == "<p>a&lt;b and c&gt;d</p>\n"
+    told = [Columns(dict.fromkeys([0, 2], Nobody(None)), True).told(said) for said in grown]
+    assert not any("<img" in one[0]["html"] for one in told)
+    assert told[-1][2]["html"] == "<p>a&lt;b and c&gt;d</p>\n"
 
 
 def test_what_was_said_before_is_told_to_each_side(workshop, store, page):
@@ -69,6 +72,14 @@ def test_a_column_knows_only_what_it_was_asked_itself(workshop, store, page):
     assert last["answers"].keys() == {"0", "2"}
     hi, now = ({"role": "user", "content": text} for text in ("Hi", "And now?"))
     assert page.sessions.asked == [[hi, {"role": "assistant", "content": "A story."}, now], [now]]
+
+
+def test_a_column_that_cannot_answer_says_so_and_the_others_go_on(workshop, store):
+    run = make_run(store, proof=PROOF)
+    *_, last = ask(workshop, run, sides=[{"run": "gone"}, {"run": run.id}])
+    gone, here = last["answers"].values()
+    assert last["state"] == "done" and "gone" in gone["problem"] and gone["text"] == ""
+    assert here["text"] == "tuned one two three" and not here["problem"]
 
 
 @pytest.mark.parametrize("side", [3, {"who": "nobody"}, {"run": "x", "strength": 9}, {"run": "x", "colour": "red"}])
@@ -142,6 +153,26 @@ def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypa
     monkeypatch.setattr(page.sessions, "speak", half)
     *_, last = ask(workshop, make_run(store, proof=PROOF))
     assert last["state"] == "stopped" and last["answers"]["0"]["text"] == "half"
+
+
+def test_what_a_model_is_waited_for_is_said_and_stop_ends_the_waiting(workshop, store, page):
+    run = make_run(store, proof=PROOF)
+    steps = [
+        Loading("absent", "The model has made way for a training."),
+        Loading("waiting", "No room."),
+        Loading("ready"),
+    ]
+    page.sessions.loading = list(steps)
+    told = list(ask(workshop, run))
+    notes = [one["note"] for one in told if one["state"] == "loading"]
+    assert notes == ["Loading the model…", "The model has made way for a training. No room."]
+    assert told[-1]["state"] == "done"
+    page.sessions.loading = [Loading("absent")] + [Loading("loading", "Loading the model… 5.0 GB, 3 s")] * 1000
+    answers = ask(workshop, run)
+    while "5.0 GB" not in next(answers)["note"]:
+        pass
+    workshop.chat.stopped(event(asking="7"), ASKER)
+    assert next(answers)["state"] == "stopped"
 
 
 def test_a_failure_is_said_at_its_question(workshop, store, page):

@@ -27,7 +27,11 @@ def run(script, *names):
         pytest.skip("node is not installed (Debian: apt-get install nodejs)")
     source = "\n".join((CHAT / name).read_text(encoding="utf-8") for name in names)
     done = subprocess.run(
-        [node, "-e", f"{source}\n{STORAGE}\nconsole.log(JSON.stringify((() => {{ {script} }})()));"],
+        [
+            node,
+            "-e",
+            f"{source}\n{STORAGE}\n(async () => console.log(JSON.stringify(await (async () => {{ {script} }})())))();",
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -81,6 +85,34 @@ def test_a_conversation_of_an_earlier_version_opens_as_it_was():
     assert read["how"] == {"temperature": 0.5}
     assert read["sides"] == [{"who": "base", "run": "r"}, {"who": "run", "run": "r"}]
     assert [answer["text"] for answer in read["turns"][0]["answers"]] == ["x", "y"]
+
+
+def test_swapped_columns_swap_their_answers_of_all_turns():
+    found = conversation("""
+        let talk = answered(answered(Talk.begin('r', 1, ''), 'a', 'One?', 1), 'b', 'Two?', 2);
+        talk = Talk.asked(Talk.added(talk, {who: 'run', run: 'other'}), 'c', 'Three?', 3);
+        const now = Talk.swapped(talk, 0, 2), shown = one => one.turns.map(turn => turn.answers.map(a => a && a.text));
+        const sides = now.sides.map(side => side.run + side.who);
+        return {sides, now: shown(now), back: Talk.swapped(now, 2, 0), talk};""")
+    assert found["sides"] == ["otherrun", "rrun", "rbase"]
+    assert found["now"] == [[None, "t One?", "b One?"], [None, "t Two?", "b Two?"], ["", "", ""]]
+    assert found["back"] == found["talk"]
+
+
+def test_a_column_that_is_new_or_another_is_asked_what_came_before_and_no_answer_of_another_is_its_own():
+    found = conversation("""
+        let talk = answered(answered(Talk.begin('r', 1, ''), 'a', 'One?', 1), 'b', 'Two?', 2);
+        talk = Talk.changed(talk, 1, {who: 'run', run: 'other'});
+        const first = Talk.open(talk);
+        talk = Talk.askedOf(talk, first.at, 'a/2', first.only);
+        talk = Talk.heard(talk, {asking: 'a/2', state: 'done', answers: {1: said('other one')}});
+        const before = Talk.known(Talk.until(talk, 1)), second = Talk.open(talk);
+        const gone = Talk.ended(Talk.askedOf(talk, second.at, 'b/2', second.only));
+        return {first, before, second, gone: Talk.known(gone), removed: Talk.removed(talk, 0)};""")
+    assert found["first"] == {"at": 0, "only": [1]} and found["second"] == {"at": 1, "only": [1]}
+    assert found["before"] == [{"question": "One?", "answers": ["b One?", "other one"]}]
+    assert found["gone"][1]["answers"] == ["b Two?", None]
+    assert [len(turn["answers"]) for turn in found["removed"]["turns"]] == [1, 1]
 
 
 def test_conversations_are_told_apart_by_run_and_number_and_the_newest_comes_first():
@@ -158,8 +190,8 @@ def test_enter_sends_but_not_with_shift_and_not_while_a_character_is_written():
 
 def test_a_lost_connection_is_not_taken_for_a_name_that_no_run_has():
     said = run(
-        """globalThis.word = text => text;
-        return [Picker.nothing(null, false), Picker.nothing({rows: []}, true), Picker.nothing({rows: []}, false)];""",
+        """globalThis.word = text => text; const none = {rows: []};
+        return [RunList.nothing(null, false), RunList.nothing(none, true), RunList.nothing(none, false)];""",
         "menus.js",
     )
     assert said == ["The app does not answer. Try again.", "Looking…", "No run is called that."]

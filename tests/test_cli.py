@@ -595,6 +595,7 @@ COMMANDS = [
     "score",
     "diagnose",
     "answer",
+    "export",
     "serve",
     "keys",
     "data",

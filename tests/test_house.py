@@ -26,7 +26,7 @@ FLOORS = [  # lowest first
     ["runs", "tidy", "measurement"],
     ["inference", "effort"],
     ["answers", "sweep"],
-    ["evaluate", "serving"],
+    ["evaluate", "export", "serving"],
     ["launch", "train", "kinds"],
     ["worker"],
     ["api", "cli", "ui"],

@@ -18,18 +18,21 @@ from rich.console import Console
 from qlora_app import worker
 from qlora_app.cli import main, watching
 from qlora_app.cli.jobs import answers_of
+from qlora_app.export import GgufExporter
 from qlora_app.jobs import Job, JobStore
 from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job
 from qlora_app.kinds.adapter_import import imported as adapter_imported
 from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
 from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
+from qlora_app.kinds.export import export_job
 from qlora_app.launch import local
 from qlora_app.launch.queue import unled
 from qlora_app.measurement import measure_job, measurement_of
 from qlora_app.preflight import examples_of
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+from qlora_app.runs.exports import made_by
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_files
 from qlora_app.training_data.sources.hub import paths_of
@@ -129,8 +132,20 @@ def an_adapter(request) -> Toy:
     return Toy(job, made, 1, (folder / "adapter_config.json").unlink, "There are weights, but no adapter_config.json")
 
 
+def an_export(request) -> Toy:
+    run = request.getfixturevalue("answering_run")
+    job = export_job(run, GgufExporter(dtype="F16", questions=2))
+
+    def made():
+        return made_by(job).fidelity.questions
+
+    broken = (run.adapter / "proof.json").unlink
+    return Toy(job, made, 2, broken, "only a finished adapter can be exported")
+
+
 TOYS = {
     "answer": an_answer,
+    "export": an_export,
     "import": an_import,
     "download": a_download,
     "measure": a_measurement,

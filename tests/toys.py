@@ -321,6 +321,50 @@ def test_adding_an_evaluator(house, capsys):
     assert "toy" in capsys.readouterr().out
 
 
+EXPORTER = '''
+"""A run in one line."""
+from typing import Literal
+from ..choices import setting
+from ..runs.exports import Export
+from .exporter import Exporter, listed
+
+class Toy(Exporter):
+    """Its name."""
+    title = "Toy"
+    name: Literal["toy"] = setting("toy", "Export", "What is made.", labels={"toy": "Toy"})
+
+    def write(self, run, folder, out, settings):
+        (folder / "toy.txt").write_text(run.id)
+        files, checksums = listed(folder)
+        return Export("toy", files=files, checksums=checksums)
+'''
+
+
+def test_adding_an_exporter(house, capsys, tmp_path):
+    house.add("qlora_app/export/toy.py", EXPORTER)
+    house.edit("qlora_app/export/__init__.py", "(GgufExporter, ", "(Toy, GgufExporter, ")
+    house.edit(
+        "qlora_app/export/__init__.py",
+        "from .merged import MergedExporter\n",
+        "from .merged import MergedExporter\nfrom .toy import Toy\n",
+    )
+    toy, made_in = house.room("export").exporter_of("toy", {}), tmp_path / "made"
+    made_in.mkdir()
+    made = toy.write(house.room("runs").Run(tmp_path / "a-run"), made_in, None, None)
+    assert made.files == {"toy.txt": 5}
+    spec = house.room("kinds.export").ExportSpec.model_validate({"export": {"name": "toy"}})
+    assert spec.export == toy
+    with pytest.raises(SystemExit):
+        house.room("cli").main(["export", "--help"])
+    assert "toy" in capsys.readouterr().out
+
+
+def test_adding_an_exported_family(house):
+    house.edit("qlora_app/export/gguf_families.py", '    "gpt2":', '    "toy": GgufFamily(arch="llama"),\n    "gpt2":')
+    families = house.room("export.gguf_families")
+    assert families.family_problem({"model_type": "toy"}) is None
+
+
 KIND = '''
 """The kind `toy`: knits."""
 from typing import Literal

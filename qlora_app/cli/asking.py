@@ -19,7 +19,8 @@ from ..chance import Share
 from ..errors import sentence_of
 from ..inference.pool import ModelPool
 from ..inference.session import ChatSession, Decoding
-from ..inference.sides import Replies, Voice
+from ..inference.sides import Here, Replies
+from ..inference.writing import Said
 from ..messages import Conversation
 from ..overrides import recipe_from
 from ..runs import Run
@@ -93,24 +94,33 @@ def _answer(
 ) -> tuple[str, str]:
     """Print the answers as they grow (on a terminal) and return both. Ctrl-C keeps what was said so far."""
     stop, answers = threading.Event(), ("", "")
-    voices = [(Voice(session, is_base=True), base), (Voice(session), tuned)]
-    asked = [(voice, conversation) for voice, conversation in voices if conversation]
-    growing = iter(Replies([voice for voice, _ in asked], [talk for _, talk in asked], Decoding(), stop))
+    asked = [(Here(session), tuned)]
+    if base:
+        asked.insert(0, (Here(session, is_base=True), base))
+    growing = iter(Replies(asked, Decoding(), stop))
     moving = out is not None and out.is_terminal
     try:
         screen = Live(console=out, refresh_per_second=12, vertical_overflow="visible") if moving else None
         with screen or contextlib.nullcontext() as live:
             for said in growing:
-                answers = (said[0] if base else "", said[-1])
+                answers = _pair(said, with_base=bool(base))
                 if live:
                     live.update(_side_by_side(answers, base is not None))
     except KeyboardInterrupt:
         stop.set()
         for said in growing:  # the thread that generates ends within a token
-            answers = (said[0] if base else "", said[-1])
+            answers = _pair(said, with_base=bool(base))
     if out and not moving:
         out.print(Text(_both(answers) if base is not None else answers[1]), soft_wrap=True)
     return answers
+
+
+def _pair(said: Sequence[Said], with_base: bool) -> tuple[str, str]:
+    """(the base's answer, the adapter's). Raises what went wrong."""
+    for one in said:
+        if one.error:
+            raise one.error
+    return said[0] if with_base else "", said[-1]
 
 
 def _both(answers: Sequence[str | None]) -> str:

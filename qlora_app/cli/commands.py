@@ -22,6 +22,7 @@ from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
+from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
 from .machine import add_doctor, add_settings
@@ -56,6 +57,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_score,
     add_diagnose,
     add_answer,
+    add_export,
     add_serve,
     add_keys,
     add_data,

@@ -160,12 +160,8 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
         raise UserError("answers.no_folder", "There is no folder {folder} for the answers.", folder=target.parent)
     _check_free(target)
     job = answer_job(run, file, spec_for(file, **choices))
-    status = job.status()
-    if status.state != "done":
-        if status.state == "queued":
-            _start_unled(job, run.folder.parent, screen)
-        elif not status.is_active:
-            start(job, screen)
+    if job.status().state != "done":
+        start_if_idle(job, run.folder.parent, screen)
         ended = watched(job, screen)
         if ended is None:
             return None
@@ -178,6 +174,15 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
     result = job.result() or {}
     counts = {name: result.get(name, 0) for name in ("rows", "answered", "problems", "kept", "scored", "right")}
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
+
+
+def start_if_idle(job: Job, runs: Path, screen: Console) -> None:
+    """Have a worker take a job that nobody works on. One that waits is left to the page, where one is open."""
+    status = job.status()
+    if status.state == "queued":
+        _start_unled(job, runs, screen)
+    elif not status.is_active:
+        start(job, screen)
 
 
 def _start_unled(job: Job, runs: Path, screen: Console) -> None:

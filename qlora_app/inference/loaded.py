@@ -16,6 +16,7 @@ from ..methods.fitting import check_numbers, check_saved, in_words
 from ..storage.digests import sha256_of
 from ..tasks import Task
 from .engine import Engine
+from .llama_cpp import LlamaCpp
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -30,6 +31,7 @@ class LoadedBase:
     def __init__(self, model: "PreTrainedModel | PeftModel") -> None:
         model.eval()
         self.engine = Engine(model)
+        self.fast: dict[str, LlamaCpp] = {}  # by name of an adapter: the same model elsewhere, and sooner
         self._numbers = itertools.count(2)
         self._names: dict[tuple[str, str], str] = {}  # {(folder, checksum): name}
         self._users: dict[str, weakref.WeakSet[Any]] = {}
@@ -40,6 +42,16 @@ class LoadedBase:
         """Raises UserError where the base cannot be opened."""
         import_everything()
         return cls(load_model(choice, task.auto_class, task.labels, quantize=quantize))
+
+    @property
+    def is_busy(self) -> bool:
+        """Is there anything that is computed with it or has to be?"""
+        return self.engine.is_busy or any(fast.is_busy for fast in self.fast.values())
+
+    @property
+    def used(self) -> float:
+        """When it last had something to do, as time.monotonic() says it."""
+        return max([self.engine.used, *(fast.used for fast in self.fast.values())])
 
     @property
     def model(self) -> Any:
@@ -58,6 +70,10 @@ class LoadedBase:
                 self.engine.alone(lambda: self._add(method, folder, name))
                 self._names[key] = name
             return self._names[key]
+
+    def checksum_of(self, name: str) -> str:
+        """SHA-256 of the weights of the adapter of that name, as they were opened; "" of the base."""
+        return next((checksum for (_, checksum), known in list(self._names.items()) if known == name), "")
 
     def hold(self, name: str, user: Any) -> None:
         """The adapter of that name stays for as long as somebody holds this user of it."""
@@ -87,6 +103,7 @@ class LoadedBase:
         for key, name in list(self._names.items()):
             if name != FIRST and name not in asked and not self._users.get(name):
                 del self._names[key]
+                self._slow_down(name)
                 self._users.pop(name, None)
                 self.model.delete_adapter(name)
                 self.engine.active.mixable.discard(name)
@@ -97,6 +114,12 @@ class LoadedBase:
         """Give back what is remembered of conversations, and let the thread go. Who holds it may go on asking."""
         self.engine.prefixes.forget()
         self.engine.rest()
+        for name in list(self.fast):
+            self._slow_down(name)
+
+    def _slow_down(self, name: str) -> None:
+        if name in self.fast:
+            self.fast.pop(name).close()
 
 
 def checksum(folder: Path) -> str:

@@ -16,13 +16,18 @@ from typing import Literal, NamedTuple
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.loading import bytes_of, import_everything
 from ..errors import UserError
+from ..formatting import gigabytes, size
 from ..hardware import here
 from ..jobs import Job
 from ..methods import MethodChoices
 from ..methods.fitting import check_saved
 from ..runs import Run
+from ..runs.exports import identical_gguf, last_export
 from ..tasks import Task
+from ..tasks.generate import context_of
 from ..tasks.trial import check_tried
+from . import llama_cpp
+from .engine import MOST_ROWS
 from .loaded import LoadedBase, checksum, give_memory_back
 from .session import ChatSession
 
@@ -58,16 +63,16 @@ class _Progress:
     waits: bool = False  # for memory that a training has
 
     def words(self) -> Loading:
-        size, free = (f"{number / 1e9:.1f} GB" for number in (self.bytes, here().free))
+        needed, free = size(self.bytes), gigabytes(here().free)
         if self.waits:
             return Loading(
                 "waiting",
-                f"A training has the memory: the model needs {size}, and {free} are free. You are answered when there "
-                "is room.",
+                f"A training has the memory: the model needs {needed}, and {free} are free. You are answered when "
+                "there is room.",
             )
         if not self.began:
             return Loading("loading", "Loading the model…")
-        return Loading("loading", f"Loading the model… {size}, {time.monotonic() - self.began:.0f} s")
+        return Loading("loading", f"Loading the model… {needed}, {time.monotonic() - self.began:.0f} s")
 
 
 class _Key(NamedTuple):
@@ -75,6 +80,7 @@ class _Key(NamedTuple):
 
     adapter: str
     written: int
+    exported: int  # when something was made of it last
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,8 @@ class ModelPool:
             with self._one_at_a_time:
                 progress.began = time.monotonic()
                 session = self._opened(wanted, forgotten)
+                if adapter == run.adapter:
+                    _speed_up(session, run)
             opening.set_result(session)
         except BaseException as error:  # whoever waits for it hears of it
             if not isinstance(error, UserError):
@@ -284,7 +292,7 @@ class ModelPool:
     def _unload(self, is_due: Callable[[LoadedBase], bool], why: Why, most: int | None = None) -> int:
         """Those that are due and are not being used. Returns how many that were."""
         with self._changing:
-            idle = [name for name, base in self._bases.items() if not base.engine.is_busy and is_due(base)]
+            idle = [name for name, base in self._bases.items() if not base.is_busy and is_due(base)]
             bases = [self._bases.pop(name) for name in idle[:most]]
             for key, opening in list(self._sessions.items()):
                 if opening.done() and not opening.exception() and opening.result().base in bases:
@@ -300,11 +308,28 @@ class ModelPool:
 
     def _look(self) -> bool:
         """Unload what was not used for a while. Is anything left?"""
-        self._unload(lambda base: time.monotonic() - base.engine.used > self._unload_after, "idle")
+        self._unload(lambda base: time.monotonic() - base.used > self._unload_after, "idle")
         with self._changing:
             if not self._bases:
                 self._keeper = None
             return bool(self._bases)
+
+
+def _speed_up(session: ChatSession, run: Run) -> None:
+    """Without a GPU llama.cpp answers in its place, where a GGUF of the adapter answered everything as it does."""
+    if session.name in session.base.fast or here().kind != "cpu" or not llama_cpp.is_installed():
+        return
+    file = identical_gguf(run)
+    if file is None or here().free < ROOM * file.stat().st_size:
+        return
+    tokens = min(llama_cpp.TOKENS, MOST_ROWS * (context_of(session.model) or llama_cpp.TOKENS))
+    try:
+        engine = llama_cpp.LlamaCpp(file, tokens)
+    except UserError as error:  # nothing is lost but time
+        log.warning("%s", error)
+        return
+    engine.letters = llama_cpp.Letters.of(session.tokenizer)
+    session.base.fast[session.name] = engine
 
 
 def _watch(pool: "weakref.ref[ModelPool]") -> None:
@@ -339,7 +364,7 @@ def _key(adapter: Path) -> _Key:
         written = (adapter / "adapter_model.safetensors").stat().st_mtime_ns
     except OSError:
         written = 0
-    return _Key(str(adapter), written)
+    return _Key(str(adapter), written, last_export(adapter.parent))
 
 
 def warm_up() -> None:

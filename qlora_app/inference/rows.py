@@ -64,6 +64,7 @@ class Row:
         self.cached = 0  # tokens of the prompt that were known from an earlier answer
         self.began = time.monotonic()  # when it was begun, not when it was asked
         self.events: queue.SimpleQueue[tuple[Row, Event]] = into or queue.SimpleQueue()
+        self.engine = "transformers"  # that computes it
         self.is_over = False
         self._stop = stop or threading.Event()
 

@@ -85,6 +85,7 @@ class ChatSession:
         one by now.
         """
         self.base, self.tokenizer, self.task, self.name, self.adapter = base, tokenizer, task, name, adapter
+        self.checksum = base.checksum_of(name)
         base.hold(name, self)
 
     @classmethod
@@ -201,10 +202,17 @@ class ChatSession:
             logprobs=logprobs,
             schema=None if schema is None else JsonSchema(schema, self.tokenizer, ends, self._vocabulary),
         )
-        row = self.base.engine.submit(Row(asked, stop, into))
+        row = self.submit(Row(asked, stop, into))
         if form:
             return CallingWriting(row, self.tokenizer, reasons, letters, form, prompt.note)
         return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
+
+    def submit(self, row: Row) -> Row:
+        """To the engine that answers it soonest. Raises UserError where too many wait already."""
+        fast = self.base.fast.get(self.name)
+        if fast is not None and row.asked.adapter == self.name and fast.takes(row):
+            return fast.submit(row)
+        return self.base.engine.submit(row)
 
     def _call_form(self) -> CallForm:
         form = CallForm.of(self.tokenizer)
@@ -257,7 +265,7 @@ class ChatSession:
             ends_with=ending_check(self.tokenizer, stops, False),
             logprobs=logprobs,
         )
-        return PlainWriting(self.base.engine.submit(Row(asked, into=into)), self.tokenizer, stops)
+        return PlainWriting(self.submit(Row(asked, into=into)), self.tokenizer, stops)
 
     # ---- answers to many questions, and what weighs answers up
 

@@ -5,7 +5,7 @@ together.
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError
 
@@ -15,7 +15,7 @@ from ..messages import Conversation
 from ..runs import RunStore
 from .pool import ModelPool
 from .session import ChatSession, Decoding
-from .writing import Events, Said, Writing, together
+from .writing import Events, Growing, Said, together
 
 MOST_SIDES = 4
 LONGEST_ID = 200
@@ -62,16 +62,42 @@ class Side(Choices):
         return self.who == "base"
 
 
+class Voice(Protocol):
+    """Who answers in a column."""
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the weights of the adapter that answers; "" where none does."""
+
+    @property
+    def system(self) -> str:
+        """The system text that it was trained with."""
+
+    def write(
+        self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events, begun: str = ""
+    ) -> Growing:
+        """Begin its answer, whose events go `into` there, or go on with one that was begun. Raises UserError."""
+
+
 @dataclass(frozen=True)
-class Voice:
-    """Who answers in a column, in memory."""
+class Here:
+    """A model in the memory of this machine."""
 
     session: ChatSession
     is_base: bool = False
     temperature: float | None = None  # None: as the settings say
 
-    def write(self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events) -> Writing:
-        """Begin its answer. Raises UserError."""
+    @property
+    def checksum(self) -> str:
+        return "" if self.is_base else self.session.checksum
+
+    @property
+    def system(self) -> str:
+        return self.session.template.system
+
+    def write(
+        self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events, begun: str = ""
+    ) -> Growing:
         sampling = self.session.sampling(decoding, self.is_base)
         if self.temperature is not None and not decoding.greedy:
             sampling = replace(sampling, temperature=self.temperature)
@@ -83,48 +109,88 @@ class Voice:
             thinking=decoding.thinking,
             stop=stop,
             into=into,
+            begun=begun,
         )
 
 
+@dataclass(frozen=True)
+class Nobody:
+    """One that cannot answer."""
+
+    why: Exception
+    checksum: str = ""
+    system: str = ""
+
+    def write(self, *_: Any) -> Growing:
+        return _Unwritten(self.why)
+
+
+class _Unwritten:
+    """An answer that was not begun."""
+
+    note = ""
+    is_over = True
+
+    def __init__(self, why: Exception) -> None:
+        self.row, self._said = self, Said("")
+        self._said.error = why
+
+    def take(self, event: Any, now: float) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+    def said(self) -> Said:
+        return self._said
+
+    def cancel(self) -> None: ...
+
+
+def here_of(side: Side, store: RunStore, pool: ModelPool) -> Here:
+    """Of a model on this machine: waits until it is loaded. Raises UserError."""
+    return Here(pool.get(store.get(side.run), side.checkpoint), side.is_base, side.temperature)
+
+
 def voice_of(side: Side, store: RunStore, pool: ModelPool) -> Voice:
-    """Waits until it is loaded. Raises UserError."""
-    return Voice(pool.get(store.get(side.run), side.checkpoint), side.is_base, side.temperature)
+    """Waits until it is loaded."""
+    try:
+        return here_of(side, store, pool)
+    except Exception as error:  # whatever it is, the other columns answer
+        return Nobody(error)
 
 
 class Replies:
     """One answer of each voice, written at once. Iterate it for all texts so far, again and again until all are whole.
 
-    Reasoning stands before an answer in <think> marks. Whoever stops iterating cancels them, and `stop`, when it is
-    set, ends them within a token.
+    Reasoning stands before an answer in <think> marks. Where one cannot answer, or not to its end, its text has the
+    `error`, and the others go on. Whoever stops iterating cancels them, and `stop`, when it is set, ends them within a
+    token.
     """
 
     def __init__(
         self,
-        voices: Sequence[Voice],
-        conversations: Sequence[Conversation],
+        asked: Sequence[tuple[Voice, Conversation] | tuple[Voice, Conversation, str]],
         decoding: Decoding,
         stop: threading.Event | None = None,
     ) -> None:
-        """Raises UserError where one of them cannot begin: then none does."""
+        """asked: who is to answer what, and with which beginning of an answer they go on."""
         self._events = Events()
-        self.writings: list[Writing] = []
-        try:
-            for voice, conversation in zip(voices, conversations, strict=True):
-                self.writings.append(voice.write(conversation, decoding, stop or threading.Event(), self._events))
-        except BaseException:
-            self.cancel()
-            raise
+        self.writings: list[Growing] = []
+        for voice, conversation, *begun in asked:
+            try:
+                self.writings.append(
+                    voice.write(conversation, decoding, stop or threading.Event(), self._events, *begun)
+                )
+            except Exception as error:  # as above
+                self.writings.append(_Unwritten(error))
 
     @property
     def note(self) -> str:
         """What of a conversation was not read, in words."""
         return next((writing.note for writing in self.writings if writing.note), "")
 
-    def __iter__(self) -> Iterator[list[Said]]:
-        """Raises what went wrong."""
-        return together(self.writings, self._events)
+    def said(self) -> list[Said]:
+        """All texts so far."""
+        return [writing.said() for writing in self.writings]
 
-    def cancel(self) -> None:
-        """They end within a token."""
-        for writing in self.writings:
-            writing.cancel()
+    def __iter__(self) -> Iterator[list[Said]]:
+        return together(self.writings, self._events, each_for_itself=True)

@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..tasks import Answer
 from ..tasks.generate import read_answer
@@ -25,6 +25,7 @@ class Said(str):
     tokens: int
     seconds: float
     is_whole: bool  # it has ended by itself or is as long as it may be; not where it was stopped
+    engine: str = ""  # that computed it
     why: Ending | None = None  # it ended; None while it grows
     answer: str = ""  # without the reasoning
     reasoning: str = ""
@@ -32,11 +33,37 @@ class Said(str):
     cached_tokens: int = 0  # of the prompt, which were known from an earlier answer
     calls: tuple[Call, ...] = ()  # of tools, once it has ended
     written: tuple[Token, ...] = ()  # with their log probabilities, where these were asked for
+    error: BaseException | None = None  # something went wrong with it, and it goes on no more
 
     def __new__(cls, text: str, tokens: int = 0, seconds: float = 0.0, is_whole: bool = False) -> "Said":
         said = super().__new__(cls, text)
         said.tokens, said.seconds, said.is_whole = tokens, seconds, is_whole
         return said
+
+
+class Growing(Protocol):
+    """An answer on its way, whoever writes it. Its events come from a queue, each with its `row`."""
+
+    note: str  # what of the conversation was not read, in words
+
+    @property
+    def row(self) -> Any:
+        """What its events are told apart by."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+    def take(self, event: Any, now: float) -> None:
+        """What is said of it. Raises what went wrong."""
+
+    def fail(self, error: BaseException) -> None:
+        """It goes on no more."""
+
+    def said(self) -> Said:
+        """Its text so far."""
+
+    def cancel(self) -> None:
+        """It ends within a token."""
 
 
 class Writing:
@@ -59,6 +86,7 @@ class Writing:
         self._marks = [mark for mark in map(str.strip, ChatTemplate.of(tokenizer).traits.reasoning_marks) if mark]
         self._written: list[Token] = []
         self._why: Ending | None = None
+        self._error: BaseException | None = None
         self._seconds = 0.0
 
     def __iter__(self) -> Iterator[Said]:
@@ -72,7 +100,11 @@ class Writing:
 
     @property
     def is_over(self) -> bool:
-        return self._why is not None
+        return self._why is not None or self._error is not None
+
+    def fail(self, error: BaseException) -> None:
+        """It goes on no more."""
+        self._error = error
 
     def take(self, event: Event, now: float) -> None:
         """What the engine says of it. Raises what went wrong."""
@@ -93,9 +125,10 @@ class Writing:
         if made.reasoning:
             text = f"<think>\n{made.reasoning.rstrip(HALF)}\n</think>\n\n{answer}".rstrip(HALF)
         said = Said(text, len(ids), self._seconds, self._why in ("stop", "length"))
+        said.engine = self.row.engine
         said.why, said.answer, said.reasoning = self._why, answer, made.reasoning.rstrip(HALF)
         said.prompt_tokens, said.cached_tokens = len(self.row.asked.ids), self.row.cached
-        said.written = tuple(self._written)
+        said.written, said.error = tuple(self._written), self._error
         return said
 
     def _read(self, ids: list[int]) -> Answer:
@@ -173,10 +206,11 @@ class CallingWriting(Writing):
         return ChatTemplate.of(self._tokenizer).traits.without_control(reading.text)
 
 
-def together(writings: Sequence[Writing], events: Events) -> Iterator[list[Said]]:
+def together(writings: Sequence[Growing], events: Events, each_for_itself: bool = False) -> Iterator[list[Said]]:
     """Several answers that put their events into the same queue: all texts so far, whenever something is new.
 
-    Raises what went wrong. Whoever stops iterating cancels them.
+    Raises what went wrong; each_for_itself: that is said as the `error` of its answer, and the others go on. Whoever
+    stops iterating cancels them.
     """
     import time
 
@@ -188,7 +222,10 @@ def together(writings: Sequence[Writing], events: Events) -> Iterator[list[Said]
                 news.append(events.get())
             now = time.monotonic()
             for row, event in news:
-                by_row[id(row)].take(event, now)
+                if each_for_itself and isinstance(event, BaseException):
+                    by_row[id(row)].fail(event)
+                else:
+                    by_row[id(row)].take(event, now)
             yield [writing.said() for writing in writings]
     finally:
         for writing in writings:

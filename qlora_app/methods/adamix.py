@@ -203,6 +203,10 @@ class AdaMixMethod(MethodChoices):
             "in_words": f"The mean of {self.experts} adapters is kept: {kept:,} of {learned:,} learned parameters.",
         }
 
+    @property
+    def can_merge(self) -> bool:
+        return self.kind == "lora"
+
     def load(self, model: "PreTrainedModel", folder: Path) -> Any:
         """One adapter; of a checkpoint, the mean of its experts as they are now."""
         from .parts.adapted import tensors_of

@@ -270,6 +270,10 @@ class InFrontMethod(PeftMethod):
     def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
         return {}
 
+    @property
+    def can_merge(self) -> bool:
+        return False
+
 
 class PrefixMethod(InFrontMethod):
     """PEFT's PrefixTuningConfig: keys and values [tokens, key outputs] in front of the text, for each layer."""

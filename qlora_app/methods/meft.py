@@ -80,6 +80,10 @@ class MeftMethod(MethodChoices):
     def opens_in_peft(self) -> bool:
         return False
 
+    @property
+    def can_merge(self) -> bool:
+        return False
+
     def kept_streams(self, layers: int) -> float:
         """Two streams in 64 bits, and for as many blocks as whole numbers are
         needed the remainders of the divisions.

@@ -266,6 +266,21 @@ class MethodChoices(Choices):
         check_fits(loaded, folder)
         return loaded.requires_grad_(False)  # it forgets learned tokens
 
+    @property
+    def can_merge(self) -> bool:
+        """Can what was learned become part of the base's weights?"""
+        return True
+
+    def merge(self, model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
+        """One plain model of the base, as it was trained on, and the adapter of `folder`: the base unpacked from what
+        it was rounded to, the adapter added to it. Only where it `can_merge`.
+        """
+        base: Any = model
+        if getattr(base, "is_quantized", False):
+            base = base.dequantize()
+        merged: PreTrainedModel = self.load(base, folder).merge_and_unload(safe_merge=True)
+        return merged
+
     def load_beside(self, model: "PeftModel", folder: Path, name: str) -> None:
         """The adapter of `folder` onto a model that `load` has returned, beside what stands there, under a name of its
         own. Only where it `stands_beside`.

@@ -172,6 +172,12 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
             take_merged(adapted, folder / INT_FOLDER)
         return adapted
 
+    def merge(self, model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
+        """Each weight as its code, scale and zero point say it, which is no rounding."""
+        from .parts.groups import with_plain_layers
+
+        return with_plain_layers(self.load(model, folder))
+
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:
         """Codes and scales on disk are compared bit by bit, and the zero points are those of the disk."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..errors import UserError
 from ..jobs import Job, JobStore
 from .run import Run
 from .store import RunStore
@@ -24,7 +25,13 @@ class AllJobs:
         owner, slash, job = address.partition("/")
         if not slash:
             return self.runs.get(address)
-        return (self.others if owner == OF_NO_RUN else JobStore(self.runs.get(owner).answers)).get(job)
+        if owner == OF_NO_RUN:
+            return self.others.get(job)
+        run = self.runs.get(owner)
+        try:
+            return JobStore(run.exports).get(job)
+        except UserError:
+            return JobStore(run.answers).get(job)
 
 
 def address_of(job: Job) -> str:
@@ -37,4 +44,4 @@ def address_of(job: Job) -> str:
 def _run_of(folder: Path) -> str:
     """The id of the run a job was made of; "" for a job of no run."""
     run = Run(folder.parent.parent)
-    return run.id if folder.parent == run.answers and (run.folder / Run.spec_file).is_file() else ""
+    return run.id if folder.parent in (run.answers, run.exports) and (run.folder / Run.spec_file).is_file() else ""

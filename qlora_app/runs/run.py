@@ -30,6 +30,7 @@ from .recipes import ReadRecipe, read_recipe
 from .rows import AskedRow, MetricRow, SampleRow, keep_until
 
 NOT_LEARNED = "not_learned.json"
+EXPORTS = "exports"
 HELD_OUT_ANSWERS = "held_out_answers.json"
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
@@ -103,6 +104,11 @@ class Run(Job):
     def answers(self) -> Path:
         """Jobs, each a file of questions answered by this run."""
         return self.folder / "answers"
+
+    @property
+    def exports(self) -> Path:
+        """Jobs, each of which makes files of its adapter for other programs."""
+        return self.folder / EXPORTS
 
     @property
     def kind(self) -> str:

@@ -14,7 +14,7 @@ from ..recipe import Recipe
 from .run import Run
 
 LOOK_EVERY = 0.2  # seconds, at a run that is to be deleted when it has ended
-LONGEST_WAIT = 3600.0  # seconds for its answers to end; then the next `sweep` does it
+LONGEST_WAIT = 3600.0  # seconds for what is made of it to end; then the next `sweep` does it
 
 
 class RunStore(Folders[Run]):
@@ -34,10 +34,12 @@ class RunStore(Folders[Run]):
         return self._make(name, lambda run: recipe.save(run.folder / run.spec_file), prepare)
 
     def delete(self, id: str) -> None:
-        """Raises UserError while somebody trains it, or answers a file of questions with it."""
-        for job in JobStore(self.get(id).answers).list():
+        """Raises UserError while somebody trains it, or makes something of it."""
+        for job in made_of(self.get(id)):
             if job.status().is_active or job.is_asked("start"):
-                raise UserError("run.answers", "{id} answers a file of questions. Stop that first.", id=id)
+                raise UserError(
+                    "run.answers", "{id} answers a file of questions, or is exported. Stop that first.", id=id
+                )
         super().delete(id)
 
     def discard(self, id: str) -> None:
@@ -48,7 +50,7 @@ class RunStore(Folders[Run]):
         run = self.get(id)
         run.request("stop-now")
         run.wishes.put("discard")
-        _stop_answers(run)
+        _stop_others(run)
         self._delete_soon(run)
 
     def sweep(self) -> None:
@@ -72,10 +74,10 @@ class RunStore(Folders[Run]):
             time.sleep(LOOK_EVERY)
 
     def _delete_discarded(self, run: Run) -> None:
-        """Unless it was started again meanwhile, is gone, or its answers have not ended yet."""
+        """Unless it was started again meanwhile, is gone, or what is made of it has not ended yet."""
         with contextlib.suppress(UserError, OSError):
             if run.is_asked("discard"):
-                _stop_answers(run)  # also those that were asked for since
+                _stop_others(run)  # also what was asked for since
                 self.delete(run.id)
 
     def not_there(self, id: str) -> UserError:
@@ -87,11 +89,11 @@ class RunStore(Folders[Run]):
         return UserError("run.being_trained", "{id} is being trained. Stop it first.", id=id)
 
     def every(self) -> builtins.list[Job]:
-        """The runs, and the jobs that were made of each: its files of answers."""
+        """The runs, and the jobs that were made of each: its files of answers, its exports."""
         found: builtins.list[Job] = []
         for run in self.list():
             found.append(run)
-            found += JobStore(run.answers).list()
+            found += made_of(run)
         return found
 
 
@@ -100,11 +102,16 @@ def _has_worker(run: Run) -> bool:
     return run.is_alive() or (bool(run.launch_file.is_alive()) and not run.last_word().has_ended)
 
 
-def _stop_answers(run: Run) -> None:
-    """Whoever throws a run away wants no more of its answers."""
-    for job in JobStore(run.answers).list():
+def _stop_others(run: Run) -> None:
+    """Whoever throws a run away wants nothing more that is made of it."""
+    for job in made_of(run):
         if (job.status().is_active or job.is_asked("start")) and not job.is_asked("stop-now"):
             job.request("stop-now")
+
+
+def made_of(run: Run) -> builtins.list[Job]:
+    """The jobs of a run: its files of answers, its exports."""
+    return [*JobStore(run.answers).list(), *JobStore(run.exports).list()]
 
 
 def job_at(folder: Path) -> Job:

@@ -145,7 +145,7 @@ def names_a_place(text: str) -> bool:
     return A_PLACE.search(text) is not None
 
 
-def in_words(error: Exception, may_change: bool = True) -> Problem:
+def in_words(error: BaseException, may_change: bool = True) -> Problem:
     """What the person is told. Anything but a UserError is a mistake in the app: its details go to the terminal, and so
     does what names a place of this machine to those who may change nothing.
     """

@@ -171,8 +171,8 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
     expect(page.locator(".exchange")).to_have_attribute("data-state", "done")
     expect(page.locator(".exchange .question")).to_have_text("Who is Oscar?")
     for side in ("base", "run"):
-        expect(page.locator(f".answer.{side} .said")).to_contain_text(re.compile(r"\w"))
-        expect(page.locator(f".answer.{side} .took")).to_contain_text(re.compile(r"\d+ tok · [\d.]+ s"))
+        expect(page.locator(f".answer[data-who={side}] .said")).to_contain_text(re.compile(r"\w"))
+        expect(page.locator(f".answer[data-who={side}] .took")).to_contain_text(re.compile(r"\d+ tok · [\d.]+ s"))
     expect(page.locator("#stop-chat")).to_be_hidden()
     expect(page.locator("#ask textarea")).to_be_focused()
     expect(page.locator("#ask textarea")).to_have_value("")
@@ -327,7 +327,7 @@ def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
     expect(page.locator("#ask textarea")).to_be_focused()
     page.keyboard.type("Who is Oscar?")
     page.keyboard.press("Enter")
-    expect(page.locator(".answer.run .said")).to_contain_text(".")
+    expect(page.locator(".answer[data-who=run] .said")).to_contain_text(".")
 
 
 def tab_to(page, selector: str) -> None:

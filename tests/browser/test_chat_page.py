@@ -1,9 +1,14 @@
 """The chat with a browser: what was typed is shown, what was said is kept, and a link opens its run."""
 
+import shutil
+
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PHONE
+from visiting import DESK, PHONE, copied
+
+from qlora_app.inference.loaded import checksum
+from qlora_app.ui.runs.card_parts import title_of
 
 TYPED = (
     "Fix <div class='a'>x</div> <think>no</think> if a<b and c>d ${window.__evil=1} {{x}} <img src=x onerror=alert(1)>"
@@ -101,6 +106,63 @@ def test_the_run_is_chosen_with_the_keyboard(visitor, app, newer_run):
     expect(page.get_by_role("listbox", name="Runs")).to_be_hidden()
 
 
+def names(page):
+    return page.locator(".head .open b").all_inner_texts()
+
+
+def said(page, row=0):
+    return page.locator(".exchange").nth(row).locator(".answer .said").all_inner_texts()
+
+
+def test_columns_are_added_changed_swapped_and_removed_and_answer_what_came_before(visitor, app, newer_run):
+    run = app.store.list()[1]
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    ask(page, "Hello!")
+    answered(page, 1)
+    base, tuned = said(page)
+    expect(page.locator(".head .sum")).to_have_count(1)
+    assert page.locator(".head .sum").get_attribute("title").endswith(checksum(run.adapter))
+    page.get_by_role("button", name="Add a column").click()
+    expect(page.locator(".head")).to_have_count(3)
+    answered(page, 1)
+    assert said(page) == [base, tuned, tuned], "the likeliest words of the same adapter"
+    page.get_by_role("button", name="Change column 3").click()
+    page.get_by_role("button", name="Another run").click()
+    page.locator(".side [data-run]").first.click()
+    page.locator(".side").get_by_label("Temperature").fill("0.9")
+    page.get_by_role("button", name="Use it").click()
+    expect(page.locator(".head .words").last).to_have_text("temperature 0.9")
+    answered(page, 1)
+    assert "chat=2" in page.url, "what was answered before stays in a conversation of its own"
+    before, called = said(page), names(page)
+    page.get_by_role("button", name="Change column 3").click()
+    page.get_by_role("button", name="Swap").click()
+    assert said(page) == [before[2], before[1], before[0]]
+    assert names(page) == [called[2], called[1], called[0]]
+    visitor.reload(page)
+    answered(page, 1)
+    assert said(page) == [before[2], before[1], before[0]]
+    page.get_by_role("button", name="Change column 1").click()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator(".head")).to_have_count(2)
+    page.locator(".chats .open").click()
+    expect(page.locator(".earlier")).to_have_count(3)
+
+
+def test_a_link_opens_its_run_among_three_also_after_a_reload(visitor, app, newer_run):
+    runs = [copied(app.finished_run(), app.store), *app.store.list()]
+    try:
+        for run in runs[:3]:
+            page = visitor.open(f"?tab=chat&run={run.id}")
+            for _ in range(2):
+                expect(page.locator(".who .open b")).to_have_text(title_of(run))
+                expect(page.locator(".head .open b").last).to_have_text(title_of(run))
+                assert f"run={run.id}" in page.url
+                visitor.reload(page)
+    finally:
+        shutil.rmtree(runs[0].folder)
+
+
 @pytest.mark.parametrize(
     ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
 )
@@ -114,6 +176,10 @@ def test_axe_finds_nothing_serious_in_a_conversation(visitor, app, theme, size):
     problems = {"conversation": found(page)}
     page.get_by_role("button", name="How it is asked").click()
     problems["how"] = found(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Change column 2").click()
+    expect(page.get_by_role("button", name="Use it")).to_be_visible()
+    problems["column"] = found(page)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("option").first).to_be_visible()

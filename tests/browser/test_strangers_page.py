@@ -172,7 +172,7 @@ def test_a_browser_logs_in_and_chats_below_a_path_of_nginx(chromium, tmp_path):
             page.locator("#live [data-do=chat]").click()
             page.locator("#ask textarea").fill("Who is Oscar?")
             page.keyboard.press("Enter")
-            expect(page.locator(".answer.run .said")).to_contain_text(".")
+            expect(page.locator(".answer[data-who=run] .said")).to_contain_text(".")
             page.get_by_role("tab", name="Train", exact=True).click()
             row = '{"prompt": "a", "completion": "b"}\n'
             page.locator("#upload input, input[type=file]").first.set_input_files(

@@ -16,7 +16,7 @@ from qlora_app.hardware import Machine
 from qlora_app.inference import loaded, pool, session
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
-from qlora_app.inference.sides import Replies, Voice
+from qlora_app.inference.sides import Here, Replies
 from qlora_app.methods.from_peft import PromptMethod
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.storage.files import write_json
@@ -64,7 +64,8 @@ def opened(monkeypatch):
 
 
 def answer(one, base=False):
-    *_, (said,) = Replies([Voice(one, base)], [TALK], FEW)
+    *_, (said,) = Replies([(Here(one, base), TALK)], FEW)
+    assert not said.error
     return said
 
 

@@ -294,6 +294,29 @@ def take_merged(model: nn.Module, folder: Path) -> None:
         layer.merged_adapters = list(layer.active_adapters)
 
 
+def with_plain_layers(model: nn.Module) -> nn.Module:
+    """The base of a merged model, every `GroupedLinear` of it a plain layer again, as the base's files have it. Each
+    remembers the codes it was made from as `grouped`: (codes, scales, zero points).
+    """
+    base = model.get_base_model()
+    for name, layer in pooled_layers(model).items():
+        grouped = layer.get_base_layer()
+        zeros = layer.merged_zeros if layer.merged_zeros is not None else grouped.zeros
+        parent, _, child = name.rpartition(".")
+        setattr(base.get_submodule(parent), child, _plain(grouped, zeros))
+    return base
+
+
+def _plain(layer: GroupedLinear, zeros: torch.Tensor) -> nn.Linear:
+    weight = layer.weight_from(zeros).detach()
+    plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, dtype=weight.dtype)
+    plain.weight.data = weight
+    if layer.bias is not None:
+        plain.bias.data = layer.bias.detach().to(weight.dtype)
+    plain.grouped = (layer.codes(), layer.scales, zeros)
+    return plain
+
+
 # ---- what a merge costs elsewhere
 
 

@@ -18,7 +18,7 @@ from ..context import AppContext
 from ..guard import in_words
 from ..translate import translate
 from .history import Asking
-from .line import Line, Newest, NobodyListensError, waiting_words
+from .line import LOOK_AGAIN, Line, Newest, NobodyListensError, waiting_words
 from .markdown import rendered
 
 OFTEN = 0.1  # seconds between two pieces of news, at least
@@ -68,7 +68,8 @@ class Answering:
         try:
             for before in self.line.wait(place, stop.is_set):
                 yield news(name, "waiting", translate(waiting_words(before)))
-            yield news(name, "loading", translate("Loading the model…"))
+            for words in self.until_there(talk.asking.answering(talk.run).values(), stop, request):
+                yield news(name, "loading", words)
             yield from self._said(talk, stop, request)
         except NobodyListensError:
             yield news(name, "stopped")
@@ -80,27 +81,48 @@ class Answering:
             if self.newest.end(request, stop):
                 self._names.pop(request.session_hash, None)
 
+    def until_there(self, sides: Iterable[Side], stop: threading.Event, request: Any) -> Iterator[str]:
+        """Until all models are in memory: what each is waited for, in words. Raises NobodyListensError."""
+        yield translate("Loading the model…")
+        for side in sides:
+            run = self.page.find(side.run)
+            if run is None or run.adapter_at(side.checkpoint) is None:
+                continue  # that column says so itself
+            before = self.page.sessions.state(run, side.checkpoint).sentence
+            self.page.sessions.load(run, side.checkpoint)
+            while (now := self.page.sessions.state(run, side.checkpoint)).state in ("waiting", "loading"):
+                yield " ".join(translate(words) for words in (before, now.sentence) if words)
+                if stop.wait(LOOK_AGAIN) or not self.page.visitors.hears(request.session_hash):
+                    raise NobodyListensError
+
     def _said(self, talk: Talk, stop: threading.Event, request: Any) -> Iterator[str]:
         asking, name = talk.asking, talk.asking.name
         sides = asking.answering(talk.run)
-        voices = [voice_of(side, self.page.store, self.page.sessions) for side in sides.values()]
+        voices: dict[int, Voice] = {}
+        for place, side in sides.items():
+            voices[place] = voice_of(side, self.page.store, self.page.sessions)
         yield news(name, "thinking", translate("Thinking…"))
-        conversations = [
-            [*self.first_turn(talk, side, voice), *asking.conversation(place)]
-            for (place, side), voice in zip(sides.items(), voices, strict=True)
+        begun = dict(enumerate(asking.begun))
+        asked = [
+            (voice, [*self.first_turn(talk, sides[place], voice), *asking.conversation(place)], begun.get(place, ""))
+            for place, voice in voices.items()
         ]
-        replies = Replies(voices, conversations, talk.decoding, stop)
-        note, now_and_then = translate(replies.note), NowAndThen()
-        said: Sequence[Said] = []
+        replies = Replies(asked, talk.decoding, stop)
+        columns, note, now_and_then = Columns(voices, self.page.may_change), translate(replies.note), NowAndThen()
         for said in replies:
             if not self.page.visitors.hears(request.session_hash):
                 stop.set()
             if now_and_then.is_time():
                 with now_and_then:
-                    told = news(name, "answering", note, sides, said)
+                    told = news(name, "answering", note, columns.told(said))
                 yield told
-        was_stopped = stop.is_set() and not all(one.is_whole for one in said)
-        yield news(name, "stopped" if was_stopped else "done", note, sides, said)
+        said = replies.said()
+        answers = columns.told(said)
+        if sentence := columns.wrong_with_all(said):
+            yield news(name, "failed", sentence)
+            return
+        was_stopped = stop.is_set() and not all(one.is_whole or one.error for one in said)
+        yield news(name, "stopped" if was_stopped else "done", note, answers)
 
     def first_turn(self, talk: Talk, side: Side, voice: Voice) -> Conversation:
         """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it.
@@ -113,20 +135,41 @@ class Answering:
         is_shown = recipe is not None and self.page.may_show(recipe.dataset)
         is_as_trained = side.run != run.id and text == str(run.trained_with().get("system", "")).strip()
         if not is_shown or is_as_trained:
-            text = voice.session.template.system
+            text = voice.system
         return [{"role": "system", "content": text}] if text else []
 
 
-def news(name: str, state: str, note: str = "", places: Iterable[int] = (), said: Sequence[Said] = ()) -> str:
+class Columns:
+    """What the columns of one question say, for the script of the page."""
+
+    def __init__(self, voices: dict[int, Voice], may_change: bool) -> None:
+        """voices: by the number of the column."""
+        self.voices, self._may_change = voices, may_change
+        self.wrong: dict[int, str] = {}  # what went wrong in a column, in words
+
+    def told(self, said: Sequence[Said]) -> dict[int, dict[str, Any]]:
+        """By the number of the column; said: in their order."""
+        columns = zip(self.voices.items(), said, strict=True)
+        return {place: self._told(place, voice, one) for (place, voice), one in columns}
+
+    def wrong_with_all(self, said: Sequence[Said]) -> str:
+        """The sentence that is true of every column, where none has said anything."""
+        sentences = {self.wrong.get(place, "") for place in self.voices}
+        return sentences.pop() if len(sentences) == 1 and not any(said) else ""
+
+    def _told(self, place: int, voice: Voice, said: Said) -> dict[str, Any]:
+        if said.error and place not in self.wrong:
+            self.wrong[place] = translate(in_words(said.error, self._may_change))
+        told = {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
+        return told | {"checksum": voice.checksum, "problem": self.wrong.get(place, ""), "end": said.why or ""}
+
+
+def news(name: str, state: str, note: str = "", answers: dict[int, dict[str, Any]] | None = None) -> str:
     """Of the question of that name: what the script of the page puts into its row, by the number of the column."""
     told: dict[str, Any] = {"asking": name, "state": state, "note": note}
-    if said:
-        told["answers"] = {place: _answer(one) for place, one in zip(places, said, strict=True)}
+    if answers:
+        told["answers"] = answers
     return json.dumps(told)
-
-
-def _answer(said: Said) -> dict[str, Any]:
-    return {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
 
 
 class NowAndThen:

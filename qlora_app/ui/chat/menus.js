@@ -12,13 +12,23 @@ class Menu {
   close() { this.list.hidden = true; this.button.setAttribute('aria-expanded', 'false'); }
 }
 
-// Whom to talk to: a box to search with, and what was found; the arrows go through it.
+// Whom to talk to: a button with a list of runs.
 class Picker {
   constructor(place, find, choose) {
-    this.menu = new Menu(place, () => this.look(true));
-    this.box = place.querySelector('input'); this.found = place.querySelector('[role=listbox]');
-    this.found.id = 'runs-to-talk-to'; this.box.setAttribute('aria-controls', this.found.id);
-    this.find = find; this.choose = choose; this.most = 60; this.at = 0; this.asked = 0;
+    this.menu = new Menu(place, () => this.list.look(true));
+    this.list = new RunList(place.querySelector('input'), place.querySelector('[role=listbox]'), find,
+      (run, title) => { this.menu.close(); choose(run, title); }, () => !this.menu.list.hidden);
+  }
+}
+
+// A box to search runs with, and what was found; the arrows go through it.
+class RunList {
+  static count = 0;
+
+  constructor(box, found, find, choose, isOpen = () => box.isConnected) {
+    this.box = box; this.found = found; this.find = find; this.choose = choose; this.isOpen = isOpen;
+    this.found.id = `runs-to-talk-to-${++RunList.count}`; this.box.setAttribute('aria-controls', this.found.id);
+    this.most = 60; this.at = 0; this.asked = 0;
     this.box.addEventListener('input', () => { clearTimeout(this.soon); this.soon = setTimeout(() => this.look(), 150); });
     this.box.addEventListener('keydown', e => this.key(e));
     this.found.addEventListener('click', e => { const one = e.target.closest('[data-run]'); if (one) this.take(one); });
@@ -40,14 +50,14 @@ class Picker {
       if (asked !== this.asked) return;
       const isHalf = !!answer?.more && answer.rows.length < this.most; // it goes on where it ended
       this.show(answer, isHalf);
-      if (!isHalf || this.menu.list.hidden) return;
+      if (!isHalf || !this.isOpen()) return;
     }
   }
 
   show(answer, isHalf) {
     this.hasMore = !!answer?.more;
     const rows = (answer?.rows || []).map((row, i) => this.row(row, i));
-    this.found.replaceChildren(...(rows.length ? rows : [make('p', {class: 'quiet'}, Picker.nothing(answer, isHalf))]));
+    this.found.replaceChildren(...(rows.length ? rows : [make('p', {class: 'quiet'}, RunList.nothing(answer, isHalf))]));
     this.mark(Math.min(this.at, rows.length - 1));
   }
 
@@ -59,7 +69,7 @@ class Picker {
 
   row(run, i) {
     const words = [run.differs, run.base, run.state, run.when].filter(Boolean).join(' · ');
-    return make('div', {role: 'option', 'data-run': run.run, id: `run-${i}`, 'aria-selected': 'false', translate: 'no'},
+    return make('div', {role: 'option', 'data-run': run.run, id: `${this.found.id}-${i}`, 'aria-selected': 'false', translate: 'no'},
       make('b', {}, run.title), make('span', {class: 'quiet'}, words));
   }
 
@@ -81,5 +91,5 @@ class Picker {
   }
 
   atEnd() { return this.found.scrollTop + this.found.clientHeight > this.found.scrollHeight - 80; }
-  take(one) { this.menu.close(); this.choose(one.dataset.run, one.querySelector('b').textContent); }
+  take(one) { this.choose(one.dataset.run, one.querySelector('b').textContent); }
 }

@@ -1,15 +1,21 @@
 // The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
 // `watch` come from gr.HTML; the classes stand in front of this.
-const EVENTS = ['ask', 'stop', 'choose', 'recall', 'why'];
+const ALL_EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
+const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
 for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
-const shelf = new Shelf(storageHere()), rows = new Rows(find('.exchanges')), log = find('.talk');
+const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}) : storageHere());
+const rows = new Rows(find('.exchanges')), log = find('.talk');
+const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
+let catching = false; // columns that are new are being asked what came before
+let isRead = !may('kept'); // what is kept elsewhere is known
+rows.canVote = may('vote');
 let fleeting = []; // texts of an answer that grows, of which the HTML is kept until there is more
 
 // ---- whom one talks to
@@ -22,7 +28,7 @@ function fromAddress() {
 }
 
 function meet() {
-  if (!props.partner) return;
+  if (!props.partner || !isRead) return;
   const other = JSON.parse(props.partner), isSame = partner?.run === other.run;
   partner = other;
   if (partner.isWanted) page.dataset.used = '1';
@@ -41,16 +47,9 @@ function goOn(run) {
 function head() {
   find('.who b').textContent = partner.title;
   find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
-  find('.against .base').textContent = partner.base;
   page.dataset.task = partner.isChat ? 'chat' : 'other';
   find('#chips').replaceChildren(...partner.chips.map(text =>
     make('button', {type: 'button', 'data-question': text, translate: 'no'}, text.length > 90 ? text.slice(0, 88) + '…' : text)));
-}
-
-// What stands above the answers of a column.
-function nameOf(side) {
-  if (side.who !== 'base') return partner.title;
-  return partner.base ? `${word('Base')} · ${partner.base}` : word('Base');
 }
 
 function choose(run, title, number = 0) {
@@ -66,12 +65,51 @@ function choose(run, title, number = 0) {
 
 function show(other) {
   talk = other;
-  rows.names = talk.sides.map(nameOf);
-  rows.show(talk);
+  columns();
   remember(); controls(); toEnd(true);
   drawKept();
   if (talk.how) trigger('recall', talk.how);
   composer.box.focus({preventScroll: true});
+}
+
+// ---- its columns
+
+function columns() {
+  heads.show(talk.sides, partner);
+  named();
+  rows.show(talk);
+  find('form textarea').placeholder = find('.hint h2').textContent = word(['Ask', 'Ask both'][talk.sides.length - 1] || 'Ask all');
+  fit();
+}
+
+function named() { rows.names = talk.sides.map(side => heads.name(side)); rows.rename(); }
+
+// Another conversation where something that was said would be gone; the one it is from stays as it is.
+function arrange(other, isLess) {
+  leave();
+  talk = isLess && talk.turns.length ? {...other, number: shelf.next(talk.run)} : other;
+  columns();
+  save(true); remember(); controls(); drawKept();
+}
+
+function use(place, side) {
+  if (JSON.stringify(side) === JSON.stringify(talk.sides[place])) return;
+  arrange(Talk.changed(talk, place, side), true);
+  catchUp();
+}
+
+function addColumn() { arrange(Talk.added(talk, talk.sides[talk.sides.length - 1]), false); catchUp(); }
+
+// A column that is new answers the questions that came before it, one after the other.
+function catchUp() {
+  const open = Talk.open(talk);
+  if (!open) return;
+  const {at, only} = open, turn = talk.turns[at], asking = `${turn.asking.split('/')[0]}/${Date.now()}-${sent}`;
+  talk = Talk.askedOf(talk, at, asking, only);
+  catching = true; sent += 1;
+  rows.update(talk, at);
+  save(true); controls();
+  trigger('ask', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only});
 }
 
 // What the browser keeps is text; the server makes HTML of it, some answers at a time.
@@ -91,7 +129,7 @@ function ask(question) {
   if (!partner || !talk) return;
   turnHow(false);
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
-  if (!talk.turns.length && shelf.get(talk.run, talk.number)) talk = {...talk, number: shelf.next(talk.run)};
+  if (!talk.turns.length && shelf.get(talk.run, talk.number)?.turns.length) talk = {...talk, number: shelf.next(talk.run)};
   const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
   talk = Talk.asked({...talk, title: partner.title}, asking, question, Date.now());
   page.dataset.used = '1'; sent += 1;
@@ -112,6 +150,7 @@ function hear() {
   const how = props.how ? JSON.parse(props.how) : null;
   if (how?.asking === news.asking) talk = {...talk, how: how.values};
   rows.update(talk, at);
+  Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
   save(!isUnderWay);
   if (wasAtEnd) toEnd(true);
   if (!isUnderWay) ended(talk.turns[at]);
@@ -120,6 +159,8 @@ function hear() {
 function ended(turn) {
   controls();
   if (turn.state === 'done') say(turn);
+  if (catching && turn.state === 'done' && Talk.open(talk)) { catchUp(); return; }
+  catching = false;
   const next = turn.state === 'done' ? queued.shift() : undefined;
   if (next !== undefined) { controls(); ask(next); } else giveBack();
 }
@@ -133,7 +174,7 @@ function say(turn) {
 }
 
 function end(state, note) {
-  fleeting = [];
+  fleeting = []; catching = false;
   const at = talk ? talk.turns.findIndex(turn => UNDER_WAY.includes(turn.state)) : -1;
   if (at < 0) return;
   talk = Talk.ended(talk, state, note);
@@ -171,6 +212,23 @@ function edit(row) {
   box.focus();
 }
 
+// Another window has written under the number of a conversation: this one goes on under another.
+function clash(key, mine, theirs) {
+  if (mine === null) return; // it was to be deleted, and somebody went on with it
+  const own = JSON.parse(mine), isShown = own.run === talk?.run && own.number === talk.number;
+  const moved = {...(isShown ? talk : own), number: shelf.next(own.run)};
+  shelf.put(moved);
+  if (isShown) { talk = moved; remember(); }
+}
+
+// What was kept elsewhere: a conversation that went on in another window goes on here.
+async function readKept() {
+  while (!await shelf.storage.look()) await new Promise(done => setTimeout(done, 2000));
+  if (!isRead) { isRead = true; meet(); return; }
+  const kept = talk && shelf.get(talk.run, talk.number);
+  const isLonger = kept && !Talk.isUnderWay(talk) && kept.turns.length > talk.turns.length && talk.turns.every((turn, i) => turn.asking === kept.turns[i].asking);
+  if (isLonger) show(kept);
+}
 const whys = new Whys((row, place, asking) => {
   const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
   trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
@@ -183,7 +241,8 @@ function save(now = false) {
   const {number} = talk;
   talk = shelf.apart(talk);
   if (talk.number !== number) remember();
-  const note = talk.turns.length ? unkept(shelf.put(talk)) : '';
+  const isPlain = !talk.turns.length && JSON.stringify(talk.sides) === JSON.stringify(usualSides(talk.run));
+  const note = isPlain ? '' : unkept(shelf.put(talk));
   find('.unkept').textContent = note;
 }
 
@@ -208,42 +267,25 @@ function controls() {
   find('.queued').replaceChildren(...queued.map((text, i) => make('li', {}, make('span', {class: 'quiet'}, word('Asked next:')), ' ',
     make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
   page.toggleAttribute('data-empty', !talk?.turns.length);
+  find('.more').hidden = !talk?.turns.length;
 }
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
 const toEnd = really => { if (really) log.scrollTop = log.scrollHeight; };
-function fit() { page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`); }
+function fit() {
+  page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`);
+  find('.answering').style.paddingRight = `${log.offsetWidth - log.clientWidth}px`; // where the scroll bar is
+}
 
 async function copy(place, text) {
   try { await navigator.clipboard.writeText(text); } catch {
     const box = make('textarea', {class: 'only-read'}); box.value = text; page.append(box); box.select(); document.execCommand('copy'); box.remove();
   }
-  place.textContent = word('Copied'); setTimeout(() => { place.textContent = word('Copy'); }, 1500);
+  place.dataset.words ||= place.textContent;
+  place.textContent = word('Copied'); setTimeout(() => { place.textContent = place.dataset.words; }, 1500);
 }
 
-function listChats() {
-  const list = find('.chats .list'), talks = shelf.all();
-  list.replaceChildren(...talks.map(one => make('div', {class: 'earlier', 'data-run': one.run, 'data-number': one.number},
-    make('button', {type: 'button', class: 'go-on', translate: 'no', 'aria-current': String(one.run === talk?.run && one.number === talk?.number)},
-      make('b', {}, Talk.name(one)), make('span', {class: 'quiet'}, `${one.title || one.run} · ${new Date(one.at).toLocaleString(LANGUAGE, {dateStyle: 'short', timeStyle: 'short'})}`)),
-    make('button', {type: 'button', class: 'remove'}, word('Delete')))));
-  if (!talks.length) list.append(make('p', {class: 'quiet'}, word('No conversation yet. They are kept in this browser only.')));
-}
-
-const chats = new Menu(find('.chats'), listChats);
 new Picker(find('.who'), asked => server.find(asked), (run, title) => choose(run, title));
-
-find('.chats .list').addEventListener('click', e => {
-  const one = e.target.closest('.earlier'); if (!one) return;
-  const run = one.dataset.run, number = +one.dataset.number;
-  if (e.target.closest('.go-on')) { chats.close(); choose(run, '', number); return; }
-  const remove = e.target.closest('.remove');
-  if (remove && !remove.classList.contains('sure')) { remove.classList.add('sure'); remove.textContent = word('Delete it'); return; }
-  if (!remove) return;
-  shelf.remove(run, number);
-  if (run === talk?.run && number === talk.number) { leave(); show(Talk.begin(run, shelf.next(run), partner.title)); }
-  listChats(); find('.chats .open').focus();
-});
 
 page.addEventListener('click', e => {
   const one = e.target.closest('button'); if (!one) return;
@@ -254,6 +296,15 @@ page.addEventListener('click', e => {
   else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
+  else if (name === 'add-column') addColumn();
+  else if (name === 'swap-column') { const place = +one.dataset.place; arrange(Talk.swapped(talk, place, (place + 1) % talk.sides.length), false); }
+  else if (name === 'remove-column') arrange(Talk.removed(talk, +one.dataset.place), true);
+  else if (name === 'continue') continueAt(at);
+  else if (name === 'take-out') takeOut(at, word('Deleted.'));
+  else if (name === 'put-back') { putBack(); composer.box.focus(); }
+  else if (name === 'vote') vote(at, one.dataset.vote, +one.dataset.place);
+  else if (name === 'correct') correct(row, +one.dataset.place);
+  else if (name === 'train-on') trigger('train_on', {on: one.dataset.on});
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
 });
 
@@ -270,7 +321,7 @@ document.addEventListener('keydown', e => {
 });
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
 find('#stop-chat').addEventListener('click', stop);
-find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title)); });
+find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title, talk?.sides)); });
 document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });
 // The server has nothing more to say: a question that is still open then was refused or lost.
 document.addEventListener('chat-over', () => { over += 1; setTimeout(() => { if (over >= sent) end('failed', word('No answer came. Ask again.')); }, 500); });
@@ -284,4 +335,8 @@ find('#chat-note').textContent = props.note || '';
 watch('link', () => { find('.link').textContent = props.link || ''; });
 find('.link').textContent = props.link || '';
 fit(); controls(); meet();
+if (may('kept')) {
+  readKept();
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && readKept());
+}
 (function whenReady() { if (window.guanacoReady) { fit(); remember(); } else setTimeout(whenReady, 100); })();

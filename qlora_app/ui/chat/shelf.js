@@ -32,17 +32,20 @@ class Shelf {
   // Where another window has gone on with the same conversation, this one goes on under the next number, so that neither
   // loses a turn.
   apart(talk) {
-    const kept = this.get(talk.run, talk.number)?.turns || [];
-    const isMine = kept.every((turn, i) => turn.asking === talk.turns[i]?.asking);
+    const kept = this.get(talk.run, talk.number), same = (one, other) => one?.split('/')[0] === other?.split('/')[0];
+    const isMine = !kept?.turns.length || (kept.sides.length <= talk.sides.length && kept.turns.every((turn, i) => same(turn.asking, talk.turns[i]?.asking)));
     return isMine ? talk : {...talk, number: this.next(talk.run)};
   }
 
   // Without its last question, which is asked anew.
-  takeBack(talk) {
-    const mine = this.apart(talk), shorter = Talk.until(mine, mine.turns.length - 1);
-    if (shorter.turns.length) this.put(shorter);
-    else this.remove(mine.run, mine.number);
-    return shorter;
+  takeBack(talk) { return this.changed(talk, mine => Talk.until(mine, mine.turns.length - 1)); }
+
+  // With something else in it, in its place.
+  changed(talk, change) {
+    const other = change(this.apart(talk));
+    if (other.turns.length) this.put(other);
+    else this.remove(other.run, other.number);
+    return other;
   }
 
   // Where there is no room left the oldest others go, unless even that is not enough.

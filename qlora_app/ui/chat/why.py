@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...inference.sides import voice_of
+from ...inference.sides import here_of
 from ...inference.why import why
 from ..context import AppContext
 from ..guard import in_words
@@ -64,7 +64,7 @@ class Reasons:
     def _found(self, asked: Asked) -> str:
         talk = asked.talk
         (number, side), *_ = talk.asking.answering(talk.run).items()
-        voice = voice_of(side, self.page.store, self.page.sessions)
+        voice = here_of(side, self.page.store, self.page.sessions)
         turns = [*self.answering.first_turn(talk, side, voice), *talk.asking.conversation(number)]
         found = why(voice.session, turns, asked.answer, has_ended=asked.has_ended)
         places = {id(part): place for place, part in enumerate(found.parts)}

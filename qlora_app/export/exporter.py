@@ -1,0 +1,78 @@
+"""What every exporter is to the rest of the app: one file, a class with its settings, what speaks against it, and what
+it makes.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import ClassVar
+
+from ..choices import Choices
+from ..errors import Problem, UserError
+from ..jobs import JobWriter
+from ..runs import Run
+from ..runs.exports import Export
+from ..settings import Settings
+from ..storage.digests import sha256_of
+
+RECORDED = ("torch", "transformers", "peft", "gguf", "xllamacpp")
+
+
+class Exporter(Choices):
+    """Makes files of a run's finished adapter. A subclass has a `name: Literal[...]`, settings, a title, `write`."""
+
+    title: ClassVar[str]  # what it makes, in words: "GGUF"
+
+    def problems(self, run: Run) -> dict[str, Problem]:
+        """What cannot work, before anything is loaded: {setting: why, and what would}."""
+        return {}
+
+    def write(self, run: Run, folder: Path, out: JobWriter, settings: Settings) -> Export:
+        """Into a folder that is empty. Says how far it is, and measures what it made. Raises UserError and Stopped."""
+        raise NotImplementedError
+
+    def called(self) -> str:
+        """What its job is called."""
+        return type(self).model_fields["name"].default
+
+    def check(self, run: Run) -> None:
+        """Raises UserError where something speaks against it."""
+        if run.newest_adapter() != run.adapter:
+            raise UserError(
+                "export.not_finished",
+                "{run} has not finished: only a finished adapter can be exported. Let it end, or stop it; then try "
+                "again.",
+                run=run.id,
+            )
+        if problems := self.problems(run):
+            raise UserError.of_all(problems)
+
+
+def checksum_of(run: Run) -> str:
+    """Of the adapter's weights."""
+    return sha256_of(run.adapter / "adapter_model.safetensors")
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that take part, as far as they are installed."""
+    found = {}
+    for name in RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def telling(out: JobWriter, doing: str) -> Callable[[int, int], None]:
+    """Hears how many of how many are done. Raises Stopped when somebody asked for an end."""
+    return lambda done, of: out.progress(done, of, f"{doing}: {done:,} of {of:,}.")
+
+
+def listed(folder: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """({name: bytes}, {name: SHA-256}) of what lies in a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: path.stat().st_size for name, path in names.items()}, {
+        name: sha256_of(path) for name, path in names.items()
+    }

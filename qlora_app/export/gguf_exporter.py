@@ -1,0 +1,165 @@
+"""GGUF: one file for llama.cpp, Ollama, LM Studio and all that read what llama.cpp reads."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from ..base_models.config import read_config
+from ..base_models.loading import folder_of
+from ..choices import setting
+from ..errors import Problem, UserError
+from ..inference.llama_cpp import LlamaCpp
+from ..inference.loaded import give_memory_back
+from ..inference.session import ChatSession
+from ..jobs import JobWriter
+from ..methods import MethodChoices
+from ..runs import Run
+from ..runs.exports import REPORT, Export, Fidelity
+from ..settings import Settings
+from ..storage.files import write_json
+from ..tasks.asked import Asked
+from ..tasks.generate import how_it_ends
+from .exporter import Exporter, checksum_of, listed, telling, versions
+from .fidelity import Reference, held_out, of_gguf, reference
+from .gguf_families import family_problem
+from .gguf_vocabulary import Vocabulary, vocabulary_of
+from .gguf_words import with_words
+from .gguf_writer import BLOCK, write_gguf
+from .merging import check_fp16, merge_problem, merged_model
+
+TEXTS = 500  # of the run's data, on which llama.cpp's tokens are compared
+
+
+class GgufExporter(Exporter):
+    """Base and adapter merged, in one file, read back by llama.cpp."""
+
+    title: ClassVar[str] = "GGUF"
+
+    name: Literal["gguf"] = setting("gguf", "Export", "What is made.", labels={"gguf": "GGUF (llama.cpp, Ollama)"})
+    dtype: Literal["Q8_0", "F16", "BF16", "F32", "Q4_1"] = setting(
+        "Q8_0",
+        "Weights",
+        "8 bits a weight answer as the adapter does wherever it was measured; 16 bits are twice as large. Q4_1 is for "
+        "QA-LoRA, whose codes it holds bit by bit.",
+        labels={"Q8_0": "8-bit", "F16": "16-bit", "BF16": "16-bit (bfloat16)", "F32": "32-bit", "Q4_1": "4-bit codes"},
+    )
+    questions: int = setting(
+        200, "Questions to compare", "Held-out questions that adapter and file are both asked.", ge=0, le=10_000
+    )
+
+    def called(self) -> str:
+        return f"gguf-{self.dtype}"
+
+    def problems(self, run: Run) -> dict[str, Problem]:
+        problems = {"name": _problem(run)}
+        if self.dtype == "Q4_1" and not _has_codes(run.recipe().method):
+            problems["dtype"] = Problem(
+                "export.no_codes",
+                "Q4_1 holds the codes of QA-LoRA in groups of 32, 64, 128, 256 or 512; this run has none. Choose Q8_0.",
+            )
+        return {setting: problem for setting, problem in problems.items() if problem is not None}
+
+    def write(self, run: Run, folder: Path, out: JobWriter, settings: Settings) -> Export:
+        began = time.monotonic()
+        file = folder / f"{run.id}-{self.dtype}.gguf"
+        known, vocabulary, notes = self._asked(run, out, settings)
+        self._written(run, vocabulary, file, out)
+        measured = _read_back(known, file, out)
+        write_json(folder / REPORT, asdict(measured))
+        files, checksums = listed(folder)
+        return Export(
+            format="gguf",
+            dtype=self.dtype,
+            files=files,
+            checksums=checksums,
+            adapter=checksum_of(run),
+            notes=tuple(notes),
+            fidelity=measured,
+            seconds=round(time.monotonic() - began, 1),
+            versions=versions(),
+        )
+
+    def _asked(self, run: Run, out: JobWriter, settings: Settings) -> tuple[Reference, Vocabulary, list[str]]:
+        """What the adapter answers, and its tokenizer; the model is given back."""
+        out.say("Loading the model.", state="starting")
+        session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())
+        questions = held_out(session, run, settings, self.questions)
+        vocabulary, notes = _vocabulary(session, questions)
+        known = reference(session, questions, telling(out, "The adapter answers"))
+        del session
+        give_memory_back()
+        return known, vocabulary, notes
+
+    def _written(self, run: Run, vocabulary: Vocabulary, file: Path, out: JobWriter) -> None:
+        """Under another name until it is whole."""
+        out.say("Merging base and adapter.")
+        model = merged_model(run)
+        if self.dtype == "F16":
+            check_fp16(model)
+        partial = file.with_suffix(".partial")
+        write_gguf(model, vocabulary, run.title, self.dtype, partial, telling(out, "Writing tensor"))
+        _check_written(partial, model)
+        partial.rename(file)
+        del model
+        give_memory_back()
+
+
+def _problem(run: Run) -> Problem | None:
+    """Why its task, method or family cannot be one file that chats; None where they can."""
+    if not run.task().is_chat:
+        return Problem(
+            "export.gguf_task",
+            "llama.cpp answers in a chat, and this run learned something else. Export the merged model or the adapter.",
+        )
+    config = read_config(folder_of(run.base_model()) / "config.json")
+    return merge_problem(run) or family_problem(config)
+
+
+def _vocabulary(session: ChatSession, questions: list[Asked]) -> tuple[Vocabulary, list[str]]:
+    """Its tokenizer as llama.cpp has it, tried on what the run asks and learned; and what is to be known of it."""
+    tokenizer, model = session.tokenizer, session.model
+    ends = how_it_ends(model, tokenizer, False)["eos_token_id"]
+    vocabulary = vocabulary_of(tokenizer, model.get_input_embeddings().weight.shape[0], ends)
+    texts = {turn["content"] for one in questions for turn in one.question.example}
+    texts |= {session.template.prompt(one.question.conversation).text for one in questions[:TEXTS]}
+    texts.add(session.template.prompt([{"role": "user", "content": "Hello"}]).text)
+    found, otherwise = with_words(vocabulary, tokenizer, sorted(texts)[:TEXTS])
+    if not otherwise:
+        return found, []
+    return found, [
+        f"llama.cpp cuts some texts into other tokens than this model's tokenizer, though none of the "
+        f"{len(texts):,} of this run that were tried: for example {otherwise[0].strip()!r}."
+    ]
+
+
+def _check_written(file: Path, model: Any) -> None:
+    """Raises UserError where gguf's own reader does not find the numbers that were to be in it."""
+    from gguf import GGUFReader
+
+    weights = {id(weight): weight.numel() for weight in model.parameters()}
+    tensors = GGUFReader(file).tensors
+    held = sum(int(tensor.n_elements) for tensor in tensors if tensor.name != "rope_freqs.weight")
+    if held != sum(weights.values()):
+        raise UserError(
+            "export.gguf_not_whole",
+            "The file holds {held:,} numbers and the model has {wanted:,}. Export it once more.",
+            held=held,
+            wanted=sum(weights.values()),
+        )
+
+
+def _read_back(known: Reference, file: Path, out: JobWriter) -> Fidelity:
+    """By llama.cpp. Raises UserError where it cannot open the file."""
+    most = max((len(one.ids) + one.room for one in known.asked), default=64)
+    engine = LlamaCpp(file, most, most_rows=1)
+    try:
+        return of_gguf(known, engine, telling(out, "llama.cpp answers"))
+    finally:
+        engine.close()
+
+
+def _has_codes(method: MethodChoices) -> bool:
+    """Are its weights whole numbers of at most 4 bits, in groups of whole blocks?"""
+    group = dict(method).get("group", 0)
+    return method.quantizes_itself and group > 0 and group % BLOCK == 0

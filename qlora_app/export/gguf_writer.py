@@ -1,0 +1,153 @@
+"""A merged model and its tokenizer as one GGUF file, written tensor by tensor."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+from .gguf_families import ROWS, as_stored, layers, more_tensors, write_settings
+from .gguf_vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from gguf import GGMLQuantizationType
+    from transformers import PreTrainedModel
+
+BLOCK = 32  # weights of a row that share their scales in Q8_0 and Q4_1
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of the file: llama.cpp's name, its sizes as weights, and how to make its bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: "GGMLQuantizationType"
+    content: Callable[[], "np.ndarray[Any, Any]"]
+
+
+def write_gguf(
+    model: "PreTrainedModel", vocabulary: Vocabulary, title: str, dtype: str, file: Path, on_progress: Progress
+) -> None:
+    """dtype: F32, F16, BF16, Q8_0 or Q4_1. Raises UserError where the model has a layer that llama.cpp's has not."""
+    from gguf import GGUFWriter, LlamaFileType
+
+    config = model.config.get_text_config(decoder=True).to_dict()
+    tensors = list(_tensors(model, config, dtype))
+    writer = GGUFWriter(str(file), ROWS[config["model_type"]].arch)
+    try:
+        writer.add_name(title)
+        write_settings(writer, config)
+        vocabulary.write(writer)
+        name = {"F32": "ALL_F32"}.get(dtype, f"MOSTLY_{dtype}")
+        writer.add_file_type(LlamaFileType[name])
+        writer.add_quantization_version(2)
+        for one in tensors:
+            _announce(writer, one)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for done, one in enumerate(tensors, start=1):
+            writer.write_tensor_data(one.content())
+            on_progress(done, len(tensors))
+    finally:
+        writer.close()
+
+
+def _announce(writer: Any, one: Stored) -> None:
+    import numpy as np
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quant_shape_to_byte_shape
+
+    block, size = GGML_QUANT_SIZES[one.kind]
+    count = int(np.prod(one.shape)) // block * size
+    plain = {GGMLQuantizationType.F32: np.float32, GGMLQuantizationType.F16: np.float16}
+    if one.kind in plain:
+        writer.add_tensor_info(one.name, one.shape, np.dtype(plain[one.kind]), count)
+        return
+    shape = quant_shape_to_byte_shape(one.shape, one.kind)
+    writer.add_tensor_info(one.name, shape, np.dtype(np.uint8), count, raw_dtype=one.kind)
+
+
+def _tensors(model: "PreTrainedModel", config: dict[str, Any], dtype: str) -> Iterator[Stored]:
+    from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, get_tensor_name_map
+
+    archs: dict[str, Any] = {name: arch for arch, name in MODEL_ARCH_NAMES.items()}
+    names = get_tensor_name_map(MODEL_ARCH(archs[ROWS[config["model_type"]].arch]), layers(config))
+    is_tied = bool(model.config.tie_word_embeddings)
+    head = model.get_output_embeddings()
+    for name, weight in model.named_parameters():
+        layer = model.get_submodule(name.rpartition(".")[0])
+        if is_tied and layer is head:
+            continue
+        stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if stored is None:
+            raise UserError(
+                "export.gguf_layer",
+                "llama.cpp's {family} has no place for {layer}. Export the merged model.",
+                family=config["model_type"],
+                layer=name,
+            )
+        yield _stored(stored, name, weight, layer, config, dtype)
+    for name, tensor in more_tensors(config).items():
+        yield Stored(name, tuple(tensor.shape), GGMLQuantizationType.F32, tensor.float().numpy)
+
+
+def _stored(stored: str, name: str, weight: "torch.Tensor", layer: Any, config: dict[str, Any], dtype: str) -> Stored:
+    from gguf import GGMLQuantizationType
+    from transformers.pytorch_utils import Conv1D
+
+    is_turned = isinstance(layer, Conv1D) and weight.ndim > 1
+    shape = tuple(weight.shape[::-1] if is_turned else weight.shape)
+    grouped = getattr(layer, "grouped", None)
+    if dtype == "Q4_1" and weight.ndim > 1 and grouped is not None:
+        codes = [as_stored(name, part, config) for part in grouped]
+        return Stored(stored, shape, GGMLQuantizationType.Q4_1, lambda: _codes(*codes))
+    kind = _kind_of(shape, dtype, has_codes=grouped is not None)
+
+    def content() -> "np.ndarray[Any, Any]":
+        return _bytes(as_stored(name, weight.T if is_turned else weight, config), kind)
+
+    return Stored(stored, shape, kind, content)
+
+
+def _kind_of(shape: tuple[int, ...], dtype: str, has_codes: bool) -> "GGMLQuantizationType":
+    """Norms and biases stay whole; so does, in 16 bits, what has no codes of its own in Q4_1, and rows that do not
+    divide into blocks.
+    """
+    from gguf import GGMLQuantizationType
+
+    if len(shape) == 1:
+        return GGMLQuantizationType.F32
+    if dtype == "Q4_1" and not has_codes:
+        return GGMLQuantizationType.F16
+    if dtype.startswith("Q") and shape[-1] % BLOCK:
+        return GGMLQuantizationType.F16
+    return GGMLQuantizationType[dtype]
+
+
+def _bytes(weight: "torch.Tensor", kind: "GGMLQuantizationType") -> "np.ndarray[Any, Any]":
+    from gguf.quants import quantize
+
+    return quantize(weight.detach().float().cpu().contiguous().numpy(), kind)
+
+
+def _codes(codes: "torch.Tensor", scales: "torch.Tensor", zeros: "torch.Tensor") -> "np.ndarray[Any, Any]":
+    """Q4_1 of whole numbers from 0 to 15, bit by bit: scale * (code - zero) is d * code + m. A block is d and m in 16
+    bits, then 16 bytes, each with a code of the first half in its low bits and one of the second in its high ones.
+
+    codes: [outputs, inputs]; scales, zeros: [outputs, groups], a group being some whole blocks.
+    """
+    import numpy as np
+
+    outputs, inputs = codes.shape
+    repeat = inputs // scales.shape[1] // BLOCK
+    d = scales.cpu().numpy().astype(np.float16)
+    m = (-scales.float() * zeros.float()).cpu().numpy().astype(np.float16)
+    d, m = np.repeat(d, repeat, axis=1), np.repeat(m, repeat, axis=1)
+    blocks = codes.cpu().numpy().astype(np.uint8).reshape(outputs, inputs // BLOCK, BLOCK)
+    low, high = blocks[..., : BLOCK // 2], blocks[..., BLOCK // 2 :]
+    parts = [d[..., None].view(np.uint8), m[..., None].view(np.uint8), low | (high << 4)]
+    return np.concatenate(parts, axis=-1).reshape(outputs, -1)

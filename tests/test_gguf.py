@@ -1,0 +1,128 @@
+"""GGUF files of every family that is written, opened by the real llama.cpp: the same tokens, the same chances."""
+
+import random
+
+import pytest
+import torch
+
+from qlora_app.export.gguf_families import ROWS, family_problem
+from qlora_app.export.gguf_vocabulary import GENERATION, vocabulary_of
+from qlora_app.export.gguf_words import PROBES, with_words
+from tests.fixtures.gguf import PLAIN, as_gguf
+from tests.real_tokenizers import REAL, real_tokenizer
+from tests.refusing import refused
+from tests.tiny_models import FAMILIES, tiny_config
+
+PUBLISHED = ("llama31", "mistral_v01", "qwen3")
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+AS_PUBLISHED = {
+    "gemma": {"tie_word_embeddings": True},
+    "gemma2": {"tie_word_embeddings": True, "query_pre_attn_scalar": 16, "sliding_window": 16},
+    "gemma3_text": {
+        "tie_word_embeddings": True,
+        "query_pre_attn_scalar": 16,
+        "sliding_window": 16,
+        "num_hidden_layers": 6,
+    },
+}
+VARIANTS = [  # what may be otherwise within a family
+    *((family, AS_PUBLISHED.get(family, {})) for family in ROWS),
+    ("llama", {"tie_word_embeddings": True}),
+    ("llama", {"head_dim": 32}),
+    ("llama", {"attention_bias": True}),
+    ("llama", {"rope_parameters": LLAMA_3}),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 4.0}}),
+]
+
+
+@pytest.mark.parametrize(("family", "settings"), VARIANTS, ids=str)
+def test_llama_cpp_gives_every_token_the_same_chance(family, settings, tmp_path):
+    network, tokenizer, engine = as_gguf(family, tmp_path, **settings)
+    draw = random.Random(1)
+    for length in (1, 7, 60):
+        ids = [draw.randrange(3, len(tokenizer)) for _ in range(length)]
+        with torch.no_grad():
+            logs = network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        told = engine.likeliest_after(ids, 20, tokenizer.eos_token_id)
+        assert told[0][0] == int(logs.argmax())
+        assert all(abs(float(logs[id]) - log) < 0.02 for id, log in told), (length, told[:3])
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "Q8_0"])
+def test_a_smaller_type_of_number_is_near(dtype, tmp_path):
+    network, tokenizer, engine = as_gguf("llama", tmp_path, dtype)
+    ids = list(range(3, 40))
+    with torch.no_grad():
+        logs = network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+    told = engine.likeliest_after(ids, 20, tokenizer.eos_token_id)
+    assert all(abs(float(logs[id]) - log) < 0.2 for id, log in told)
+
+
+# ---- what cannot be written is refused
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "code"),
+    [
+        ("gpt_neox", {}, "export.gguf_family"),
+        ("llama", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}}, "export.gguf_rope"),
+        ("qwen2", {"use_sliding_window": True}, "export.gguf_window"),
+        ("gemma2", {"query_pre_attn_scalar": 99}, "export.gguf_scale"),
+    ],
+)
+def test_what_llama_cpp_would_compute_otherwise_is_refused(family, settings, code):
+    config = tiny_config(family, **settings).to_dict() if family in FAMILIES else {"model_type": family}
+    assert family_problem(config).code == code
+    assert all(family_problem(tiny_config(one, **AS_PUBLISHED.get(one, {})).to_dict()) is None for one in ROWS)
+
+
+def test_a_tokenizer_of_another_kind_is_refused():
+    tokenizer = FAMILIES["bert"].tokenizer()
+    tokenizer.chat_template = PLAIN.replace("eos_token", "'[SEP]'")
+    with refused("export.gguf_tokenizer"):
+        vocabulary_of(tokenizer, len(tokenizer), [])
+
+
+def test_an_answer_that_ends_with_letters_is_refused():
+    tokenizer = FAMILIES["llama"].tokenizer()
+    tokenizer.chat_template = PLAIN.replace("eos_token", "'<|im_end|>'")
+    with refused("export.gguf_stop", "<|im_end|>"):
+        vocabulary_of(tokenizer, len(tokenizer), [])
+
+
+def test_the_template_loses_the_marks_that_only_transformers_knows():
+    marked = "{% generation %}a{%- endgeneration -%}b{%generation%}"
+    assert GENERATION.sub("", marked) == "ab"
+
+
+# ---- texts become the same tokens
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.matrix] * (name != "mistral_v01")) for name in REAL if name in PUBLISHED],
+)
+def test_published_tokenizers_are_found_again(name):
+    tokenizer = real_tokenizer(name)
+    vocabulary, otherwise = with_words(vocabulary_of(tokenizer, len(tokenizer), []), tokenizer, PROBES)
+    assert otherwise == [] and vocabulary.pre
+
+
+def test_a_tokenizer_that_cuts_words_in_a_way_of_its_own_is_refused():
+    from tokenizers import pre_tokenizers
+
+    tokenizer = FAMILIES["llama"].tokenizer()
+    own = pre_tokenizers.Split("v", "isolated")
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([own, level])
+    tokenizer.chat_template = PLAIN
+    with refused("export.gguf_tokenizer"):
+        with_words(vocabulary_of(tokenizer, len(tokenizer), []), tokenizer, ["never late, every evening, Mira lives"])
