@@ -546,6 +546,7 @@ def test_every_handler_went_through_the_guard(workshop):
         "StartMenu.keep_recipe",
         "SweepForm.begin",
         "TrainTab.repeat",
+        "TrainTab.train_on",
         "RunCards.stop_run",
         "RunCards.discard_run",
         "RunCards.rename_run",
@@ -839,7 +840,7 @@ def test_no_component_brings_a_server_function_of_its_own(public):
         for name in dir(type(block)) + list(vars(block))
         if getattr(getattr(block, name, None), "_is_server_fn", False)
     }
-    assert found == {"poll", "rows", "part", "losing", "find", "draw", "curves", "answered"}
+    assert found == {"poll", "rows", "part", "losing", "find", "who", "draw", "curves", "answered"}
 
 
 @pytest.mark.slow

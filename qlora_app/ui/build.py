@@ -90,6 +90,7 @@ class PageBuilder:
         for card in (form.card, *self.runs.leading_to_chat):
             if hasattr(card, "again"):  # Gradio knows the events of a script by their names in it
                 form.wire_again(card)
+        form.wire_votes(self.chat.room)
         form.other_data(restored)
 
     @reads
