@@ -568,6 +568,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "RunsTable.tag",
         "RunsTable.remove",
         "OneRun.note",
+        "OneRun.export",
+        "OneRun.stop_export",
         "OneRun.log_file",
         "AnswerFile.take",
         "AnswerFile.finished",
