@@ -43,6 +43,12 @@ from qlora_app.ui.translate import in_every_language
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
+    if settings.mcp and (settings.login or settings.is_demonstration):
+        raise UserError(
+            "page.mcp_alone",
+            "QLORA_APP_MCP is for a page of this machine alone: an assistant cannot log in. Take it away, or the login "
+            "and QLORA_APP_HOST. Programs use /v1 with a key.",
+        )
     store = RunStore(settings.runs)
     models = ModelPool(is_guarded=True)
     supervisor = queue_of(settings, store, models.give_way)
@@ -70,7 +76,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             _frontend=False,  # Gradio gives up when its own page takes over 3 s, as on a machine that is busy
             share=False,
             run_history=False,
-            mcp_server=False,
+            mcp_server=settings.mcp,
             ssr_mode=False,
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",

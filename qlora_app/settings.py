@@ -57,6 +57,11 @@ class Settings(BaseModel):
         description="In a demonstration: may visitors see and download runs on uploaded data as they do those on the "
         "starter's?",
     )
+    mcp: bool = Field(
+        False,
+        description="May assistants use the functions /chat, /runs and /train as tools (MCP) at /gradio_api/mcp/? On a "
+        "page of this machine alone, without a login",
+    )
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models and data")
     wandb_key: SecretStr | None = Field(
         None, description="Weights & Biases API key, for runs that report there; WANDB_API_KEY does the same"

@@ -35,6 +35,7 @@ KINDS = {  # one line a kind: the module that does it, imported when there is su
     "import": "qlora_app.kinds.data_import",
     "download": "qlora_app.kinds.download",
     "measure": "qlora_app.train.measure",
+    "adapter": "qlora_app.kinds.adapter_import",
 }
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from qlora_app.inference.pool import Loading
 from qlora_app.inference.session import Decoding
 from qlora_app.inference.sides import Nobody
 from qlora_app.inference.writing import Said
@@ -152,6 +153,26 @@ def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypa
     monkeypatch.setattr(page.sessions, "speak", half)
     *_, last = ask(workshop, make_run(store, proof=PROOF))
     assert last["state"] == "stopped" and last["answers"]["0"]["text"] == "half"
+
+
+def test_what_a_model_is_waited_for_is_said_and_stop_ends_the_waiting(workshop, store, page):
+    run = make_run(store, proof=PROOF)
+    steps = [
+        Loading("absent", "The model has made way for a training."),
+        Loading("waiting", "No room."),
+        Loading("ready"),
+    ]
+    page.sessions.loading = list(steps)
+    told = list(ask(workshop, run))
+    notes = [one["note"] for one in told if one["state"] == "loading"]
+    assert notes == ["Loading the model…", "The model has made way for a training. No room."]
+    assert told[-1]["state"] == "done"
+    page.sessions.loading = [Loading("absent")] + [Loading("loading", "Loading the model… 5.0 GB, 3 s")] * 1000
+    answers = ask(workshop, run)
+    while "5.0 GB" not in next(answers)["note"]:
+        pass
+    workshop.chat.stopped(event(asking="7"), ASKER)
+    assert next(answers)["state"] == "stopped"
 
 
 def test_a_failure_is_said_at_its_question(workshop, store, page):

@@ -27,7 +27,11 @@ def run(script, *names):
         pytest.skip("node is not installed (Debian: apt-get install nodejs)")
     source = "\n".join((CHAT / name).read_text(encoding="utf-8") for name in names)
     done = subprocess.run(
-        [node, "-e", f"{source}\n{STORAGE}\nconsole.log(JSON.stringify((() => {{ {script} }})()));"],
+        [
+            node,
+            "-e",
+            f"{source}\n{STORAGE}\n(async () => console.log(JSON.stringify(await (async () => {{ {script} }})())))();",
+        ],
         capture_output=True,
         text=True,
         timeout=60,

@@ -586,6 +586,7 @@ COMMANDS = [
     "stop",
     "resume",
     "extend",
+    "import",
     "queue",
     "sweep",
     "sweeps",

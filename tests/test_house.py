@@ -19,7 +19,7 @@ FLOORS = [  # lowest first
     ["base_models", "usage"],
     ["training_data", "tasks", "methods", "reporting"],
     ["recipe"],
-    ["presets", "start_from"],
+    ["presets", "start_from", "other_adapters"],
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs", "speed"],

@@ -20,6 +20,8 @@ from qlora_app.cli import main, watching
 from qlora_app.cli.jobs import answers_of
 from qlora_app.export import GgufExporter
 from qlora_app.jobs import Job, JobStore
+from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job
+from qlora_app.kinds.adapter_import import imported as adapter_imported
 from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
 from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
@@ -118,6 +120,18 @@ def a_measurement(request) -> Toy:
     return Toy(job, made, 1, (settings.data / id).unlink, "not in the data folder")
 
 
+def an_adapter(request) -> Toy:
+    run, store = request.getfixturevalue("answering_run"), request.getfixturevalue("store")
+    folder = request.getfixturevalue("home") / "theirs"
+    run.adapter.rename(folder)
+    job = adapter_job(JobStore(Settings.from_environment().jobs), AdapterSpec(source="folder", id=str(folder)))
+
+    def made():
+        return len(store.get(adapter_imported(job)).adapter_at(None).name) and 1
+
+    return Toy(job, made, 1, (folder / "adapter_config.json").unlink, "There are weights, but no adapter_config.json")
+
+
 def an_export(request) -> Toy:
     run = request.getfixturevalue("answering_run")
     job = export_job(run, GgufExporter(dtype="F16", questions=2))
@@ -129,7 +143,14 @@ def an_export(request) -> Toy:
     return Toy(job, made, 2, broken, "only a finished adapter can be exported")
 
 
-TOYS = {"answer": an_answer, "export": an_export, "import": an_import, "download": a_download, "measure": a_measurement}
+TOYS = {
+    "answer": an_answer,
+    "export": an_export,
+    "import": an_import,
+    "download": a_download,
+    "measure": a_measurement,
+    "adapter": an_adapter,
+}
 
 
 @pytest.fixture(params=TOYS)

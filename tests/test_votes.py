@@ -26,7 +26,7 @@ def rows_of(votes, file):
 
 def test_pairs_and_corrections_are_datasets_that_the_page_lists_and_reads(votes):
     for n in range(3):
-        votes.prefer(f"{n}", asked(f"Who is {n}?"), f"The baker {n}.", [f"Hm {n}", f"What {n}"], {"run": "r"})
+        votes.prefer(f"{n}", asked(f"Who is {n}?"), f"The baker {n}.", [(f"Hm {n}", {}), (f"What {n}", {"run": "r"})])
         votes.correct(f"{n}/1", asked(f"Who is {n}?"), f"A baker, {n}.", {"run": "r"})
     assert votes.counts() == {"pairs": 6, "examples": 3}
     assert server_files(votes.folder) == [EXAMPLES, PAIRS]
@@ -39,9 +39,9 @@ def test_pairs_and_corrections_are_datasets_that_the_page_lists_and_reads(votes)
 def test_a_vote_is_changed_and_taken_back_and_lines_of_others_stay(votes):
     votes.folder.mkdir()
     (votes.folder / PAIRS).write_text('{"mine": 1}\nno json\n', encoding="utf-8")
-    votes.prefer("a", asked(), "One.", ["Two."], {})
-    votes.prefer("b", asked(), "One.", ["Two."], {})
-    votes.prefer("a", asked(), "Two.", ["One."], {})
+    votes.prefer("a", asked(), "One.", [("Two.", {})])
+    votes.prefer("b", asked(), "One.", [("Two.", {})])
+    votes.prefer("a", asked(), "Two.", [("One.", {})])
     assert votes.counts()["pairs"] == 4
     votes.take_back("a")
     votes.take_back("b")
@@ -52,13 +52,13 @@ def test_a_vote_is_changed_and_taken_back_and_lines_of_others_stay(votes):
 
 
 def test_answers_of_the_same_words_make_no_pair(votes):
-    votes.prefer("a", asked(), "One.", ["One. ", "", "  "], {})
+    votes.prefer("a", asked(), "One.", [("One. ", {}), ("", {}), ("  ", {})])
     assert votes.counts() == {"pairs": 0, "examples": 0}
 
 
 def test_people_who_vote_at_once_lose_nothing(votes):
     threads = [
-        threading.Thread(target=votes.prefer, args=(f"{n}", asked(), f"Good {n}", ["Bad"], {})) for n in range(20)
+        threading.Thread(target=votes.prefer, args=(f"{n}", asked(), f"Good {n}", [("Bad", {})])) for n in range(20)
     ]
     for thread in threads:
         thread.start()
@@ -70,5 +70,5 @@ def test_people_who_vote_at_once_lose_nothing(votes):
 def test_a_file_that_is_too_large_is_said(votes, monkeypatch):
     monkeypatch.setattr("qlora_app.training_data.votes.LARGEST", 100)
     with refused("votes.too_many", PAIRS):
-        votes.prefer("a", asked(), "x" * 200, ["y"], {})
+        votes.prefer("a", asked(), "x" * 200, [("y", {})])
     assert votes.counts()["pairs"] == 0

@@ -1,69 +1,46 @@
 """Questions to a run from a terminal: a conversation, or a whole file that is answered."""
 
 import argparse
-import contextlib
 import json
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ..chance import Share
 from ..errors import sentence_of
 from ..inference.pool import ModelPool
-from ..inference.session import ChatSession, Decoding
-from ..inference.sides import Here, Replies
-from ..inference.writing import Said
-from ..messages import Conversation
+from ..inference.session import ChatSession
 from ..overrides import recipe_from
-from ..runs import Run
+from ..runs import Run, RunStore
 from ..runs.asking import ASKABLE, ask, waiting_words
 from ..runs.rows import AskedRow
 from ..settings import Settings
+from .chatting import Talk, Terminal
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_reading, add_run, count, find_run, stdout
 from .jobs import answers_of
 
 _LOOKED_EVERY = 0.2  # seconds
 
 
-def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
-    """Ask and answer until the questions end. An empty line begins a new conversation.
+def chat(run: Run, beside: Sequence[str], as_json: bool, out: Console, screen: Console, settings: Settings) -> None:
+    """Ask and answer until the questions end.
 
-    For scripts each answer is a line of JSON: {run, question, answer, base}.
+    beside: who answers too, "base" or other runs. For scripts each answer is a line of JSON: {run, question, answer,
+    base, beside: {name: answer}}.
     """
-    session = open_session(run, screen)
-    if not session.task.is_chat:
-        return _try_out(run, session, with_base, as_json, out)
-    talking = sys.stdin.isatty() and not as_json
-    if talking:
-        screen.print("Empty line: a new conversation. Ctrl-C: cut an answer short. Ctrl-D: leave.")
-    base: Conversation = []
-    tuned: Conversation = []
-    for question in _questions(talking):
-        if not question:
-            base, tuned = [], []
-            continue
-        base, tuned = (session.as_trained([*talk, {"role": "user", "content": question}]) for talk in (base, tuned))
-        if not talking and not as_json:
-            out.print(Text(f"> {question}"), soft_wrap=True)
-        answers = _answer(session, base if with_base else None, tuned, None if as_json else out)
-        if as_json:
-            of_base = answers[0] if with_base else None
-            row = {"run": run.id, "question": question, "answer": answers[1], "base": of_base}
-            print(json.dumps(row, ensure_ascii=False), flush=True)
-        for conversation, text in zip((base, tuned), answers, strict=True):
-            conversation.append({"role": "assistant", "content": text})
-    return 0
+    if run.task().is_chat:
+        talk = Talk(run, beside, RunStore(settings.runs), ModelPool(), screen)
+        Terminal(talk, out, as_json, settings.home).run()
+    else:
+        _try_out(run, open_session(run, screen), "base" in beside, as_json, out)
 
 
-def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out: Console) -> int:
+def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out: Console) -> None:
     """For a task without turns: every line is a text of its own."""
     for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
         of_base = session.respond(text, True) if with_base else None
@@ -72,8 +49,8 @@ def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out
             row = {"run": run.id, "question": text, "answer": of_adapter, "base": of_base}
             print(json.dumps(row, ensure_ascii=False), flush=True)
         else:
-            out.print(Text(_both((of_base, of_adapter)) if with_base else of_adapter), soft_wrap=True)
-    return 0
+            both = f"base: {of_base}\nadapter: {of_adapter}"
+            out.print(Text(both if with_base else of_adapter), soft_wrap=True)
 
 
 def open_session(run: Run, screen: Console) -> ChatSession:
@@ -89,60 +66,17 @@ def _questions(talking: bool) -> Iterator[str]:
             return
 
 
-def _answer(
-    session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console | None
-) -> tuple[str, str]:
-    """Print the answers as they grow (on a terminal) and return both. Ctrl-C keeps what was said so far."""
-    stop, answers = threading.Event(), ("", "")
-    asked = [(Here(session), tuned)]
-    if base:
-        asked.insert(0, (Here(session, is_base=True), base))
-    growing = iter(Replies(asked, Decoding(), stop))
-    moving = out is not None and out.is_terminal
-    try:
-        screen = Live(console=out, refresh_per_second=12, vertical_overflow="visible") if moving else None
-        with screen or contextlib.nullcontext() as live:
-            for said in growing:
-                answers = _pair(said, with_base=bool(base))
-                if live:
-                    live.update(_side_by_side(answers, base is not None))
-    except KeyboardInterrupt:
-        stop.set()
-        for said in growing:  # the thread that generates ends within a token
-            answers = _pair(said, with_base=bool(base))
-    if out and not moving:
-        out.print(Text(_both(answers) if base is not None else answers[1]), soft_wrap=True)
-    return answers
-
-
-def _pair(said: Sequence[Said], with_base: bool) -> tuple[str, str]:
-    """(the base's answer, the adapter's). Raises what went wrong."""
-    for one in said:
-        if one.error:
-            raise one.error
-    return said[0] if with_base else "", said[-1]
-
-
-def _both(answers: Sequence[str | None]) -> str:
-    return f"base: {answers[0]}\nadapter: {answers[1]}"
-
-
-def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:
-    if not with_base:
-        return Text(answers[1])
-    table = Table("base", "adapter", box=None, pad_edge=False, padding=(0, 2), expand=True)
-    for column in table.columns:
-        column.ratio = 1
-    table.add_row(Text(answers[0]), Text(answers[1]))
-    return table
-
-
 def add_chat(commands: Any) -> None:
     parser = add_command(commands, "chat", chat_command)
     add_run(parser)
     parser.add_argument(
-        "--base", action="store_true", help="show beside each answer what the base says without the adapter"
+        "--beside",
+        metavar="WHO",
+        action="append",
+        default=[],
+        help="who answers beside it: base, another run, RUN@STEP; may be given several times",
     )
+    parser.add_argument("--base", action="store_true", help="the same as --beside base")
 
 
 def add_answer(commands: Any) -> None:
@@ -208,7 +142,10 @@ def _answer_to(run: Run, id: str) -> AskedRow:
 
 def chat_command(given: argparse.Namespace, settings: Settings) -> int:
     """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
-    return chat(find_run(given.run, settings, with_adapter=True), given.base, given.json, stdout(), given.screen)
+    beside = [*(["base"] if given.base else []), *given.beside]
+    run = find_run(given.run, settings, with_adapter=True)
+    chat(run, beside, given.json, stdout(), given.screen, settings)
+    return DONE
 
 
 def answer_command(given: argparse.Namespace, settings: Settings) -> int:

@@ -23,6 +23,7 @@ from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
 from .exporting import add_export
+from .importing import add_import
 from .jobs import add_jobs
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
@@ -47,6 +48,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_stop,
     add_resume,
     add_extend,
+    add_import,
     add_queue,
     add_sweep,
     add_sweeps,

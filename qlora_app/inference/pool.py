@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.loading import bytes_of, import_everything
 from ..errors import UserError
+from ..formatting import gigabytes, size
 from ..hardware import here
 from ..jobs import Job
 from ..methods import MethodChoices
@@ -62,16 +63,16 @@ class _Progress:
     waits: bool = False  # for memory that a training has
 
     def words(self) -> Loading:
-        size, free = (f"{number / 1e9:.1f} GB" for number in (self.bytes, here().free))
+        needed, free = size(self.bytes), gigabytes(here().free)
         if self.waits:
             return Loading(
                 "waiting",
-                f"A training has the memory: the model needs {size}, and {free} are free. You are answered when there "
-                "is room.",
+                f"A training has the memory: the model needs {needed}, and {free} are free. You are answered when "
+                "there is room.",
             )
         if not self.began:
             return Loading("loading", "Loading the model…")
-        return Loading("loading", f"Loading the model… {size}, {time.monotonic() - self.began:.0f} s")
+        return Loading("loading", f"Loading the model… {needed}, {time.monotonic() - self.began:.0f} s")
 
 
 class _Key(NamedTuple):

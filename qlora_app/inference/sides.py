@@ -73,8 +73,10 @@ class Voice(Protocol):
     def system(self) -> str:
         """The system text that it was trained with."""
 
-    def write(self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events) -> Growing:
-        """Begin its answer, whose events go `into` there. Raises UserError."""
+    def write(
+        self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events, begun: str = ""
+    ) -> Growing:
+        """Begin its answer, whose events go `into` there, or go on with one that was begun. Raises UserError."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ class Here:
     def system(self) -> str:
         return self.session.template.system
 
-    def write(self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events) -> Growing:
+    def write(
+        self, conversation: Conversation, decoding: Decoding, stop: threading.Event, into: Events, begun: str = ""
+    ) -> Growing:
         sampling = self.session.sampling(decoding, self.is_base)
         if self.temperature is not None and not decoding.greedy:
             sampling = replace(sampling, temperature=self.temperature)
@@ -111,6 +115,7 @@ class Here:
             thinking=decoding.thinking,
             stop=stop,
             into=into,
+            begun=begun,
         )
 
 
@@ -197,13 +202,19 @@ class Replies:
     """
 
     def __init__(
-        self, asked: Sequence[tuple[Voice, Conversation]], decoding: Decoding, stop: threading.Event | None = None
+        self,
+        asked: Sequence[tuple[Voice, Conversation] | tuple[Voice, Conversation, str]],
+        decoding: Decoding,
+        stop: threading.Event | None = None,
     ) -> None:
+        """asked: who is to answer what, and with which beginning of an answer they go on."""
         self._events = Events()
         self.writings: list[Growing] = []
-        for voice, conversation in asked:
+        for voice, conversation, *begun in asked:
             try:
-                self.writings.append(voice.write(conversation, decoding, stop or threading.Event(), self._events))
+                self.writings.append(
+                    voice.write(conversation, decoding, stop or threading.Event(), self._events, *begun)
+                )
             except Exception as error:  # as above
                 self.writings.append(_Unwritten(error))
 

@@ -183,6 +183,7 @@ class Proof:
     seconds: Seconds = Seconds()
     data: Data = Data()
     versions: dict[str, str] = field(default_factory=dict)
+    imported: str = ""  # where it is from, if it was made elsewhere
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -41,6 +41,8 @@ def verdict(proof: Proof, foreign: str = "", changed: str = "") -> Verdict:
     broken = _broken(proof)
     if broken is not None:
         return broken
+    if proof.imported:
+        return Verdict("imported", "fair", "It was made elsewhere.", "What it learned was not measured here.")
     measured = _with_checks(_measured(proof), checks(proof))
     if foreign and measured.colour == "good":
         return Verdict("foreign", "fair", "The figures are good, but look at what it answers.", foreign)

@@ -48,8 +48,8 @@ class ApiKeys:
 
     @property
     def are_asked_for(self) -> bool:
-        """Has one been made? A file that cannot be read counts: it opens nothing."""
-        return self.path.exists() and read_json(self.path) != {"keys": []}
+        """Has one ever been made? Where all were revoked, and where the file cannot be read, nothing is open."""
+        return self.path.exists()
 
     def make(self, name: str, per_minute: int = 0) -> str:
         """The key itself. Raises UserError for a name that is taken or empty."""

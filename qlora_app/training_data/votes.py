@@ -29,12 +29,16 @@ class Votes:
     def __init__(self, data_folder: Path) -> None:
         self.folder = data_folder
 
-    def prefer(self, name: str, prompt: Conversation, chosen: str, rejected: Sequence[str], source: Row) -> None:
+    def prefer(
+        self, name: str, prompt: Conversation, chosen: str, rejected: Sequence[tuple[str, Row]], keep: bool = False
+    ) -> None:
         """One answer is better than others to the same prompt, in place of what was said under that name before.
 
-        Answers of the same words make no pair. Raises UserError where the disk refuses.
+        rejected: (answer, source of the pair); of the same words as the better one it makes no pair. keep: beside what
+        was said under that name. Raises UserError where the disk refuses.
         """
-        others = [text for text in dict.fromkeys(rejected) if text.strip() and text.strip() != chosen.strip()]
+        others = {text.strip(): (text, source) for text, source in rejected if text.strip()}
+        others.pop(chosen.strip(), None)
         rows = [
             {
                 "prompt": prompt,
@@ -42,9 +46,9 @@ class Votes:
                 "rejected": [_answer(text)],
                 "source": {"name": name} | source,
             }
-            for text in others
+            for text, source in others.values()
         ]
-        self._put(PAIRS, name, rows)
+        self._put(PAIRS, name, rows, keep)
 
     def correct(self, name: str, prompt: Conversation, right: str, source: Row) -> None:
         """What an answer should have said, in place of what was said under that name before. Raises UserError."""
@@ -63,11 +67,11 @@ class Votes:
 
     # ---- the files
 
-    def _put(self, file: str, name: str, rows: list[Row]) -> None:
+    def _put(self, file: str, name: str, rows: list[Row], keep: bool = False) -> None:
         if not rows and not (self.folder / file).exists():
             return
         with said(self.folder), self._alone():
-            kept = [line for line in self._lines(file) if _name_of(line) != name]
+            kept = [line for line in self._lines(file) if keep or _name_of(line) != name]
             text = "".join(f"{line}\n" for line in [*kept, *(json.dumps(row, ensure_ascii=False) for row in rows)])
             if len(text.encode()) > LARGEST:
                 raise UserError(

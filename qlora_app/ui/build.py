@@ -9,6 +9,7 @@ import gradio as gr
 
 from .chat.tab import ChatTab
 from .context import AppContext
+from .endpoints import Endpoints
 from .events import FAST, REMEMBER, Answer
 from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
@@ -47,6 +48,7 @@ class PageBuilder:
         self.bar = Bar(page)
         self.train = TrainTab(page, cards) if page.may_change else MadeTab(page, cards)
         self.runs, self.chat = RunsTab(page, cards), ChatTab(page)
+        self.endpoints = Endpoints(page, self.chat.line)
 
     def build(self) -> gr.Blocks:
         with Page(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
@@ -60,6 +62,7 @@ class PageBuilder:
                 with gr.Tab("Chat", id="chat") as self.chat_tab:
                     self.chat.build()
             self._wire(demo)
+            self.endpoints.build()
         only_marked(demo, self.page.may_change)
         return demo
 
@@ -87,6 +90,7 @@ class PageBuilder:
         for card in (form.card, *self.runs.leading_to_chat):
             if hasattr(card, "again"):  # Gradio knows the events of a script by their names in it
                 form.wire_again(card)
+        form.wire_votes(self.chat.room)
         form.other_data(restored)
 
     @reads

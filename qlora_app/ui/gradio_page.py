@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-# Each component's types and an example, for the API that no handler of ours is part of.
+# Each component's types and an example, for programs, which call none of the page's handlers.
 _OF_COMPONENTS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs", "skip_api")
 _OF_EVENTS = ("api_description", "batch", "max_batch_size", "scroll_to_output", "collects_event_data", "time_limit")
 _OF_PROPERTIES = ("preserved_by_key", "_retryable", "_undoable", "likeable", "streamable")
@@ -19,6 +19,8 @@ class Page(gr.Blocks):
         """What stands on the page and what happens on it."""
         config = super().get_config_file()
         for component in config["components"]:
+            if component["type"] == "api":  # of a function that programs call by its name: no browser draws it
+                continue
             _drop(component, _OF_COMPONENTS)
             _drop(component["props"], _OF_PROPERTIES)
         for event in config["dependencies"]:

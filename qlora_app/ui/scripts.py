@@ -20,6 +20,7 @@ FIRST = ("gradio_dom.js", "refusals.js", "poll.js")
 # Gradio makes an event of every word between quotes in a script, and a setting of each that is called as one of those.
 _SETTINGS = frozenset(inspect.signature(gr.HTML.__init__).parameters)
 _QUOTED = re.compile(r"""['"`]([a-z_]+)['"`]""")
+_EVENTS = re.compile(r"^const ALL_EVENTS = \[.*\];$", re.MULTILINE)  # where a script names them all
 _functions: dict[str, str] = {}  # {name: a function}; pages that differ, as those of visitors do, add theirs
 
 
@@ -34,7 +35,9 @@ def of_component(script: str | None) -> str | None:
     """The script of a gr.HTML as that takes it: what calls it, and the names of the events that it may have."""
     if not script or len(script) < SHORT:
         return script
-    events = " ".join(f"'{word}'" for word in sorted({*_QUOTED.findall(script)} - _SETTINGS))
+    named = _EVENTS.search(script)
+    words = _QUOTED.findall(named[0] if named else script)
+    events = " ".join(f"'{word}'" for word in sorted({*words} - _SETTINGS))
     return f"{shared(f'function ({GIVEN}) {{{chr(10)}{script}{chr(10)}}}')}({GIVEN}); // {events}"
 
 

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..context import AppContext
 from ..guard import in_words
 from ..translate import translate
 from .history import Asking
-from .line import Line, Newest, NobodyListensError, waiting_words
+from .line import LOOK_AGAIN, Line, Newest, NobodyListensError, waiting_words
 from .markdown import rendered
 
 OFTEN = 0.1  # seconds between two pieces of news, at least
@@ -68,7 +68,8 @@ class Answering:
         try:
             for before in self.line.wait(place, stop.is_set):
                 yield news(name, "waiting", translate(waiting_words(before)))
-            yield news(name, "loading", translate("Loading the model…"))
+            for words in self.until_there(talk.asking.answering(talk.run).values(), stop, request):
+                yield news(name, "loading", words)
             yield from self._said(talk, stop, request)
         except NobodyListensError:
             yield news(name, "stopped")
@@ -80,6 +81,20 @@ class Answering:
             if self.newest.end(request, stop):
                 self._names.pop(request.session_hash, None)
 
+    def until_there(self, sides: Iterable[Side], stop: threading.Event, request: Any) -> Iterator[str]:
+        """Until all models are in memory: what each is waited for, in words. Raises NobodyListensError."""
+        yield translate("Loading the model…")
+        for side in sides:
+            run = self.page.find(side.run)
+            if run is None or run.adapter_at(side.checkpoint) is None:
+                continue  # that column says so itself
+            before = self.page.sessions.state(run, side.checkpoint).sentence
+            self.page.sessions.load(run, side.checkpoint)
+            while (now := self.page.sessions.state(run, side.checkpoint)).state in ("waiting", "loading"):
+                yield " ".join(translate(words) for words in (before, now.sentence) if words)
+                if stop.wait(LOOK_AGAIN) or not self.page.visitors.hears(request.session_hash):
+                    raise NobodyListensError
+
     def _said(self, talk: Talk, stop: threading.Event, request: Any) -> Iterator[str]:
         asking, name = talk.asking, talk.asking.name
         sides = asking.answering(talk.run)
@@ -87,8 +102,9 @@ class Answering:
         for place, side in sides.items():
             voices[place] = voice_of(side, self.page.store, self.page.sessions)
         yield news(name, "thinking", translate("Thinking…"))
+        begun = dict(enumerate(asking.begun))
         asked = [
-            (voice, [*self.first_turn(talk, sides[place], voice), *asking.conversation(place)])
+            (voice, [*self.first_turn(talk, sides[place], voice), *asking.conversation(place)], begun.get(place, ""))
             for place, voice in voices.items()
         ]
         replies = Replies(asked, talk.decoding, stop)
@@ -145,7 +161,7 @@ class Columns:
         if said.error and place not in self.wrong:
             self.wrong[place] = translate(in_words(said.error, self._may_change))
         told = {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
-        return told | {"checksum": voice.checksum, "problem": self.wrong.get(place, "")}
+        return told | {"checksum": voice.checksum, "problem": self.wrong.get(place, ""), "end": said.why or ""}
 
 
 def news(name: str, state: str, note: str = "", answers: dict[int, dict[str, Any]] | None = None) -> str:

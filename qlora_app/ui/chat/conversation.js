@@ -1,7 +1,8 @@
 // A conversation, and what may happen to it. Nothing here touches the page; every function answers a new conversation.
 // {run, number, title, at, how, sides: [side], turns: [{asking, question, state, note, answers: [answer or null]}]}
 // A side says who answers in a column, as Side in inference/sides.py; a turn has an answer for each, null where that column
-// was not asked: {text, tokens, seconds, checksum: of the adapter that gave it, problem: why it did not go on}.
+// was not asked: {text, tokens, seconds, checksum: of the adapter that gave it, problem: why it did not go on, end: 'stop', or
+// 'length' where it was as long as it may be}.
 // `how`: what the newest question was asked with.
 const UNDER_WAY = ['waiting', 'loading', 'thinking', 'answering'];
 const silent = () => ({text: '', tokens: 0, seconds: 0});
@@ -22,17 +23,26 @@ const Talk = {
     turn.asking === news.asking && UNDER_WAY.includes(turn.state) ? Talk.told(turn, news) : turn)}),
 
   told: (turn, news) => Talk.settled({...turn, state: news.state, note: news.note || '',
-    answers: turn.answers.map((answer, place) => news.answers?.[place] ? Talk.said(news.answers[place]) : answer)}),
+    answers: turn.answers.map((answer, place) => Talk.grown(answer, news.answers?.[place], UNDER_WAY.includes(news.state)))}),
+
+  // An answer with what was said of it now. One that goes on counts what it had before, and keeps it where it fails.
+  grown: (answer, told, goesOn) => {
+    const {before, ...was} = answer || {};
+    if (!told) return goesOn || !answer ? answer : was;
+    const said = Talk.said(told), text = said.text.trim() || !before ? said.text : was.text;
+    const counted = before ? {tokens: before.tokens + said.tokens, seconds: before.seconds + said.seconds} : {};
+    return {...said, ...counted, text, ...(before && goesOn ? {before} : {})};
+  },
 
   // Where some columns had answered when it was ended, the others have not been asked.
   settled: turn => turn.state === 'done' || UNDER_WAY.includes(turn.state) || !Talk.texts(turn).some(Boolean) ? turn
     : {...turn, answers: turn.answers.map(answer => answer?.text || answer?.problem ? answer : null)},
 
-  said: ({text, tokens, seconds, checksum, problem}) => ({text, tokens, seconds, checksum, problem}),
+  said: ({text, tokens, seconds, checksum, problem, end}) => ({text, tokens, seconds, checksum, problem, end}),
 
   // What is being answered ends as it stands.
   ended: (talk, state = 'stopped', note = '') => ({...talk, turns: talk.turns.map(turn =>
-    UNDER_WAY.includes(turn.state) ? Talk.settled({...turn, state, note}) : turn)}),
+    UNDER_WAY.includes(turn.state) ? Talk.settled({...turn, state, note, answers: turn.answers.map(answer => Talk.grown(answer))}) : turn)}),
 
   // ---- its columns
 

@@ -81,6 +81,7 @@ class Heads {
   async fill(menu, side, place) {
     const form = new SideForm(side, this, place);
     menu.querySelector('.list').replaceChildren(form.place);
+    await form.draw();
     form.place.querySelector('select').focus();
   }
 
@@ -93,10 +94,19 @@ class SideForm {
     this.side = {...side}; this.heads = heads; this.at = at;
     this.place = make('form', {class: 'side'});
     this.place.addEventListener('submit', e => { e.preventDefault(); heads.close(at); heads.ways.use(at, this.side); });
-    this.draw();
   }
 
+  // Only when all is known of it: a run that is searched for meanwhile would be lost.
   async draw() {
+    const drawn = this.drawn = {};
+    await this.heads.learn([this.side]);
+    if (drawn !== this.drawn) return;
+    const controls = () => [...this.place.querySelectorAll('select, input, button')], at = controls().indexOf(document.activeElement);
+    this.fill();
+    if (at >= 0) controls()[at]?.focus();
+  }
+
+  fill() {
     const {steps, title, oneStrength} = this.heads.facts(this.side), count = this.heads.sides.length;
     const kinds = [['run', word('Adapter')], ['base', word('Base')], ['mix', word('Mix of adapters')]];
     const parts = [this.field(word('Who answers'), this.select(kinds, this.side.who, who => this.change({who})))];
@@ -112,7 +122,6 @@ class SideForm {
     const deeds = make('div', {class: 'deeds'}, make('button', {type: 'submit', class: 'use'}, word('Use it')));
     if (count > 1) deeds.append(button('swap-column', word('Swap'), {'data-place': this.at}), button('remove-column', word('Remove'), {'data-place': this.at}));
     this.place.replaceChildren(...parts, deeds);
-    if (!this.heads.known.has(JSON.stringify(this.side))) { await this.heads.learn([this.side]); this.draw(); }
   }
 
   change(other) {

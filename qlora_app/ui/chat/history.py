@@ -35,20 +35,22 @@ class Asking:
     before: tuple[Turn, ...] = ()
     sides: tuple[Any, ...] = ()  # who is to answer in each column, as a browser says it
     only: tuple[int, ...] = ()  # the columns that are to answer; all where none is named
+    begun: tuple[str, ...] = ()  # by column the answer it goes on with; "" or nothing where it begins
 
     @classmethod
     def of(cls, sent: Any) -> "Asking":
         """What a browser sent: {"asking": name, "question": text, "before": [{"question", "answers": [text or null]}],
-        "sides": [as in Side], "only": [number of a column]}.
+        "sides": [as in Side], "only": [number of a column], "begun": [text]}.
         """
         sent = sent if isinstance(sent, dict) else {}
         turns = _list(sent.get("before"))[-MOST_TURNS:]
         return cls(
-            name=_text(sent.get("asking"), 100),
-            question=_text(sent.get("question"), LONGEST_MESSAGE).strip(),
+            name=text_of(sent.get("asking"), 100),
+            question=text_of(sent.get("question"), LONGEST_MESSAGE).strip(),
             before=tuple(_turn(one) for one in turns if isinstance(one, dict)),
             sides=tuple(_list(sent.get("sides"))),
             only=tuple(one for one in _list(sent.get("only")) if isinstance(one, int)),
+            begun=tuple(text_of(one, LONGEST_ANSWER) for one in _list(sent.get("begun"))[:MOST_SIDES]),
         )
 
     def answering(self, run: str) -> dict[int, Side]:
@@ -84,20 +86,21 @@ def decoding_of(values: dict[str, Any]) -> Decoding:
 
 def system_of(sent: Any) -> str:
     """A system text as a browser kept it."""
-    return _text(sent, LONGEST_MESSAGE)
+    return text_of(sent, LONGEST_MESSAGE)
 
 
 def _turn(sent: dict[str, Any]) -> Turn:
-    return Turn(_text(sent.get("question"), LONGEST_MESSAGE), tuple(_said(_list(sent.get("answers"))[:MOST_SIDES])))
+    return Turn(text_of(sent.get("question"), LONGEST_MESSAGE), tuple(_said(_list(sent.get("answers"))[:MOST_SIDES])))
 
 
 def _said(sent: Sequence[Any]) -> list[str | None]:
-    return [None if one is None else _text(one, LONGEST_ANSWER) for one in sent]
+    return [None if one is None else text_of(one, LONGEST_ANSWER) for one in sent]
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any, longest: int) -> str:
+def text_of(value: Any, longest: int) -> str:
+    """A text that was sent; "" for anything else."""
     return value[:longest].encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""

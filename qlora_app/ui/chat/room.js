@@ -1,17 +1,21 @@
 // The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
 // `watch` come from gr.HTML; the classes stand in front of this.
-const EVENTS = ['ask', 'stop', 'choose', 'recall', 'why'];
+const ALL_EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
+const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
 for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
-const shelf = new Shelf(storageHere()), rows = new Rows(find('.exchanges')), log = find('.talk');
+const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}) : storageHere());
+const rows = new Rows(find('.exchanges')), log = find('.talk');
 const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
 let catching = false; // columns that are new are being asked what came before
+let isRead = !may('kept'); // what is kept elsewhere is known
+rows.canVote = may('vote');
 let fleeting = []; // texts of an answer that grows, of which the HTML is kept until there is more
 
 // ---- whom one talks to
@@ -24,7 +28,7 @@ function fromAddress() {
 }
 
 function meet() {
-  if (!props.partner) return;
+  if (!props.partner || !isRead) return;
   const other = JSON.parse(props.partner), isSame = partner?.run === other.run;
   partner = other;
   if (partner.isWanted) page.dataset.used = '1';
@@ -208,6 +212,23 @@ function edit(row) {
   box.focus();
 }
 
+// Another window has written under the number of a conversation: this one goes on under another.
+function clash(key, mine, theirs) {
+  if (mine === null) return; // it was to be deleted, and somebody went on with it
+  const own = JSON.parse(mine), isShown = own.run === talk?.run && own.number === talk.number;
+  const moved = {...(isShown ? talk : own), number: shelf.next(own.run)};
+  shelf.put(moved);
+  if (isShown) { talk = moved; remember(); }
+}
+
+// What was kept elsewhere: a conversation that went on in another window goes on here.
+async function readKept() {
+  while (!await shelf.storage.look()) await new Promise(done => setTimeout(done, 2000));
+  if (!isRead) { isRead = true; meet(); return; }
+  const kept = talk && shelf.get(talk.run, talk.number);
+  const isLonger = kept && !Talk.isUnderWay(talk) && kept.turns.length > talk.turns.length && talk.turns.every((turn, i) => turn.asking === kept.turns[i].asking);
+  if (isLonger) show(kept);
+}
 const whys = new Whys((row, place, asking) => {
   const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
   trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
@@ -246,6 +267,7 @@ function controls() {
   find('.queued').replaceChildren(...queued.map((text, i) => make('li', {}, make('span', {class: 'quiet'}, word('Asked next:')), ' ',
     make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
   page.toggleAttribute('data-empty', !talk?.turns.length);
+  find('.more').hidden = !talk?.turns.length;
 }
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
@@ -259,32 +281,11 @@ async function copy(place, text) {
   try { await navigator.clipboard.writeText(text); } catch {
     const box = make('textarea', {class: 'only-read'}); box.value = text; page.append(box); box.select(); document.execCommand('copy'); box.remove();
   }
-  place.textContent = word('Copied'); setTimeout(() => { place.textContent = word('Copy'); }, 1500);
+  place.dataset.words ||= place.textContent;
+  place.textContent = word('Copied'); setTimeout(() => { place.textContent = place.dataset.words; }, 1500);
 }
 
-function listChats() {
-  const list = find('.chats .list'), talks = shelf.all().filter(one => one.turns.length);
-  list.replaceChildren(...talks.map(one => make('div', {class: 'earlier', 'data-run': one.run, 'data-number': one.number},
-    make('button', {type: 'button', class: 'go-on', translate: 'no', 'aria-current': String(one.run === talk?.run && one.number === talk?.number)},
-      make('b', {}, Talk.name(one)), make('span', {class: 'quiet'}, `${one.title || one.run} · ${new Date(one.at).toLocaleString(LANGUAGE, {dateStyle: 'short', timeStyle: 'short'})}`)),
-    make('button', {type: 'button', class: 'remove'}, word('Delete')))));
-  if (!talks.length) list.append(make('p', {class: 'quiet'}, word('No conversation yet. They are kept in this browser only.')));
-}
-
-const chats = new Menu(find('.chats'), listChats);
 new Picker(find('.who'), asked => server.find(asked), (run, title) => choose(run, title));
-
-find('.chats .list').addEventListener('click', e => {
-  const one = e.target.closest('.earlier'); if (!one) return;
-  const run = one.dataset.run, number = +one.dataset.number;
-  if (e.target.closest('.go-on')) { chats.close(); choose(run, '', number); return; }
-  const remove = e.target.closest('.remove');
-  if (remove && !remove.classList.contains('sure')) { remove.classList.add('sure'); remove.textContent = word('Delete it'); return; }
-  if (!remove) return;
-  shelf.remove(run, number);
-  if (run === talk?.run && number === talk.number) { leave(); show(Talk.begin(run, shelf.next(run), partner.title)); }
-  listChats(); find('.chats .open').focus();
-});
 
 page.addEventListener('click', e => {
   const one = e.target.closest('button'); if (!one) return;
@@ -298,6 +299,12 @@ page.addEventListener('click', e => {
   else if (name === 'add-column') addColumn();
   else if (name === 'swap-column') { const place = +one.dataset.place; arrange(Talk.swapped(talk, place, (place + 1) % talk.sides.length), false); }
   else if (name === 'remove-column') arrange(Talk.removed(talk, +one.dataset.place), true);
+  else if (name === 'continue') continueAt(at);
+  else if (name === 'take-out') takeOut(at, word('Deleted.'));
+  else if (name === 'put-back') { putBack(); composer.box.focus(); }
+  else if (name === 'vote') vote(at, one.dataset.vote, +one.dataset.place);
+  else if (name === 'correct') correct(row, +one.dataset.place);
+  else if (name === 'train-on') trigger('train_on', {on: one.dataset.on});
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
 });
 
@@ -328,4 +335,8 @@ find('#chat-note').textContent = props.note || '';
 watch('link', () => { find('.link').textContent = props.link || ''; });
 find('.link').textContent = props.link || '';
 fit(); controls(); meet();
+if (may('kept')) {
+  readKept();
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && readKept());
+}
 (function whenReady() { if (window.guanacoReady) { fit(); remember(); } else setTimeout(whenReady, 100); })();

@@ -3,6 +3,7 @@ beside it.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,21 @@ from .markdown import rendered
 from .partners import LISTED, MOST_LISTED, Partners
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("conversation.js", "shelf.js", "why.js", "rows.js", "menus.js", "heads.js", "composer.js", "room.js")
+SCRIPTS = (
+    "conversation",
+    "deeds",
+    "shelf",
+    "far_shelf",
+    "why",
+    "rows",
+    "menus",
+    "heads",
+    "composer",
+    "picture",
+    "acts",
+    "room",
+    "chats",
+)
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
 HINT = (
@@ -37,7 +52,14 @@ SKELETON = f"""
       class="wide">Settings</span><span class="narrow" aria-hidden="true">⚙</span></button>
     <div class="menu chats"><button type="button" class="open" aria-expanded="false">Chats</button>
       <div class="list" hidden></div></div>
-    <button type="button" class="new">New</button></span>
+    <button type="button" class="new">New</button>
+    <div class="menu more" hidden><button type="button" class="open" aria-expanded="false"
+      aria-label="This conversation">⋯</button><div class="list" hidden>
+      <button type="button" data-do="undo">Take back the last question</button>
+      <button type="button" data-do="copy-all">Copy all of it</button>
+      <button type="button" data-do="picture">Save as a picture</button>
+      <button type="button" data-do="export">Export as JSONL</button>
+      <button type="button" data-do="remove-talk">Delete the conversation</button></div></div></span>
   </header>
   <div class="answering" role="group" aria-label="Columns"></div>
   <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
@@ -48,6 +70,8 @@ SKELETON = f"""
     <form class="asking" id="ask"><textarea rows="1" maxlength="{LONGEST_MESSAGE}" aria-label="Message"
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
+    <p class="quiet note gone" role="status"></p>
+    <p class="quiet note votes" role="status"></p>
     <p class="quiet note link" role="status"></p>
     <p class="quiet note unkept" role="status"></p>
     <p class="quiet note" id="chat-note" role="status"></p>
@@ -71,19 +95,21 @@ def over() -> str:
     return "() => { document.dispatchEvent(new Event('chat-over')); }"
 
 
-def room(partners: Partners, heads: Heads, elem_id: str) -> gr.HTML:
+def room(partners: Partners, heads: Heads, functions: Sequence[Any], elem_id: str) -> gr.HTML:
     """Its value is the id of the run that is talked to. Its properties are JSON: `partner` is that run, `news` what is
     new of the question that is being answered, `how` what that one is asked with, `why` the reasons for an answer;
     `note` is a sentence about that, `link` one about the address that led here.
+    functions: what its script calls beside those that everyone may.
     """
-    files = [run_card.FOLDER / "words.js", *(FOLDER / name for name in SCRIPTS)]
+    may = " ".join(function.__name__ for function in functions)
+    files = [run_card.FOLDER / "words.js", *(FOLDER / f"{name}.js" for name in SCRIPTS)]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
     return plain(
         "",
-        html_template=SKELETON,
+        html_template=SKELETON.replace('class="room"', f'class="room" data-may="{may}"'),
         js_on_load=f"const TEXTS = {texts};\n{script}",
-        server_functions=[find_function(partners), who_function(heads), draw],
+        server_functions=[find_function(partners), who_function(heads), draw, *functions],
         elem_id=elem_id,
         partner="",
         news="",

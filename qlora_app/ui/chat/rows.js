@@ -9,10 +9,15 @@ function make(tag, attributes = {}, ...children) {
 
 const button = (name, words, attributes = {}) => make('button', {type: 'button', 'data-do': name, ...attributes}, words);
 
+// Which of several answers is better, or what one should have said.
+const votes = place => [['better', 'Better'], ['worse', 'Worse']].map(([kind, words]) =>
+  button('vote', word(words), {'data-vote': kind, 'data-place': place, 'aria-pressed': 'false'})).concat(
+  button('correct', word('Correct'), {'data-place': place, 'aria-pressed': 'false'}));
+
 class Rows {
   // `drawn` is what the server made of texts: {text: HTML}.
   // `names`: of each column.
-  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; }
+  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; this.canVote = false; }
 
   show(talk) {
     this.sides = talk.sides;
@@ -37,10 +42,11 @@ class Rows {
     const answers = this.sides.map((side, place) => make('section', {class: 'answer', 'data-who': side.who, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
       make('p', {class: 'problem'}),
-      make('p', {class: 'took quiet'}, make('span'), button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}),
-        button('copy', word('Copy'), {'data-copy': place}))));
-    const acts = make('span', {class: 'acts'}, button('edit', word('Edit')), button('again', word('Ask again')),
-      button('copy', word('Copy'), {'data-copy': 'question'}));
+      make('p', {class: 'took quiet'}, make('span'), make('span', {class: 'deeds'},
+        button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}), ...(this.canVote ? votes(place) : []),
+        button('copy', word('Copy'), {'data-copy': place})))));
+    const acts = make('span', {class: 'acts'}, button('continue', word('Continue'), {hidden: ''}), button('edit', word('Edit')),
+      button('again', word('Ask again')), button('copy', word('Copy'), {'data-copy': 'question'}), button('take-out', word('Delete')));
     const row = make('article', {class: 'exchange', 'data-at': at},
       make('div', {class: 'you'}, make('h3', {}, word('You')), make('div', {class: 'said question', translate: 'no', dir: 'auto'},
         turn.question), acts), make('div', {class: 'answers', style: `--columns: ${answers.length}`}, ...answers), make('p', {class: 'quiet remark'}));
@@ -50,6 +56,7 @@ class Rows {
 
   fill(row, turn) {
     row.dataset.state = turn.state;
+    row.querySelector('[data-do=continue]').hidden = UNDER_WAY.includes(turn.state) || !Talk.goingOn(turn).length;
     row.querySelectorAll('.answer').forEach((place, i) => this.fillAnswer(place, turn, turn.answers[i]));
     row.querySelector('.remark').textContent = turn.note;
   }
@@ -68,9 +75,22 @@ class Rows {
     else if (said.dataset.of !== answer.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
+    this.fillVotes(place, turn, answer);
     place.querySelector('.took span').textContent = took(answer);
     place.querySelector('.took span').title = answer.checksum ? `SHA-256 ${answer.checksum}` : '';
     place.querySelector('.problem').textContent = answer.problem || '';
+  }
+
+  fillVotes(place, turn, answer) {
+    for (const one of place.querySelectorAll('[data-vote]')) {
+      one.hidden = UNDER_WAY.includes(turn.state) || !Talk.canVote(turn);
+      one.setAttribute('aria-pressed', String(turn.vote?.kind === one.dataset.vote && turn.vote.place === +one.dataset.place));
+    }
+    const correct = place.querySelector('[data-do=correct]');
+    if (!correct) return;
+    correct.hidden = UNDER_WAY.includes(turn.state);
+    correct.textContent = word(answer.was === undefined ? 'Correct' : 'Corrected');
+    correct.setAttribute('aria-pressed', String(answer.was !== undefined));
   }
 
   // A fold that somebody opened or closed stays so.
@@ -86,10 +106,11 @@ class Rows {
 }
 
 // How many tokens, in what time.
-function took({tokens, seconds}) {
+function took({tokens, seconds, end}) {
   if (!tokens) return '';
   const few = number => figure(number, number < 10 ? 1 : 0);
-  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: seconds ? few(tokens / seconds) : '–'});
+  const cut = end === 'length' ? ` · ${word('as long as it may be')}` : '';
+  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: seconds ? few(tokens / seconds) : '–'}) + cut;
 }
 
 function silence(state) {

@@ -38,11 +38,14 @@ class Shelf {
   }
 
   // Without its last question, which is asked anew.
-  takeBack(talk) {
-    const mine = this.apart(talk), shorter = Talk.until(mine, mine.turns.length - 1);
-    if (shorter.turns.length) this.put(shorter);
-    else this.remove(mine.run, mine.number);
-    return shorter;
+  takeBack(talk) { return this.changed(talk, mine => Talk.until(mine, mine.turns.length - 1)); }
+
+  // With something else in it, in its place.
+  changed(talk, change) {
+    const other = change(this.apart(talk));
+    if (other.turns.length) this.put(other);
+    else this.remove(other.run, other.number);
+    return other;
   }
 
   // Where there is no room left the oldest others go, unless even that is not enough.

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import UserError
+from ...inference.sides import Side
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
@@ -25,10 +26,12 @@ from .answering import Answering, Talk, news
 from .heads import Heads
 from .history import Asking
 from .how import How, kept
-from .line import Line, Newest, NobodyListensError, waiting_words
+from .kept import Kept
+from .line import Line, Newest, NobodyListensError
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
 from .try_it import TryIt
+from .voting import Voting
 from .why import Asked, Reasons
 
 NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first. You can talk to it as soon as
@@ -66,7 +69,9 @@ class ChatTab:
         nothing = NOTHING if self.page.may_change else NOTHING_HERE
         self.empty = plain(nothing, elem_classes="sheet", js_on_load=on_click("train", "to"))
         with gr.Column(visible=False, elem_id="chat") as self.all:
-            self.room = room(self.partners, Heads(self.page, self.partners), "room")
+            kept = Kept.of(self.page.settings)
+            functions = [*Voting(self.page).functions(), *(kept.functions() if kept else [])]
+            self.room = room(self.partners, Heads(self.page, self.partners), functions, "room")
             with gr.Column(elem_id="how-asked"):
                 self.how.build()
             self.tries.build()
@@ -184,9 +189,10 @@ class ChatTab:
         stop = self._loading.begin(request)
         place = self.loading.enter(request)
         try:
-            for before in self.loading.wait(place, stop.is_set):
-                yield self._noted(translate(waiting_words(before)))
-            yield self._noted(translate("Loading the model…"))
+            for _ in self.loading.wait(place, stop.is_set):
+                yield self._noted(translate("Another model is being loaded before this one."))
+            for words in self.answering.until_there([Side(run=run.id)], stop, request):
+                yield self._noted(words)
             loaded = self._loaded(run)
         except NobodyListensError:
             return

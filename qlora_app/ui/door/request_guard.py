@@ -140,6 +140,8 @@ class RequestGuard:
         handler is asked.
         """
         who = routes.who_may(asked.path)
+        if who == "assistant" and not self.settings.mcp:
+            return 404, NOTHING_HERE
         if who == "nobody" or routes.asks_for_kept_state(asked.scope.get("query_string", b"")):
             return 404, NOTHING_HERE
         if self.settings.is_demonstration and (who in ("owner", "program") or asked.has_files):

@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl
 from starlette.routing import compile_path
 
 # anybody: also before a login. visitor: whoever sees the page, so in a demonstration everybody. owner: who may change
-# something, so in a demonstration nobody. program: whoever shows a key, which is asked for behind the door; in a
-# demonstration nobody. nobody: the page does not use it.
-Who = Literal["anybody", "visitor", "owner", "program", "nobody"]
+# something, so in a demonstration nobody. assistant: what uses the page as tools, where the setting `mcp` says so.
+# program: whoever shows a key, which is asked for behind the door; in a demonstration nobody. nobody: the page does not
+# use it.
+Who = Literal["anybody", "visitor", "owner", "assistant", "program", "nobody"]
 
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
@@ -84,8 +85,8 @@ ROUTES: dict[str, Who] = {
     f"{API}/vibe-code": "nobody",
     f"{API}/vibe-edit": "nobody",
     f"{API}/vibe-starter-queries": "nobody",
-    "/gradio_api/mcp": "nobody",
-    "/gradio_api/mcp/{path:path}": "nobody",
+    f"{API}/mcp": "assistant",
+    f"{API}/mcp/{{path:path}}": "assistant",
     "/manifest.json": "anybody",
     "/monitoring": "nobody",
     "/monitoring/summary": "nobody",
@@ -132,7 +133,7 @@ def _bare(path: str) -> str:
 
 
 def _fewest(who: Who) -> int:
-    order: tuple[Who, ...] = ("nobody", "program", "owner", "visitor", "anybody")
+    order: tuple[Who, ...] = ("nobody", "program", "assistant", "owner", "visitor", "anybody")
     return order.index(who)
 
 

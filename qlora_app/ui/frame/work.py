@@ -18,7 +18,14 @@ from ...measurement import asked_by
 from ...runs import Run, address_of
 from ..runs.card_parts import title_of
 
-KINDS = {"train": "Training", "download": "Download", "import": "Import", "answer": "Answers", "measure": "Measuring"}
+KINDS = {
+    "train": "Training",
+    "download": "Download",
+    "import": "Import",
+    "answer": "Answers",
+    "measure": "Measuring",
+    "adapter": "Adapter",
+}
 A_MINUTE = re.compile(r"^\d{4}-\d\d-\d\d-\d{4}-")  # in front of the name of a job's folder
 
 

@@ -31,6 +31,7 @@ from ..translate import visitors_language
 from .answer_file import AnswerFile
 from .answered import answered_rows, test_page
 from .card_parts import MOVING
+from .keys import KeysCard
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
     NOT_SHOWN,
@@ -92,6 +93,8 @@ class OneRun:
             if name == "use":
                 self._build_downloads()
             self.parts.append(self._build_part(name, elem_id=f"run-{name}"))
+            if name == "use":
+                KeysCard(self.page).build()
             if name == "test":
                 self._build_answers()
             if name == "log":

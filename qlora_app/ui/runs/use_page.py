@@ -47,11 +47,16 @@ def _for_programs(run: Run, address: str) -> str:
         f'asked = [{{"role": "user", "content": "Hello"}}]\n'
         f'print(client.chat.completions.create(model="{run.id}", messages=asked).choices[0].message.content)'
     )
+    gradio = (
+        "from gradio_client import Client\n\n"
+        f'client = Client("{address}")  # with a login: auth=("NAME", "PASSWORD")\n'
+        f'print(client.predict("Hello", run="{run.id}", api_name="/chat"))'
+    )
     return (
         "<h3>For programs</h3>"
-        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. As soon as a '
-        f"key has been made, or from another machine, they show one:</p>{_code('python -m qlora_app keys make NAME')}"
-        f"{_code(curl)}{_code(python)}"
+        '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. From another '
+        f"machine, or as soon as there is a key, they show one of those below.</p>"
+        f"{_code(curl)}{_code(python)}{_code(gradio)}"
     )
 
 

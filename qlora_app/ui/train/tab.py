@@ -12,6 +12,7 @@ from ...runs.diagnose import changed_recipe, diagnose
 from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
+from ...training_data.votes import EXAMPLES, PAIRS
 from ..context import AppContext, for_visitors
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import changes, reads
@@ -141,6 +142,13 @@ class TrainTab:
             self.other_data(begun)
             begun.success(None, js=TO_CARD)
 
+    def wire_votes(self, room: Component) -> None:
+        """Where an event `train_on` comes from, {on: "pairs" or "examples"}: what was said of answers in the chat is
+        the data on the form.
+        """
+        outputs = [self.tabs, *self.stage.outputs, *self.form.outputs]
+        self.other_data(room.train_on(self.train_on, self.form.inputs, outputs, **QUIET))
+
     @property
     def view(self) -> list[Component]:
         """What `showing` fills."""
@@ -212,6 +220,13 @@ class TrainTab:
         if run and (code := (event._data or {}).get("finding")):
             recipe = _mended(run, recipe, str(code))
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
+
+    @changes
+    def train_on(self, given: Given, event: gr.EventData) -> Answer:
+        """The votes of the chat are chosen as data, and looked at."""
+        file = PAIRS if (event._data or {}).get("on") == "pairs" else EXAMPLES
+        answer = self.form.with_data(given, data_value(DatasetChoice(source="file", id=file)))
+        return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("data") | answer
 
     @changes
     def repeat(self, event: gr.EventData) -> Answer:

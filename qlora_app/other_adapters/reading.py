@@ -1,0 +1,208 @@
+"""What PEFT's files say of an adapter: its method, its task, and the base it is for, before anything is loaded."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..base_models import ModelChoice, folder_of, kept_models, local_models
+from ..base_models.headers import tensor_shapes
+from ..base_models.hub import kept_folder
+from ..base_models.recognition import weight_files
+from ..errors import Problem, UserError
+from ..hardware import here
+from ..methods import LoraMethod, MethodChoices
+from ..methods.fitting import CONFIG, check_saved, compare
+from ..storage.files import write_json
+from ..storage.reading import read_json
+from ..tasks import TaskChoice
+
+PREFIX = "base_model.model."
+_MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<which>[AB])\.weight")
+_EMBEDDING = re.compile(r"(?:.+\.)?(?P<name>embed_tokens|lm_head|wte|wpe)(?:\.base_layer)?\.weight")
+TASKS = {"CAUSAL_LM": "chat", "SEQ_2_SEQ_LM": "text_to_text"}
+# Beginnings that take something away from the base, and are of no use where only what was learned is saved.
+_CHANGES_BASE = ("pissa", "olora", "loftq", "corda")
+_OTHER_FUNCTION = ("layer_replication", "alora_invocation_tokens", "megatron_config", "arrow_config", "use_qalora")
+# A repository that holds another one's weights, rounded: what it is trained on is that, and it cannot be opened here.
+_ROUNDED = re.compile(r"^(mlx-community/|.*(-bnb-4bit|-4bit|-8bit|-GPTQ|-AWQ|-GGUF)$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a run of it would have been made with."""
+
+    base: ModelChoice
+    method: MethodChoices
+    task: TaskChoice
+
+
+def describe(folder: Path, named: ModelChoice | None, precision: str, models: Path) -> Described:
+    """What an adapter in PEFT's form is, with the base that is on this machine. `named`: the base that somebody says
+    it is for; `models`: where bases of one's own lie. Raises UserError where it is something else, or its base is not
+    here, or has other shapes.
+    """
+    shapes, config = check_saved(folder), read_json(folder / CONFIG) or {}
+    method = _method(config, shapes)
+    task = TASKS.get(str(config.get("task_type") or "CAUSAL_LM"))
+    if task is None:
+        raise UserError(
+            "import.task",
+            "It was trained for {task}; here only chats and text to text can be imported.",
+            task=str(config.get("task_type"))[:40],
+        )
+    base = named or _base_of(str(config.get("base_model_name_or_path") or ""), models)
+    base = base.model_copy(update={"precision": precision or ("bf16" if here().kind == "cuda" else "fp32")})
+    check_shapes(shapes, base)
+    _keep_embeddings(folder, config, shapes, base)
+    return Described(base, method, TaskChoice(name=task))
+
+
+def _method(config: dict[str, Any], shapes: Mapping[str, Any]) -> LoraMethod:
+    """Raises UserError for what is no LoRA, or one that would answer otherwise here without a word."""
+    from peft import LoraConfig
+
+    kind = str(config.get("peft_type") or "").upper()
+    if kind != "LORA":
+        raise UserError(
+            "import.lora_only",
+            "It is an adapter of the method {kind}; only those of LoRA can be imported.",
+            kind=kind or "?",
+        )
+    known = {one.name for one in fields(LoraConfig)}
+    unknown = [name for name, value in config.items() if name not in known and value not in (None, False, [], {}, "")]
+    begun = str(config.get("init_lora_weights", "")).lower()
+    wrong = [name for name in (*unknown, *_OTHER_FUNCTION) if config.get(name)]
+    if begun.startswith(_CHANGES_BASE):
+        wrong.append(f"init_lora_weights: {begun}")
+    if wrong:
+        raise UserError(
+            "import.other_function",
+            "Its adapter_config.json asks for {what}, which would be passed over here: it would answer otherwise than "
+            "where it was made.",
+            what=", ".join(wrong)[:200],
+        )
+    rank, alpha = _number(config.get("r", 8)), _number(config.get("lora_alpha", 8))
+    names = sorted({found["module"].rpartition(".")[2] for name in shapes if (found := _MATRIX.fullmatch(name))})
+    return LoraMethod(
+        rank=max(1, min(512, rank)),
+        alpha=max(1, min(1024, alpha)),
+        dropout=0.0,
+        layers="named",
+        layer_names=names,
+        rank_stabilized=bool(config.get("use_rslora")),
+        weight_decomposed=bool(config.get("use_dora")),
+        train_embeddings=bool(config.get("modules_to_save")),
+    )
+
+
+def _number(value: Any) -> int:
+    return round(value) if isinstance(value, int | float) else 1
+
+
+# ---- its base
+
+
+def base_named(words: str) -> ModelChoice | None:
+    """The base somebody names: `starter`, a folder, or owner/name on the Hub; None for no words. Raises UserError where
+    it is none of them, or not on this machine.
+    """
+    text = words.strip()
+    if not text:
+        return None
+    if text == "starter":
+        return ModelChoice()
+    if (folder := Path(text).expanduser()).is_dir():
+        choice = ModelChoice(source="folder", id=str(folder.resolve()))
+    else:
+        choice = ModelChoice(source="hub", id=text)
+    if problems := choice.problems():
+        raise UserError.of(next(iter(problems.values())))
+    if choice.source == "hub" and kept_folder(choice) is None:
+        raise UserError.of(_base_missing(text))
+    return choice
+
+
+def _base_of(named: str, models: Path) -> ModelChoice:
+    """The base on this machine that an adapter names. Raises UserError where it is not here, or says which it wants."""
+    folder = Path(named).expanduser()
+    if named.endswith("qlora_app/starter/base"):  # one of ours, if on another machine
+        return ModelChoice()
+    if named and folder.is_absolute() and (folder / "config.json").is_file():
+        return ModelChoice(source="folder", id=str(folder))
+    kept = {choice.id.lower(): choice for choice in kept_models()}
+    if named.lower() in kept:
+        return kept[named.lower()]
+    for own in local_models(models):
+        if own.name.lower() == folder.name.lower():
+            return ModelChoice(source="folder", id=str(own))
+    raise UserError.of(_base_missing(named))
+
+
+def _base_missing(named: str) -> Problem:
+    if not named:
+        return Problem("import.no_base", "It does not say which base model it is for. Say so, then import it again.")
+    if _ROUNDED.match(named):
+        return Problem(
+            "import.rounded_base",
+            "It is for {base}, which holds the weights of another model, rounded. Name the model that was rounded as "
+            "its base, and import it again.",
+            base=named[:100],
+        )
+    return Problem(
+        "import.base_missing",
+        "It is for {base}, which is not on this machine. Choose that model in Train and press Download, or name the "
+        "folder it lies in as its base; then import it again.",
+        base=named[:100],
+    )
+
+
+def check_shapes(saved: Mapping[str, tuple[int, ...]], base: ModelChoice) -> None:
+    """Before the base is loaded: do its layers have the inputs and outputs that the matrices want? Raises UserError.
+
+    Of layers that its files call otherwise than the model does nothing is said here; loading looks at all.
+    """
+    weights = _weights(base)
+    wanted: dict[str, tuple[int, ...]] = {}
+    given: dict[str, tuple[int, ...]] = {}
+    for name, shape in saved.items():
+        found = _MATRIX.fullmatch(name.removeprefix(PREFIX))
+        layer = weights.get(f"{found['module']}.weight") if found else None
+        if found is None or layer is None or len(layer) != 2 or len(shape) != 2:
+            continue
+        is_inside = found["which"] == "A"
+        place = 1 if is_inside else 0  # where a matrix has the size of the layer, and not the rank
+        right = layer[1] if is_inside else layer[0]
+        if shape[place] in layer:  # GPT-2 keeps its weights turned round: loading tells which it is
+            right = shape[place]
+        given[name] = tuple(shape)
+        wanted[name] = (shape[0], right) if is_inside else (right, shape[1])
+    compare(wanted, given)
+
+
+def _keep_embeddings(folder: Path, config: dict[str, Any], shapes: Mapping[str, Any], base: ModelChoice) -> None:
+    """PEFT saves the embeddings beside an adapter that it thinks has changed them, and its config need not name them:
+    named there, they are read back. Raises UserError where the adapter has other tokens than its base.
+    """
+    found = {match["name"]: name for name in shapes if (match := _EMBEDDING.fullmatch(name.removeprefix(PREFIX)))}
+    if not found:
+        return
+    weights = _weights(base)
+    for last, name in found.items():
+        rows = next((shape[0] for one, shape in weights.items() if one.endswith(f"{last}.weight")), None)
+        if rows is not None and rows != shapes[name][0]:
+            raise UserError(
+                "import.other_tokens",
+                "It has {count:,} tokens, and its base {rows:,}: tokens were added when it was trained, which is not "
+                "done here.",
+                count=shapes[name][0],
+                rows=rows,
+            )
+    kept = [name for name in config.get("modules_to_save") or [] if isinstance(name, str)]
+    write_json(folder / CONFIG, config | {"modules_to_save": sorted({*kept, *found})})
+
+
+def _weights(base: ModelChoice) -> dict[str, tuple[int, ...]]:
+    """{tensor: shape} of its files."""
+    return {name: shape for file in weight_files(folder_of(base)) for name, (_, shape) in tensor_shapes(file).items()}

@@ -1,0 +1,148 @@
+"""What may be done with a conversation, by the scripts that touch no page: run by node where it is there."""
+
+from qlora_app.training_data import DatasetChoice, import_text, load_examples
+from tests.test_chat_scripts import run
+
+
+def deeds(script):
+    return run(script, "conversation.js", "deeds.js", "shelf.js", "far_shelf.js")
+
+
+ANSWERED = """
+const done = (talk, asking, question, ends, at = 1) => {
+  const answers = Object.fromEntries(ends.map(([text, end], place) => [place, {...said(text, 4), end}]));
+  return Talk.heard(Talk.asked(talk, asking, question, at), {asking, state: 'done', answers}); };
+const begun = () => done(Talk.begin('r', 1, 'title'), 'a', 'One?', [['base says', 'stop'], ['tuned says', 'length']]);
+"""
+
+
+def test_an_answer_goes_on_where_it_ended_by_its_length_and_counts_on():
+    found = deeds(
+        ANSWERED
+        + """
+        const talk = Talk.wentOn(begun(), 0, 'a/2'), begin = Talk.begun(talk.turns[0]);
+        const news = (state, text) => ({asking: 'a/2', state, answers: {1: {...said(text, 3), end: 'stop'}}});
+        const half = Talk.heard(talk, news('answering', 'tuned says more'));
+        const grown = Talk.heard(half, news('done', 'tuned says more.'));
+        const lost = Talk.ended(talk, 'failed', 'why');
+        const [goesOn, over, stopped] = [begun(), grown, Talk.ended(talk)].map(one => Talk.goingOn(one.turns[0]));
+        return {goesOn, over, stopped, begin, grown: grown.turns[0].answers, lost: lost.turns[0].answers};"""
+    )
+    assert found["goesOn"] == [1] and found["begin"] == ["", "tuned says"]
+    assert found["over"] == [] and found["stopped"] == [1]
+    base, tuned = found["grown"]
+    assert base["text"] == "base says"
+    assert tuned == {"text": "tuned says more.", "tokens": 7, "seconds": 1, "end": "stop"}
+    assert [answer["text"] for answer in found["lost"]] == ["base says", "tuned says"], "nothing is lost where it fails"
+
+
+def test_a_vote_is_given_changed_and_taken_back_and_a_correction_too():
+    found = deeds(
+        ANSWERED
+        + """
+        const votes = [];
+        let talk = begun();
+        for (const kind of ['better', 'worse', 'worse']) {
+          talk = Talk.voted(talk, 0, kind, 1);
+          votes.push(talk.turns[0].vote);
+        }
+        const right = Talk.corrected(Talk.corrected(talk, 0, 1, 'first'), 0, 1, 'right');
+        const back = Talk.corrected(right, 0, 1, null);
+        const alone = done(Talk.begin('r', 1, ''), 'a', 'One?', [['same', 'stop'], ['same ', 'stop']]);
+        const may = [talk, alone].map(one => Talk.canVote(one.turns[0]));
+        return {votes, right: right.turns[0].answers[1], back: back.turns[0].answers[1], may};"""
+    )
+    assert found["votes"] == [{"kind": "better", "place": 1}, {"kind": "worse", "place": 1}, None]
+    assert found["right"]["text"] == "right" and found["right"]["was"] == "tuned says"
+    assert found["back"]["text"] == "tuned says" and "was" not in found["back"]
+    assert found["may"] == [True, False]
+
+
+def test_an_export_is_a_dataset_that_the_data_page_reads(tmp_path):
+    text = deeds(
+        ANSWERED
+        + """
+        const ends = [['', 'stop'], ['</script> {"a": 1}', 'stop']];
+        const first = {...done(begun(), 'b', 'Two?\\n"quoted" ü', ends), how: {system: 'Be kind.'}};
+        const silent = Talk.asked(Talk.begin('r', 2, ''), 'c', 'Nobody?', 3);
+        const base = done(Talk.begin('r', 3, '', [{who: 'base', run: 'r'}]), 'd', 'Base?', [['I am base', 'stop']]);
+        return Talk.jsonl([first, silent, base]);"""
+    )
+    choice = DatasetChoice(source="file", id=import_text(text, tmp_path), held_out_share=0)
+    first, base = sorted(load_examples(choice, tmp_path).train, key=len, reverse=True)
+    roles = [(turn["role"], turn["content"]) for turn in first]
+    assert roles == [
+        ("system", "Be kind."),
+        ("user", "One?"),
+        ("assistant", "tuned says"),
+        ("user", 'Two?\n"quoted" ü'),
+        ("assistant", '</script> {"a": 1}'),
+    ]
+    assert [turn["content"] for turn in base] == ["Base?", "I am base"]
+
+
+def test_conversations_are_found_by_any_words_that_were_said():
+    found = deeds(
+        ANSWERED
+        + """
+        const talk = done(begun(), 'b', 'Where is the Mill?', [['By the river', 'stop'], ['On the hill', 'stop']]);
+        const holds = ['mill RIVER', 'one', 'sea'].map(words => Talk.holds(talk, words));
+        return [holds, Talk.around(talk, 'river'), Talk.name(Talk.withoutTurn(talk, 0))];"""
+    )
+    assert found == [[True, True, False], "By the river", "Where is the Mill?"]
+
+
+SERVER = """
+globalThis.setTimeout = (set => (done, ms) => set(done, Math.min(ms, 5)))(globalThis.setTimeout);
+const files = new Map(), clashes = [], words = [];
+let down = false;
+const server = {
+  keep: async ({key, text, version}) => {
+    if (down) { down = false; throw new Error('down'); }
+    const there = files.get(key);
+    if ((there?.version || '') !== version) return {theirs: there ? there.text : null, version: there?.version || ''};
+    files.delete(key);
+    if (text !== null) files.set(key, {text, version: `v${text.length}`});
+    return {version: files.get(key)?.version || ''};
+  },
+  kept: async ({have}) => ({more: false, keys: [...files.keys()],
+    talks: Object.fromEntries([...files].filter(([key, one]) => have[key] !== one.version))}),
+};
+const ways = {clash: (key, mine, theirs) => clashes.push([key, !!mine, !!theirs]), said: text => words.push(text)};
+const open = () => new Shelf(new FarStorage(server, ways));
+const settled = async shelf => { while (shelf.storage.sending) await new Promise(done => setTimeout(done, 5)); };
+const two = (talk, asking, question) => done(talk, asking, question, [['x', 'stop'], ['y', 'stop']]);
+"""
+
+
+def test_what_the_server_keeps_is_told_to_other_windows_and_nobody_writes_over_another():
+    found = deeds(
+        ANSWERED
+        + SERVER
+        + """
+        const one = open(), other = open();
+        one.put(begun());
+        await settled(one);
+        await other.storage.look();
+        const told = other.all().map(Talk.name);
+        other.put(two(other.get('r', 1), 'b', 'Here?'));
+        await settled(other);
+        one.put(two(one.get('r', 1), 'c', 'And there?'));
+        await settled(one);
+        const kept = JSON.parse(files.get('r:1').text).turns.map(turn => turn.question);
+        down = true;
+        one.put({...begun(), number: 2});
+        await settled(one);
+        one.remove('r', 2);
+        await settled(one);
+        const mine = one.get('r', 1).turns.length, again = words.filter(Boolean).length;
+        return {told, kept, mine, clashes, again, left: [...files.keys()]};"""
+    )
+    assert found == {
+        "told": ["One?"],
+        "kept": ["One?", "Here?"],
+        "mine": 2,
+        "clashes": [["guanaco-chat:r:1", True, True]],
+        "again": 1,
+        "left": ["r:1"],
+    }
