@@ -31,13 +31,12 @@ class Share(Choices):
 class Side(Choices):
     """Who answers in one column. `run` is the run whose adapter, or whose base, that is."""
 
-    who: Literal["run", "base", "mix", "endpoint"] = "run"
+    who: Literal["run", "base", "mix"] = "run"
     run: str = Field("", max_length=LONGEST_ID)
     checkpoint: int | None = Field(None, ge=0)  # a step; None: the newest that is saved
     strength: float = Field(1.0, ge=0, le=2)  # 0: as the base answers; 1: as it was trained
     mix: tuple[Share, ...] = Field((), max_length=MOST_SIDES)
     temperature: float | None = Field(None, ge=0, le=2)  # None: that of the settings
-    endpoint: str = Field("", max_length=LONGEST_ID)
 
     @classmethod
     def of(cls, sent: Any) -> "Side":
