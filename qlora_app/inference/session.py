@@ -127,7 +127,7 @@ class ChatSession:
         first = parts[0][0]
         if any(session.base is not first.base for session, _ in parts):
             raise UserError(
-                "adapter.other_base",
+                "adapter.sum_of_bases",
                 "Only adapters of one base, loaded in the same way, can be mixed. Choose runs of the same base.",
             )
         name = first.base.sum_of([(session.name, weight) for session, weight in parts])

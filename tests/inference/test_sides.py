@@ -124,5 +124,5 @@ def test_what_has_one_strength_only_and_what_does_not_fit_is_refused(two, store,
         here_of(Side.of({"who": "mix", "run": two[0].id, "mix": mix}), store, pool)
     with refused("chat.empty_mix"):
         here_of(Side(who="mix", run=two[0].id), store, pool)
-    with refused("adapter.other_base"):
+    with refused("adapter.sum_of_bases"):
         ChatSession.sum_of([(pool.get(two[0]), 1.0), (ModelPool().get(two[1]), 1.0)])
