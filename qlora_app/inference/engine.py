@@ -18,6 +18,7 @@ from .whole_answers import WholeAnswers
 
 MOST_ROWS, MOST_WAITING = 8, 64
 IDLE = 10.0  # seconds for which the thread waits for more
+PAUSE, LONGEST_PAUSE = 1.2, 2.0  # times the last step, seconds: between two steps, where others train on this processor
 LAST_STEP = 10.0  # seconds that the end of the program waits for a step
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Engine:
         self.prefixes = Prefixes()
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.used = time.monotonic()  # when it last had something to do
+        self.shares: Callable[[], bool] = lambda: False  # does something else need the processor more?
         self._steps: Steps | None = None
         self._waiting: deque[Row] = deque()
         self._works: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -135,7 +137,9 @@ class Engine:
                     self._cancel_all()
                 self._work()
                 self._answer()
-                self.used = time.monotonic()
+                took, self.used = time.monotonic() - self.used, time.monotonic()
+                if self.shares():
+                    time.sleep(min(PAUSE * took, LONGEST_PAUSE))
         except BaseException as error:
             with self._changed:  # nobody may wait for a thread that is gone
                 self._thread, self._is_idle = None, True
