@@ -2,11 +2,13 @@
 
 On the starter and on a model of 100 million parameters made from a configuration, each with two LoRA adapters: the
 first token at turn 10 against turn 1, tokens a second of one and of eight conversations, what switching adapters takes,
-and eight conversations with two adapters mixed. Counted in processor seconds of one thread, which hold also while
-others use the machine. Adds to RESULTS.md.
+eight conversations with two adapters mixed, and the same model through llama.cpp. Counted in processor seconds of one
+thread, which hold also while others use the machine. Adds to RESULTS.md.
 """
 
 import argparse
+import copy
+import itertools
 import statistics
 import tempfile
 import time
@@ -19,7 +21,11 @@ from measuring import interleaved, make_model, ratio, record
 from peft import LoraConfig, get_peft_model
 
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
+from qlora_app.export.gguf_vocabulary import vocabulary_of
+from qlora_app.export.gguf_words import with_words
+from qlora_app.export.gguf_writer import write_gguf
 from qlora_app.inference.engine import MOST_ROWS
+from qlora_app.inference.llama_cpp import LlamaCpp
 from qlora_app.inference.loaded import FIRST, LoadedBase
 from qlora_app.inference.rows import Asked, Row, Token
 from qlora_app.inference.session import ChatSession
@@ -29,6 +35,7 @@ from qlora_app.tasks.chat import Chat
 SECOND = "second"
 TURNS, NEW, PROMPT = 10, 48, 64  # turns of a conversation; tokens of an answer, and of a prompt
 SYSTEM = "You answer questions about Pennywick, briefly and kindly, and say so when you do not know."
+NEW_STARTS = itertools.count(500)  # tokens
 QUESTION = "Where does Mira live? Question {}."
 
 
@@ -130,6 +137,26 @@ def answered(session: ChatSession, ids: Sequence[list[int]], adapters: Sequence[
     return [[event.id for event in row if isinstance(event, Token)] for row in rows]
 
 
+def on_llama_cpp(session: ChatSession, folder: Path) -> LlamaCpp:
+    """The base with its first adapter as a GGUF in 16 bits, on one thread."""
+    model = copy.deepcopy(session.model).merge_and_unload(adapter_names=[FIRST])
+    known = vocabulary_of(session.tokenizer, model.config.vocab_size, [session.tokenizer.eos_token_id])
+    vocabulary, _ = with_words(known, session.tokenizer, [SYSTEM, QUESTION])
+    write_gguf(model, vocabulary, "chat", "F16", folder / "chat.gguf", lambda done, of: None)
+    return LlamaCpp(folder / "chat.gguf", threads=1)
+
+
+def tokens_a_second(engine: LlamaCpp, ids: Sequence[list[int]], at_once: bool) -> float:
+    """Of llama.cpp, which ends some answers before the last token. Prompts are new, so that none is known already."""
+    first = next(NEW_STARTS)
+    ids = [[first, *one[1:]] for one in ids]
+    began, tokens = time.process_time(), 0
+    for group in [ids] if at_once else [[one] for one in ids]:
+        rows = [engine.submit(Row(Asked(one, NEW))) for one in group]
+        tokens += sum(isinstance(event, Token) for row in rows for event in row)
+    return tokens / (time.process_time() - began)
+
+
 def switching(session: ChatSession) -> float:
     """Milliseconds to switch from one adapter to the other and back, for one way."""
     engine = session.base.engine
@@ -159,14 +186,21 @@ def measured(choice: ModelChoice, rounds: int) -> dict[str, str]:
     def mixed() -> float:
         return seconds_of(lambda: answered(session, ids, (FIRST, SECOND)))
 
+    with tempfile.TemporaryDirectory(prefix="gguf-") as folder:
+        llama = on_llama_cpp(session, Path(folder))
+    faster = statistics.median(tokens_a_second(llama, ids, at_once=False) for _ in range(rounds))
+    faster_at_once = statistics.median(tokens_a_second(llama, ids, at_once=True) for _ in range(rounds))
     took = interleaved(rounds, bare=in_sequence, one=one_alone, eight=at_once, mixed=mixed)
+    bare = len(ids) * NEW / statistics.median(took["bare"])
     same = answered(session, ids) == session.alone(lambda: generated(model, ids))
     return {
         "turn 10 / turn 1": f"{turns(session):.2f}",
-        "tokens/s, bare": f"{len(ids) * NEW / statistics.median(took['bare']):.0f}",
+        "tokens/s, bare": f"{bare:.0f}",
         "one / bare": f"{ratio(took['bare'], took['one']):.2f}",
         "eight / bare": f"{ratio(took['bare'], took['eight']):.1f}",
         "eight mixed / bare": f"{ratio(took['bare'], took['mixed']):.1f}",
+        "llama.cpp / bare": f"{faster / bare:.1f}",
+        "llama.cpp, eight / bare": f"{faster_at_once / bare:.1f}",
         "switch, ms": f"{switching(session):.1f}",
         "same answers": "all" if same else "no",
     }

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import zipfile
 
+import gradio as gr
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -294,3 +295,19 @@ def test_from_a_terminal(theirs, store, home, capsys):
     gguf(theirs[0])
     assert main(["import", str(theirs[0])]) == 1
     assert "GGUF" in capsys.readouterr().out
+
+
+# ---- on the page
+
+
+def test_what_is_typed_or_uploaded_becomes_a_job(workshop, page, theirs, tmp_path):
+    box = workshop.runs.adapter
+    told = box.take({box.what: f" {theirs[0]} ", box.base: ""})
+    spec = page.jobs.get(told[box.card]).spec(AdapterSpec)
+    assert (spec.source, spec.id) == ("folder", str(theirs[0])) and page.supervisor.woken
+    file = zipped(theirs[0], tmp_path / "helper.zip")
+    told = box.brought({box.upload: str(file), box.base: "starter"})
+    job = page.jobs.get(told[box.card])
+    assert job.spec(AdapterSpec).base == ModelChoice() and (job.folder / "brought.zip").is_file()
+    with refused("import.nothing_there", kind=gr.Error):
+        box.take({box.what: "nowhere", box.base: ""})

@@ -11,10 +11,13 @@ from qlora_app.inference.sides import Nobody
 from qlora_app.inference.writing import Said
 from qlora_app.recipe import Recipe
 from qlora_app.runs.labels import relabel
+from qlora_app.training_data.votes import EXAMPLES, PAIRS
 from qlora_app.ui.chat import line
 from qlora_app.ui.chat.answering import OFTEN, Columns, NowAndThen
 from qlora_app.ui.chat.history import LONGEST_MESSAGE, MOST_TURNS, Asking, decoding_of
 from qlora_app.ui.chat.room import draw, find_function
+from qlora_app.ui.chat.voting import Voting
+from qlora_app.ui.guard import server_functions
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 
 ASKER = SimpleNamespace(session_hash="one")
@@ -323,3 +326,66 @@ def test_kept_answers_are_drawn_within_bounds():
     assert draw(["**a**", "<b>", 3]) == ["<p><strong>a</strong></p>\n", "<p>&lt;b&gt;</p>\n", ""]
     assert draw("nonsense") == [] and len(draw(["x"] * 1000)) == 40
     assert sum(map(len, draw(["y" * 50_000] * 30))) < 450_000
+
+
+# ---- what is said of answers
+
+
+def vote(page, kind, place=1, answers=("base says", "tuned says", ""), **more):
+    sent = {
+        "kind": kind,
+        "place": place,
+        "name": "r/1-2-0",
+        "run": "r",
+        "question": "Who?",
+        "before": [{"question": "Hi", "answers": ["A story.", "Hello!", "Hello!"]}],
+        "sides": [{"who": "base", "run": "r"}, {"run": "r"}, {"run": "r", "checkpoint": 4}],
+        "how": {"system": "Be kind.", "temperature": 0.5},
+        "answers": [{"text": text, "was": "was", "checksum": "ab"} for text in answers],
+    }
+    return Voting(page).vote(sent | more)
+
+
+def kept_rows(page, file):
+    return [json.loads(line) for line in (page.settings.data / file).read_text().splitlines()]
+
+
+def test_of_two_the_one_that_is_worse_makes_the_other_better(page):
+    assert vote(page, "worse") == {"pairs": 1, "examples": 0}
+    (row,) = kept_rows(page, PAIRS)
+    assert [row["chosen"][0]["content"], row["rejected"][0]["content"]] == ["base says", "tuned says"]
+    contents = [turn["content"] for turn in row["prompt"]]
+    assert contents == ["Be kind.", "Hi", "A story.", "Who?"], "the prompt of the better one"
+    assert row["source"]["rejected_had_same_prompt"] is False
+    assert row["source"]["answered"] == {"who": "base", "run": "r", "sha256": "ab"}
+    assert row["source"]["decoding"] == {"temperature": 0.5}
+    assert vote(page, "none") == {"pairs": 0, "examples": 0}
+
+
+def test_among_three_one_vote_makes_two_pairs_and_another_takes_its_place(page):
+    three = ("base says", "tuned says", "older says")
+    assert vote(page, "better", answers=three)["pairs"] == 2
+    assert {row["chosen"][0]["content"] for row in kept_rows(page, PAIRS)} == {"tuned says"}
+    assert vote(page, "worse", answers=three)["pairs"] == 2
+    assert {row["rejected"][0]["content"] for row in kept_rows(page, PAIRS)} == {"tuned says"}
+
+
+def test_a_corrected_answer_is_an_example_and_better_than_what_was_said(page):
+    assert vote(page, "right") == {"pairs": 1, "examples": 1}
+    (example,), (pair,) = kept_rows(page, EXAMPLES), kept_rows(page, PAIRS)
+    assert example["messages"][-1] == {"role": "assistant", "content": "tuned says"} == pair["chosen"][0]
+    assert pair["rejected"][0]["content"] == "was"
+    assert vote(page, "as_said") == {"pairs": 0, "examples": 0}
+
+
+@pytest.mark.parametrize(
+    "sent", [None, [], {"kind": "better"}, {"kind": "x", "name": "a", "place": 0}, {"kind": "right", "place": -1}]
+)
+def test_a_vote_that_cannot_be_read_is_said(page, sent):
+    told = Voting(page).vote(sent)
+    assert "cannot be read" in told["problem"] and not page.settings.data.exists()
+
+
+def test_visitors_of_a_demonstration_do_not_vote_and_nothing_is_kept_for_them(page):
+    room = demonstration(page).chat.room
+    assert not {"vote", "kept", "keep"} & set(server_functions(room)) and 'data-may=""' in room.html_template

@@ -511,6 +511,7 @@ MUTATING = {
     "import_text",
     "answer_job",
     "import_job",
+    "adapter_job",
     "download_job",
     "save",
 }
@@ -538,6 +539,9 @@ def test_every_handler_went_through_the_guard(workshop):
     wrong = [name for name, fn in found.items() if not fn.changes and calls(fn) & (MUTATING - {"ask"})]
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
+        "AdapterImport.brought",
+        "AdapterImport.finished",
+        "AdapterImport.take",
         "Endpoints.train",
         "Measure.begin",
         "Measure.use",
@@ -564,6 +568,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "RunsTable.tag",
         "RunsTable.remove",
         "OneRun.note",
+        "OneRun.export",
+        "OneRun.stop_export",
         "OneRun.log_file",
         "AnswerFile.take",
         "AnswerFile.finished",

@@ -33,10 +33,18 @@ class LlamaCpp:
     """Answers rows of one GGUF, as many at once as `most_rows`; the interface is that of Engine."""
 
     def __init__(
-        self, file: Path, tokens: int = TOKENS, most_rows: int = MOST_ROWS, most_waiting: int = MOST_WAITING
+        self,
+        file: Path,
+        tokens: int = TOKENS,
+        most_rows: int = MOST_ROWS,
+        most_waiting: int = MOST_WAITING,
+        threads: int = 0,
     ) -> None:
-        """tokens: of all rows together, prompts included. Raises UserError where it cannot be opened."""
-        self.file = file
+        """tokens: of all rows together, prompts included; threads: 0 for one a core.
+
+        Raises UserError where it cannot be opened.
+        """
+        self.file, self._threads = file, threads or usable_cores()
         self.letters: Letters | None = None  # the tokens of bytes
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.used = time.monotonic()  # when it last had something to do
@@ -53,7 +61,7 @@ class LlamaCpp:
         how = xllamacpp.CommonParams()
         how.model.path = str(self.file)
         how.n_ctx, how.n_parallel, how.kv_unified = self._tokens, self.most_rows, True
-        how.cpuparams.n_threads = how.cpuparams_batch.n_threads = usable_cores()
+        how.cpuparams.n_threads = how.cpuparams_batch.n_threads = self._threads
         how.n_gpu_layers = 0
         how.cache_ram_mib = REMEMBERED_MB
         how.api_keys = [self._key]  # it listens at a port of this machine, for nobody

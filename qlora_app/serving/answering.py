@@ -39,6 +39,7 @@ class Answers:
             "id": f"chatcmpl-{id}" if self.is_chat else f"cmpl-{id}",
             "created": int(time.time()),
             "model": wish.model,
+            "system_fingerprint": self.writings[0].row.engine,
         }
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UserError
+from ...inference.llama_cpp import NAME as LLAMA_CPP
 from ...inference.session import Decoding
 from ...inference.sides import Replies, Side, Voice, voice_of
 from ...inference.writing import Said
@@ -161,7 +162,8 @@ class Columns:
         if said.error and place not in self.wrong:
             self.wrong[place] = translate(in_words(said.error, self._may_change))
         told = {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
-        return told | {"checksum": voice.checksum, "problem": self.wrong.get(place, ""), "end": said.why or ""}
+        told |= {"checksum": voice.checksum, "problem": self.wrong.get(place, ""), "end": said.why or ""}
+        return told | ({"engine": said.engine} if said.engine == LLAMA_CPP else {})
 
 
 def news(name: str, state: str, note: str = "", answers: dict[int, dict[str, Any]] | None = None) -> str:

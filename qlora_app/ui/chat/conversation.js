@@ -2,7 +2,7 @@
 // {run, number, title, at, how, sides: [side], turns: [{asking, question, state, note, answers: [answer or null]}]}
 // A side says who answers in a column, as Side in inference/sides.py; a turn has an answer for each, null where that column
 // was not asked: {text, tokens, seconds, checksum: of the adapter that gave it, problem: why it did not go on, end: 'stop', or
-// 'length' where it was as long as it may be}.
+// 'length' where it was as long as it may be, engine: where that was not our own}.
 // `how`: what the newest question was asked with.
 const UNDER_WAY = ['waiting', 'loading', 'thinking', 'answering'];
 const silent = () => ({text: '', tokens: 0, seconds: 0});
@@ -38,7 +38,8 @@ const Talk = {
   settled: turn => turn.state === 'done' || UNDER_WAY.includes(turn.state) || !Talk.texts(turn).some(Boolean) ? turn
     : {...turn, answers: turn.answers.map(answer => answer?.text || answer?.problem ? answer : null)},
 
-  said: ({text, tokens, seconds, checksum, problem, end}) => ({text, tokens, seconds, checksum, problem, end}),
+  said: ({text, tokens, seconds, checksum, problem, end, engine}) =>
+    ({text, tokens, seconds, checksum, problem, end, engine}),
 
   // What is being answered ends as it stands.
   ended: (talk, state = 'stopped', note = '') => ({...talk, turns: talk.turns.map(turn =>

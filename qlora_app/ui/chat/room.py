@@ -36,9 +36,10 @@ SCRIPTS = (
 )
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
-HINT = (
-    "The base model and your adapter answer the same message, side by side. "
-    "The conversation is kept in this browser only."
+HINT = "The base model and your adapter answer the same message, side by side."
+IN_BROWSER, UNDER_LOGIN = (
+    "The conversation is kept in this browser only.",
+    "The conversation is kept under your login, also for your other browsers.",
 )
 SKELETON = f"""
 <div class="room">
@@ -63,7 +64,7 @@ SKELETON = f"""
   </header>
   <div class="answering" role="group" aria-label="Columns"></div>
   <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
-    <div class="hint"><h2>Ask both</h2><p>{HINT}</p></div></div>
+    <div class="hint"><h2>Ask both</h2><p>{HINT}</p><p>{IN_BROWSER}</p></div></div>
   <footer class="foot">
     <div id="chips" class="chips" role="group" aria-label="Example questions"></div>
     <ul class="queued" hidden aria-label="Waiting messages"></ul>
@@ -104,10 +105,13 @@ def room(partners: Partners, heads: Heads, functions: Sequence[Any], elem_id: st
     may = " ".join(function.__name__ for function in functions)
     files = [run_card.FOLDER / "words.js", *(FOLDER / f"{name}.js" for name in SCRIPTS)]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
+    skeleton = SKELETON.replace('class="room"', f'class="room" data-may="{may}"')
+    if "kept" in may.split():
+        skeleton = skeleton.replace(IN_BROWSER, UNDER_LOGIN)
+    texts = json.dumps(texts_in(skeleton + script), ensure_ascii=False)
     return plain(
         "",
-        html_template=SKELETON.replace('class="room"', f'class="room" data-may="{may}"'),
+        html_template=skeleton,
         js_on_load=f"const TEXTS = {texts};\n{script}",
         server_functions=[find_function(partners), who_function(heads), draw, *functions],
         elem_id=elem_id,

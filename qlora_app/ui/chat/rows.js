@@ -105,12 +105,14 @@ class Rows {
   }
 }
 
-// How many tokens, in what time.
-function took({tokens, seconds, end}) {
+// How many tokens, in what time, and by what where that is not our own engine.
+function took({tokens, seconds, end, engine}) {
   if (!tokens) return '';
   const few = number => figure(number, number < 10 ? 1 : 0);
   const cut = end === 'length' ? ` · ${word('as long as it may be')}` : '';
-  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: seconds ? few(tokens / seconds) : '–'}) + cut;
+  const by = engine ? ` · ${engine}` : '';
+  const speed = seconds ? few(tokens / seconds) : '–';
+  return word('{n} tok · {s} s · {r} tok/s', {n: figure(tokens), s: few(seconds), r: speed}) + by + cut;
 }
 
 function silence(state) {

@@ -32,6 +32,7 @@ STATES: dict[State, str] = {
 }
 PRECISIONS = {"nf4": "4-bit NF4", "fp4": "4-bit FP4", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
 NO_FIGURE = "\N{EN DASH}"
+OF_ITSELF = 3  # base, method, precision: all that is known of an adapter that was made elsewhere
 MOVING: tuple[State, ...] = ("queued", *ACTIVE)
 
 
@@ -110,7 +111,10 @@ def _trained_line(run: Run, trained: Recipe | None, decided: Decision | None, ma
     if trained is None:
         return ""
     compute = decided.taken if decided else ""
-    words = [f'<span translate="no">{escape(one)}</span>' for one in what_is_trained(trained, compute)]
+    known = what_is_trained(trained, compute)
+    if Proof.from_json(run.proof()).imported:
+        known = known[:OF_ITSELF]
+    words = [f'<span translate="no">{escape(one)}</span>' for one in known]
     is_ours = trained.dataset.source == "starter"  # its title is translated, the name of a file is not
     mark = "" if is_ours else ' translate="no"'
     words.insert(1, f"<span{mark}>{escape(data_title(trained.dataset))}</span>")

@@ -1,6 +1,6 @@
 // A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
-const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'archive', 'remove'];
+const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'archive', 'remove', 'export', 'unexport'];
 const place = element.querySelector('.live-part'), PART = place.dataset.part;
 let shown = null, seen = 0, live = false;
 const editing = () => !!place.querySelector('input.renaming, textarea, .losing');
@@ -64,6 +64,7 @@ element.addEventListener('click', async e => {
     box.firstElementChild.textContent = told.words; const red = box.querySelector('.red'); if (red) red.textContent = told.button;
     place.querySelector('.losing')?.remove(); place.append(box); box.querySelector('[data-do="keep"]').focus(); return;
   }
+  if (act === 'export' || act === 'unexport') { button.disabled = true; trigger(act, {run}); soon(); return; }
   if (act === 'remove') place.querySelector('.losing')?.remove();
   if (act) trigger(act, {run, runs: [run]});
 });

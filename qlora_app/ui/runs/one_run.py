@@ -16,6 +16,7 @@ import gradio as gr
 
 from ...base_models.headers import tensor_shapes
 from ...errors import Problem, UserError
+from ...kinds.export import export_job, run_of
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
 from ...runs.held_out_answers import held_out_answers
@@ -31,6 +32,7 @@ from ..translate import visitors_language
 from .answer_file import AnswerFile
 from .answered import answered_rows, test_page
 from .card_parts import MOVING
+from .export_part import EXPORTER, is_exporting, newest_gguf
 from .keys import KeysCard
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
@@ -94,6 +96,7 @@ class OneRun:
                 self._build_downloads()
             self.parts.append(self._build_part(name, elem_id=f"run-{name}"))
             if name == "use":
+                self.use = self.parts[-1]
                 KeysCard(self.page).build()
             if name == "test":
                 self._build_answers()
@@ -135,6 +138,8 @@ class OneRun:
         self.head.tag(self.table.tag, None, None, **FAST)
         self.head.archive(self.table.archive, None, None, **FAST)
         self.head.note(self.note, None, None, **FAST)
+        self.use.export(self.export, None, None, **FAST)
+        self.use.unexport(self.stop_export, None, None, **FAST)
         self.answers.wire(self.card)
         self.cards.wire(self.card)
         for button, handler in (
@@ -167,6 +172,21 @@ class OneRun:
         given = given_by(event)
         relabel(self.page.store.get(str(given.get("run") or "")), note=str(given.get("note") or ""))
         self.page.summaries.look_again()
+
+    @changes
+    def export(self, event: gr.EventData) -> None:
+        """{run}: its adapter as one file for llama.cpp."""
+        run = self.page.store.get(str(given_by(event).get("run") or ""))
+        job = export_job(run, EXPORTER)
+        if job.status().state != "done":
+            self.page.start(job)
+
+    @changes
+    def stop_export(self, event: gr.EventData) -> None:
+        """{run}: what is being made of it is left."""
+        job = newest_gguf(self.page.store.get(str(given_by(event).get("run") or "")))
+        if job is not None and is_exporting(run_of(job)):
+            job.request("stop")
 
     @reads
     def adapter_file(self, given: Given) -> Answer:
@@ -221,7 +241,7 @@ class OneRun:
     def _made(self, id: str, name: str, now: int, language: str) -> tuple[str, bool]:
         """(a part of a run's page in a language, does it move?); `now` only tells when it is to be made again."""
         run = self.page.store.get(id)
-        live = run.status().state in MOVING
+        live = run.status().state in MOVING or (name == "use" and is_exporting(run))
 
         def otherwise(problem: Problem) -> str:
             words = problem_in(problem if self.page.may_change else NOT_TOLD, language)

@@ -9,6 +9,7 @@ from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
 from ..guard import changes, reads
 from ..translate import translate
+from .adapter_import import AdapterImport
 from .compare import MOST_COMPARED, Comparison, compare_words
 from .one_run import OneRun
 from .run_card import RunCards, run_id
@@ -30,6 +31,7 @@ class RunsTab:
         self.page = page
         self.cards = cards
         self.table = RunsTable(page)
+        self.adapter = AdapterImport(page)
         self.one = OneRun(page, cards, self.table)
         self.side_by_side = Comparison(page)
 
@@ -39,6 +41,7 @@ class RunsTab:
         self.compared = gr.Textbox(visible=False)  # the ids that are compared, with commas between
         with gr.Column(elem_classes="all-runs") as self.all:
             self.table.build()
+            self.adapter.build()
         with gr.Column(elem_classes="sheet one", visible=False) as self.opened_place:
             self.one.build()
         with gr.Column(elem_classes="sheet", visible=False) as self.compare_place:
@@ -78,6 +81,7 @@ class RunsTab:
         ):
             event.then(**self.remember)
         self.table.wire()
+        self.adapter.wire()
         self.one.wire()
         self.side_by_side.wire(self.compared)
 

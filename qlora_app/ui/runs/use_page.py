@@ -5,6 +5,8 @@ from html import escape
 
 from ...formatting import size
 from ...runs import Run
+from .code_block import code_block
+from .export_part import export_part, servers_part
 
 
 def use_page(run: Run, may_change: bool, address: str) -> str:
@@ -33,8 +35,12 @@ def use_page(run: Run, may_change: bool, address: str) -> str:
     return (
         f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
         f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
-        f"{_code(lines)}{_for_programs(run, address) if may_change else ''}"
+        f"{code_block(lines)}{_for_owner(run, address) if may_change else ''}"
     )
+
+
+def _for_owner(run: Run, address: str) -> str:
+    return f"{export_part(run)}{servers_part(run)}{_for_programs(run, address)}"
 
 
 def _for_programs(run: Run, address: str) -> str:
@@ -56,12 +62,5 @@ def _for_programs(run: Run, address: str) -> str:
         "<h3>For programs</h3>"
         '<p class="quiet">While this page is open on this machine, programs ask it as they ask OpenAI. From another '
         f"machine, or as soon as there is a key, they show one of those below.</p>"
-        f"{_code(curl)}{_code(python)}{_code(gradio)}"
-    )
-
-
-def _code(lines: str) -> str:
-    return (
-        '<div class="code deeds"><button type="button" data-do="copy">Copy</button>'
-        f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
+        f"{code_block(curl)}{code_block(python)}{code_block(gradio)}"
     )

@@ -1,0 +1,81 @@
+"""Above the list of runs: an adapter that was made elsewhere is opened, and becomes one of them."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from ...jobs import JobStore
+from ...kinds.adapter_import import AdapterSpec, adapter_job, spec_for
+from ...other_adapters.reading import base_named
+from ...runs import address_of
+from ..context import AppContext
+from ..events import FAST, QUIET, Answer, Given
+from ..guard import changes
+from ..job_card import JobCard
+from ..translate import translate
+
+
+class AdapterImport:
+    """Its components and what they do."""
+
+    def __init__(self, page: AppContext) -> None:
+        self.page = page
+        self.job = JobCard(page)
+
+    def build(self) -> None:
+        """Folded: most people train their own."""
+        with gr.Accordion(
+            "Open an adapter made elsewhere", open=False, visible=self.page.may_change, elem_id="open-adapter"
+        ):
+            with gr.Row(equal_height=True):
+                self.what = gr.Textbox(
+                    label="Adapter",
+                    info="A folder or a zip on this machine, or owner/name on the Hub; as PEFT or mlx wrote it.",
+                    scale=5,
+                    min_width=260,
+                )
+                self.base = gr.Textbox(
+                    label="Its base model",
+                    info="Only where its files do not say it: a folder, or owner/name on the Hub.",
+                    scale=4,
+                    min_width=260,
+                )
+            with gr.Row():
+                self.go = gr.Button("Open it", size="sm", min_width=140)
+                self.upload = gr.UploadButton("Upload a zip", file_types=[".zip"], size="sm", min_width=140)
+            self.card = self.job.build(elem_id="adapter-job")
+
+    def wire(self) -> None:
+        """Checked, measured and kept by a job, whose card stands below."""
+        typed = {self.what, self.base}
+        self.go.click(self.take, typed, self.card, **QUIET)
+        self.what.submit(self.take, typed, self.card, **QUIET)
+        self.upload.upload(self.brought, {self.upload, self.base}, self.card, **QUIET)
+        self.card.done(self.finished, None, [self.what, self.base], **FAST)
+        self.job.wire()
+
+    @changes
+    def take(self, given: Given) -> Answer:
+        """What somebody typed."""
+        what, base = (str(given[one] or "") for one in (self.what, self.base))
+        spec = spec_for(what, base)
+        return self._begun(spec, Path(what.strip()).expanduser() if spec.source == "file" else None)
+
+    @changes
+    def brought(self, given: Given) -> Answer:
+        """A zip from somebody's own machine."""
+        file = Path(given[self.upload])
+        spec = AdapterSpec(source="file", id=file.name, base=base_named(str(given[self.base] or "")))
+        return self._begun(spec, file)
+
+    @changes
+    def finished(self) -> Answer:
+        """It stands in the list now."""
+        self.page.summaries.look_again()
+        gr.Info(translate("Imported. It stands among the runs."))
+        return {self.what: "", self.base: ""}
+
+    def _begun(self, spec: AdapterSpec, file: Path | None) -> Answer:
+        job = adapter_job(JobStore(self.page.settings.jobs), spec, file)
+        self.page.start(job)
+        return {self.card: address_of(job)}

@@ -1,0 +1,121 @@
+"""Conversations of somebody who has logged in: they follow to another browser, and what is said of answers is data."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+from visiting import DESK, PATIENCE, PHONE, App
+
+EVIL = "By the mill <img src=x onerror='window.__evil=1'> <script>window.__evil=1</script> & so on"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    app = App(tmp_path_factory.mktemp("home"), QLORA_APP_USER="ada", QLORA_APP_PASSWORD="correct horse")
+    app.start()
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def browsers(chromium, app):
+    """Opens browsers that have logged in; none may complain."""
+    contexts, complaints = [], []
+
+    def enter(query, size=DESK):
+        contexts.append(chromium.new_context(viewport=size, accept_downloads=True))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(app.url + query)
+        page.get_by_label("User name").fill("ada")
+        page.get_by_label("Password").fill("correct horse")
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_function("window.guanacoReady")
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def rows_of(app, file):
+    place = app.home / "data" / file
+    return [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+
+
+def test_a_conversation_follows_to_another_browser_and_what_is_said_of_answers_is_data(app, browsers):
+    query = f"?tab=chat&run={app.finished_run().id}"
+    page = browsers(query)
+    for number, text in enumerate(("Who is Mira?", "Where is the mill?"), 1):
+        page.locator("#ask textarea").fill(text)
+        page.keyboard.press("Enter")
+        expect(page.locator('.exchange[data-state="done"]')).to_have_count(number)
+    first, second = page.locator(".exchange").all()
+    said = [answer.inner_text() for answer in second.locator(".said:not(.question)").all()]
+    better = second.get_by_role("button", name="Better").nth(1)
+    better.focus()
+    page.keyboard.press("Enter")
+    expect(better).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".votes")).to_contain_text("answer: 1.")
+    (pair,) = rows_of(app, "chat-preferences.jsonl")
+    assert [pair["chosen"][0]["content"], pair["rejected"][0]["content"]] == [said[1], said[0]]
+    assert pair["prompt"][-1] == {"role": "user", "content": "Where is the mill?"} and len(pair["prompt"]) == 3
+    assert pair["source"]["answered"]["sha256"] and pair["source"]["rejected"]["who"] == "base"
+    better.click()
+    expect(better).to_have_attribute("aria-pressed", "false")
+    first.get_by_role("button", name="Correct").nth(1).click()
+    page.locator(".editing").fill(EVIL)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".votes")).to_contain_text("Corrected answers: 1.")
+    (row,) = rows_of(app, "chat-corrected.jsonl")
+    assert row["messages"] == [{"role": "user", "content": "Who is Mira?"}, {"role": "assistant", "content": EVIL}]
+    expect(page.locator(".said", has_text="By the mill")).to_have_text(EVIL)
+
+    other = browsers(query, size=PHONE)
+    expect(other.locator('.exchange[data-state="done"]')).to_have_count(2)
+    expect(other.locator(".said", has_text="By the mill")).to_have_text(EVIL)
+    expect(other.locator(".said.plain")).to_have_count(0)
+    assert other.locator("#room img").count() == 0 and other.evaluate("window.__evil") is None
+    assert other.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    other.locator(".exchange").nth(1).get_by_role("button", name="Delete").click()
+    expect(other.locator(".exchange")).to_have_count(1)
+    other.get_by_role("button", name="Put it back").click()
+    expect(other.locator(".exchange")).to_have_count(2)
+    other.get_by_role("button", name="This conversation").click()
+    other.get_by_role("button", name="Take back the last question").click()
+    expect(other.locator("#ask textarea")).to_have_value("Where is the mill?")
+    expect(other.locator(".exchange")).to_have_count(1)
+
+    page.get_by_role("button", name="This conversation").click()
+    with page.expect_download() as picture:
+        page.get_by_role("button", name="Save as a picture").click()
+    assert picture.value.path().read_bytes().startswith(b"\x89PNG") and picture.value.path().stat().st_size > 5000
+    page.get_by_role("button", name="Chats").click()
+    page.get_by_role("searchbox", name="Find a conversation").fill("by the MILL")
+    expect(page.locator(".earlier")).to_have_count(1)
+    page.get_by_role("searchbox", name="Find a conversation").fill("nobody said this")
+    expect(page.locator(".found")).to_contain_text("No conversation has these words.")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Train on these").click()
+    expect(page.get_by_label("Data", exact=True)).to_have_value("chat-corrected.jsonl")
+
+
+def test_an_answer_that_was_as_long_as_it_may_be_goes_on(app, browsers):
+    page = browsers(f"?tab=chat&run={app.finished_run().id}&chat=77")
+    page.get_by_role("button", name="How it is asked").click()
+    page.get_by_label("Max new tokens").fill("6")
+    page.get_by_label("Seed").fill("1")
+    page.keyboard.press("Escape")
+    page.locator("#ask textarea").fill("Tell me a story.")
+    page.keyboard.press("Enter")
+    row = page.locator(".exchange")
+    expect(row).to_have_attribute("data-state", "done")
+    half = page.locator('.answer[data-who="run"] .said').inner_text()
+    expect(page.locator('.answer[data-who="run"] .took')).to_contain_text("as long as it may be")
+    row.get_by_role("button", name="Continue").click()
+    expect(page.locator('.answer[data-who="run"] .took')).to_contain_text("12 tok")
+    expect(row).to_have_attribute("data-state", "done")
+    whole = page.locator('.answer[data-who="run"] .said').inner_text()
+    assert whole.startswith(half) and len(whole) > len(half)
