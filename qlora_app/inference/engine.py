@@ -56,7 +56,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._is_wanted = True
         self._is_idle = True  # others may not look at its rows, which change while it computes
-        self._is_ending = False
+        self._ends = threading.Event()
         _engines.add(self)
 
     @property
@@ -107,7 +107,8 @@ class Engine:
     def end(self) -> None:
         """The program ends: what is being computed ends too, after its step."""
         with self._changed:
-            self._is_ending, self._is_wanted = True, False
+            self._is_wanted = False
+            self._ends.set()
             self._changed.notify_all()
             thread = self._thread
         if thread:
@@ -133,13 +134,13 @@ class Engine:
         try:
             while self._has_something():
                 self.used = time.monotonic()
-                if self._is_ending:
+                if self._ends.is_set():
                     self._cancel_all()
                 self._work()
                 self._answer()
                 took, self.used = time.monotonic() - self.used, time.monotonic()
                 if self.shares():
-                    time.sleep(min(PAUSE * took, LONGEST_PAUSE))
+                    self._ends.wait(min(PAUSE * took, LONGEST_PAUSE))
         except BaseException as error:
             with self._changed:  # nobody may wait for a thread that is gone
                 self._thread, self._is_idle = None, True
