@@ -846,7 +846,7 @@ def test_no_component_brings_a_server_function_of_its_own(public):
         for name in dir(type(block)) + list(vars(block))
         if getattr(getattr(block, name, None), "_is_server_fn", False)
     }
-    assert found == {"poll", "rows", "part", "losing", "find", "who", "draw", "curves", "answered"}
+    assert found == {"poll", "rows", "part", "losing", "find", "who", "draw", "measure", "curves", "answered"}
 
 
 @pytest.mark.slow

@@ -27,13 +27,15 @@ class Prompt:
     """Token ids of a prompt that fits the model, how many tokens its answer may have,
     and what was left out of it, in words.
 
-    begun: those at its end that are the beginning of the answer.
+    begun: those at its end that are the beginning of the answer. whole: how many tokens there were before anything was
+    left out.
     """
 
     ids: list[int]
     room: int
     note: str = ""
     begun: tuple[int, ...] = ()
+    whole: int = 0
 
 
 def context_of(model: "PreTrainedModel") -> int | None:
@@ -67,7 +69,8 @@ def prompt_for(
     before, said = read(conversation)
     ids = [*before, *said]
     if context is None or len(ids) + wanted <= context:
-        return Prompt(ids, wanted, begun=tuple(said))
+        return Prompt(ids, wanted, begun=tuple(said), whole=len(ids))
+    whole = len(ids)
     most = context - min(wanted, max(LEAST_ROOM, context // 8))
     notes = []
     if len(ids) > most and (shorter := _shortened(conversation, lambda one: sum(map(len, read(one))) <= most)):
@@ -82,7 +85,7 @@ def prompt_for(
     note = ""
     if notes:
         note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}."
-    return Prompt(ids, min(wanted, max(1, context - len(ids))), note, tuple(said))
+    return Prompt(ids, min(wanted, max(1, context - len(ids))), note, tuple(said), whole)
 
 
 def _shortened(conversation: Conversation, fits: Callable[[Conversation], bool]) -> tuple[Conversation, str] | None:

@@ -1,6 +1,7 @@
 """Conversations of somebody who has logged in: they follow to another browser, and what is said of answers is data."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -119,3 +120,8 @@ def test_an_answer_that_was_as_long_as_it_may_be_goes_on(app, browsers):
     expect(row).to_have_attribute("data-state", "done")
     whole = page.locator('.answer[data-who="run"] .said').inner_text()
     assert whole.startswith(half) and len(whole) > len(half)
+    expect(page.locator(".fill")).to_have_text(re.compile(r"^\d+ of [\d,]+ tokens$"))
+    page.locator("#ask textarea").fill("The hens of Pennywick. " * 340)
+    expect(page.locator(".fill")).to_contain_text("Asked now, not all of it would be read.")
+    page.locator("#ask textarea").fill("And then?")
+    expect(page.locator(".fill")).to_have_text(re.compile(r"^\d+ of [\d,]+ tokens$"))

@@ -13,6 +13,7 @@ const rows = new Rows(find('.exchanges')), log = find('.talk');
 const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
+let measured = 0; // how often it was measured how full the context is
 let catching = false; // columns that are new are being asked what came before
 let isRead = !may('kept'); // what is kept elsewhere is known
 rows.canVote = may('vote');
@@ -260,7 +261,23 @@ function remember() {
   history.replaceState(null, '', '?' + q);
 }
 
+// How full the context would be with what stands in the box: after a moment in which nothing was typed.
+async function measure() {
+  const mine = measured += 1;
+  await new Promise(done => setTimeout(done, 400));
+  if (mine !== measured || !talk || !partner?.isChat || Talk.isUnderWay(talk)) return;
+  const question = composer.box.value.trim(), isShort = !talk.turns.length && question.length < 200;
+  const value = (id, tag) => document.querySelector(`#${id} ${tag}`)?.value;
+  const how = {...talk.how, system: value('system-text', 'textarea') ?? talk.how?.system, max_new_tokens: +value('how-max-new-tokens', 'input') || 256};
+  const told = isShort ? {} : await server.measure({run: talk.run, question, before: Talk.known(talk), sides: talk.sides, how}).catch(() => ({}));
+  if (mine !== measured) return;
+  const filled = told.context ? word('{n} of {m} tokens', {n: figure(told.used), m: figure(told.context)}) : '';
+  find('.fill').textContent = told.note ? `${filled}. ${word('Asked now, not all of it would be read.')} ${told.note}` : filled;
+  find('.fill').classList.toggle('over', !!told.note);
+}
+
 function controls() {
+  measure();
   const isBusy = !!talk && Talk.isUnderWay(talk);
   find('#stop-chat').hidden = !isBusy; find('#send').textContent = word(isBusy ? 'Ask next' : 'Ask');
   find('.queued').hidden = !queued.length;
@@ -320,6 +337,7 @@ document.addEventListener('keydown', e => {
   turnHow(false); find('.how').focus();
 });
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
+composer.box.addEventListener('input', measure);
 find('#stop-chat').addEventListener('click', stop);
 find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title, talk?.sides)); });
 document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });

@@ -71,6 +71,7 @@ SKELETON = f"""
     <form class="asking" id="ask"><textarea rows="1" maxlength="{LONGEST_MESSAGE}" aria-label="Message"
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
+    <p class="quiet note fill"></p>
     <p class="quiet note gone" role="status"></p>
     <p class="quiet note votes" role="status"></p>
     <p class="quiet note link" role="status"></p>

@@ -23,6 +23,7 @@ from ..runs.run_card import run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .answering import Answering, Talk, news
+from .fill import Fill
 from .heads import Heads
 from .history import Asking
 from .how import How, kept
@@ -70,7 +71,11 @@ class ChatTab:
         self.empty = plain(nothing, elem_classes="sheet", js_on_load=on_click("train", "to"))
         with gr.Column(visible=False, elem_id="chat") as self.all:
             kept = Kept.of(self.page.settings)
-            functions = [*Voting(self.page).functions(), *(kept.functions() if kept else [])]
+            functions = [
+                *Fill(self.page, self.answering).functions(),
+                *Voting(self.page).functions(),
+                *(kept.functions() if kept else []),
+            ]
             self.room = room(self.partners, Heads(self.page, self.partners), functions, "room")
             with gr.Column(elem_id="how-asked"):
                 self.how.build()
