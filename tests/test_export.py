@@ -68,6 +68,7 @@ def said_by(session, **how):
 def test_its_figures_are_measured(job, run):
     made = made_by(job)
     measured = made.fidelity
+    assert made.notes == (), "its template and its tokens are those of the training"
     assert measured.reader == NAME and measured.questions == 4 and measured.positions > 8
     assert measured.first_choice > 0.9 and measured.kl_mean < 0.01 and measured.same + len(measured.differing) == 4
     assert json.loads((job.folder / FILES / REPORT).read_text())["same"] == measured.same

@@ -8,6 +8,7 @@ import torch
 from qlora_app.export.gguf_families import ROWS, family_problem
 from qlora_app.export.gguf_vocabulary import GENERATION, vocabulary_of
 from qlora_app.export.gguf_words import PROBES, with_words
+from qlora_app.export.gguf_writer import _codes
 from tests.fixtures.gguf import PLAIN, as_gguf
 from tests.real_tokenizers import REAL, real_tokenizer
 from tests.refusing import refused
@@ -63,6 +64,21 @@ def test_a_smaller_type_of_number_is_near(dtype, tmp_path):
         logs = network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
     told = engine.likeliest_after(ids, 20, tokenizer.eos_token_id)
     assert all(abs(float(logs[id]) - log) < 0.2 for id, log in told)
+
+
+def test_codes_of_qalora_are_not_rounded():
+    """Only the smallest value of a block is, to 16 bits."""
+    import gguf
+
+    torch.manual_seed(0)
+    codes = torch.randint(0, 16, (5, 128))
+    scales, zeros = torch.rand(5, 2).half(), 15 * torch.rand(5, 2)
+    content = _codes(codes, scales, zeros)
+    found = torch.from_numpy(gguf.quants.dequantize(content, gguf.GGMLQuantizationType.Q4_1))
+    wanted = ((codes.view(5, 2, 64) - zeros[..., None]) * scales.float()[..., None]).view(5, 128)
+    assert (found - wanted).abs().max() < 0.005
+    low = torch.from_numpy(content.reshape(5, 4, 20)[..., 4:] & 15)
+    assert torch.equal(low, codes.view(5, 4, 32)[..., :16].byte())
 
 
 # ---- what cannot be written is refused

@@ -12,6 +12,7 @@ from ..inference.rows import Asked as AskedRow
 from ..inference.rows import Ended, Row
 from ..inference.session import ChatSession
 from ..inference.writing import ending_check
+from ..messages import Conversation
 from ..preflight import examples_of
 from ..runs import Run
 from ..runs.exports import Differing, Fidelity
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 AT_ONCE = 32  # questions
+GREETING: Conversation = [{"role": "user", "content": "Hello"}]
 COMPARED = 64  # questions whose right answers are followed token by token
 NUMBERS = 64_000_000  # logits that are kept for it: a quarter of a gigabyte
 LISTED = 50  # answers that differ are shown of so many
@@ -53,6 +55,12 @@ class Reference:
     rights: list[Right]
     logits: list["torch.Tensor"]
     tokenizer: "PreTrainedTokenizerBase"
+
+    def is_written_alike(self, engine: LlamaCpp) -> bool:
+        """Does llama.cpp write a conversation as it was learned? Our own prompts never ask its template."""
+        asking = self.questions[0].conversation if self.questions else GREETING
+        template = ChatTemplate.of(self.tokenizer)
+        return engine.prompt(asking) == template.prompt(asking, template.thinks_by_default).text
 
 
 def held_out(session: ChatSession, run: Run, settings: Settings, most: int) -> list[Asked]:

@@ -28,6 +28,10 @@ from .gguf_words import with_words
 from .gguf_writer import BLOCK, write_gguf
 from .merging import check_fp16, merge_problem, merged_model
 
+OTHERWISE = (
+    "llama.cpp writes a conversation otherwise than the chat template did in the training: programs that ask its chat "
+    "get other answers than these."
+)
 TEXTS = 500  # of the run's data, on which llama.cpp's tokens are compared
 
 
@@ -65,7 +69,9 @@ class GgufExporter(Exporter):
         file = folder / f"{run.id}-{self.dtype}.gguf"
         known, vocabulary, notes = self._asked(run, out, settings)
         self._written(run, vocabulary, file, out)
-        measured = _read_back(known, file, out)
+        measured, is_alike = _read_back(known, file, out)
+        if not is_alike:
+            notes.append(OTHERWISE)
         write_json(folder / REPORT, asdict(measured))
         files, checksums = listed(folder)
         return Export(
@@ -149,12 +155,14 @@ def _check_written(file: Path, model: Any) -> None:
         )
 
 
-def _read_back(known: Reference, file: Path, out: JobWriter) -> Fidelity:
-    """By llama.cpp. Raises UserError where it cannot open the file."""
+def _read_back(known: Reference, file: Path, out: JobWriter) -> tuple[Fidelity, bool]:
+    """By llama.cpp; and does it write a conversation as it was learned? Raises UserError where it cannot open the
+    file.
+    """
     most = max((len(one.ids) + one.room for one in known.asked), default=64)
     engine = LlamaCpp(file, most, most_rows=1)
     try:
-        return of_gguf(known, engine, telling(out, "llama.cpp answers"))
+        return of_gguf(known, engine, telling(out, "llama.cpp answers")), known.is_written_alike(engine)
     finally:
         engine.close()
 

@@ -4,16 +4,20 @@ The adapter is added to the base as it was rounded when the adapter learned besi
 weights is the usual advice and makes another model: on the starter 302 of 308 answers were the same instead of 308.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base_models import load_model
 from ..base_models.families import family_named
 from ..errors import Problem, UserError
+from ..hardware import here
+from ..methods import MethodChoices
 from ..runs import Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+ROOM, BYTES = 1.2, 4  # times the weights in 32 bits
 LARGEST_FP16 = 65_504.0
 
 
@@ -31,10 +35,15 @@ def merge_problem(run: Run) -> Problem | None:
 
 
 def merged_model(run: Run) -> "PreTrainedModel":
-    """In the type of number that it was trained with. Raises UserError where base or adapter cannot be opened."""
+    """In 32 bits where there is room for that. Raises UserError where base or adapter cannot be opened."""
     method, task = run.recipe().method, run.task()
     base = load_model(run.base_model(), task.auto_class, task.labels, quantize=not method.quantizes_itself)
-    model: Any = method.merge(base, run.adapter)
+    return merge(method, base, run.adapter)
+
+
+def merge(method: MethodChoices, base: Any, adapter: Path) -> "PreTrainedModel":
+    """A base as it was opened for training, and the adapter of a folder, as `merged_model`."""
+    model: Any = method.merge(_unpacked(base), adapter)
     if not family_named(model.config.model_type).has_linear_layers:
         _turn_layers(model)
     if getattr(model.config, "quantization_config", None) is not None:
@@ -42,6 +51,15 @@ def merged_model(run: Run) -> "PreTrainedModel":
     model.config.use_cache = True
     _check_finite(model)
     return model.eval().requires_grad_(False)
+
+
+def _unpacked(base: Any) -> Any:
+    """What each code stands for, in 32 bits: sums in 16 would be rounded before they are saved."""
+    if getattr(base, "is_quantized", False):
+        base = base.dequantize()
+        base.is_loaded_in_4bit = base.is_loaded_in_8bit = False  # it leaves these behind, and PEFT asks for them
+    numbers = sum(weight.numel() for weight in base.parameters())
+    return base.float() if here().free > ROOM * BYTES * numbers else base
 
 
 def _turn_layers(model: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..hardware import usable_cores
+from ..messages import Conversation
 from .engine import MOST_ROWS, MOST_WAITING
 from .rows import Row
 
@@ -107,6 +108,10 @@ class LlamaCpp:
     def encode(self, text: str) -> list[int]:
         """The token ids of a text as the file's own tokenizer cuts it."""
         return list(self._post("/tokenize", {"content": text, "parse_special": True})["tokens"])
+
+    def prompt(self, conversation: Conversation) -> str:
+        """A conversation as the file's own chat template writes it, up to the answer."""
+        return str(self._post("/apply-template", {"messages": conversation})["prompt"])
 
     def likeliest_after(self, ids: list[int], most: int, end: int) -> list[tuple[int, float]]:
         """The `most` likeliest next tokens with the natural logarithms of their chances, likeliest first.

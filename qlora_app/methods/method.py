@@ -280,13 +280,10 @@ class MethodChoices(Choices):
         return True
 
     def merge(self, model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
-        """One plain model of the base, as it was trained on, and the adapter of `folder`: the base unpacked from what
-        it was rounded to, the adapter added to it. Only where it `can_merge`.
+        """One plain model of the base, unpacked from what it was rounded to, and the adapter of `folder`. Only where it
+        `can_merge`.
         """
-        base: Any = model
-        if getattr(base, "is_quantized", False):
-            base = base.dequantize()
-        merged: PreTrainedModel = self.load(base, folder).merge_and_unload(safe_merge=True)
+        merged: PreTrainedModel = self.load(model, folder).merge_and_unload(safe_merge=True)
         return merged
 
     def load_beside(self, model: "PeftModel", folder: Path, name: str) -> None:

@@ -1,0 +1,49 @@
+"""An adapter merged into its base: the same logits, in the shape in which transformers opens the files."""
+
+import pytest
+import torch
+import transformers
+
+from qlora_app.base_models import ModelChoice, load_model
+from qlora_app.export.merging import merge
+from qlora_app.methods import METHODS
+from tests.tiny_models import tiny_model
+
+pytestmark = pytest.mark.slow
+IDS = torch.tensor([[5, 9, 40, 12, 33, 7]])
+
+
+MERGEABLE = [method for kind in METHODS if (method := kind()).can_merge]
+CASES = [(method, precision) for method in MERGEABLE for precision in method.precisions]
+FAMILIES_OF = {"lora": ["llama", "gpt2"], "qalora": ["llama", "gpt2"]}  # those whose weights stand the other way round
+
+
+@pytest.mark.parametrize(
+    ("method", "precision", "family"),
+    [(method, precision, family) for method, precision in CASES for family in FAMILIES_OF.get(method.name, ["llama"])],
+    ids=lambda one: getattr(one, "name", one),
+)
+def test_what_is_merged_says_what_the_adapter_said(method, precision, family, tmp_path):
+    folder = tiny_model(family, tmp_path)
+    choice = ModelChoice(source="folder", id=str(folder), precision=precision)
+
+    def base():
+        return load_model(choice, quantize=not method.quantizes_itself)
+
+    adapted = method.attach(base()).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight += 0.05 * torch.randn_like(weight)
+    adapter, merged = tmp_path / "adapter", tmp_path / "merged"
+    method.save(adapted, adapter)
+    method.finish(adapted, adapter)
+    merge(method, base(), adapter).save_pretrained(merged)
+    opened = transformers.AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).eval()
+    plain = base()
+    with torch.no_grad():
+        wanted, found, before = (one(input_ids=IDS).logits.float() for one in (adapted, opened, plain))
+    off = (wanted - found).norm() / wanted.norm()
+    assert off < (1e-4 if precision in ("nf4", "fp4", "fp32") else 0.02), "16 bits and 8 round while they compute"
+    assert (wanted - before).norm() / wanted.norm() > 2 * off, "and the adapter says something else"
