@@ -18,6 +18,7 @@ from .whole_answers import WholeAnswers
 
 MOST_ROWS, MOST_WAITING = 8, 64
 IDLE = 10.0  # seconds for which the thread waits for more
+PAUSE, LONGEST_PAUSE = 1.2, 2.0  # times the last step, seconds: between two steps, where others train on this processor
 LAST_STEP = 10.0  # seconds that the end of the program waits for a step
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Engine:
         self.prefixes = Prefixes()
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.used = time.monotonic()  # when it last had something to do
+        self.shares: Callable[[], bool] = lambda: False  # does something else need the processor more?
         self._steps: Steps | None = None
         self._waiting: deque[Row] = deque()
         self._works: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -54,7 +56,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._is_wanted = True
         self._is_idle = True  # others may not look at its rows, which change while it computes
-        self._is_ending = False
+        self._ends = threading.Event()
         _engines.add(self)
 
     @property
@@ -105,7 +107,8 @@ class Engine:
     def end(self) -> None:
         """The program ends: what is being computed ends too, after its step."""
         with self._changed:
-            self._is_ending, self._is_wanted = True, False
+            self._is_wanted = False
+            self._ends.set()
             self._changed.notify_all()
             thread = self._thread
         if thread:
@@ -131,11 +134,13 @@ class Engine:
         try:
             while self._has_something():
                 self.used = time.monotonic()
-                if self._is_ending:
+                if self._ends.is_set():
                     self._cancel_all()
                 self._work()
                 self._answer()
-                self.used = time.monotonic()
+                took, self.used = time.monotonic() - self.used, time.monotonic()
+                if self.shares():
+                    self._ends.wait(min(PAUSE * took, LONGEST_PAUSE))
         except BaseException as error:
             with self._changed:  # nobody may wait for a thread that is gone
                 self._thread, self._is_idle = None, True

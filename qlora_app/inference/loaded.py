@@ -4,6 +4,9 @@ import gc
 import itertools
 import threading
 import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FIRST = "default"  # PEFT's name of the first adapter
+MOST_SUMS = 4  # weighted sums of adapters that stay, those that were asked last
 
 
 class LoadedBase:
@@ -34,6 +38,7 @@ class LoadedBase:
         self.fast: dict[str, LlamaCpp] = {}  # by name of an adapter: the same model elsewhere, and sooner
         self._numbers = itertools.count(2)
         self._names: dict[tuple[str, str], str] = {}  # {(folder, checksum): name}
+        self._sums: OrderedDict[tuple[tuple[str, float], ...], str] = OrderedDict()  # the one asked last at the end
         self._users: dict[str, weakref.WeakSet[Any]] = {}
         self._changing = threading.Lock()
 
@@ -75,6 +80,23 @@ class LoadedBase:
         """SHA-256 of the weights of the adapter of that name, as they were opened; "" of the base."""
         return next((checksum for (_, checksum), known in list(self._names.items()) if known == name), "")
 
+    def sum_of(self, parts: Sequence[tuple[str, float]]) -> str:
+        """The name under which a weighted sum of adapters that stand here answers. parts: (name, weight); a weight of 1
+        is the adapter as it was trained. Each must be of a method that `can_be_weighted`.
+
+        It is another adapter for the engine, so that what is remembered of one sum is not used for another. Raises
+        UserError where they do not fit.
+        """
+        key = tuple(parts)
+        with self._changing:
+            if key not in self._sums:
+                name = f"adapter{next(self._numbers)}"
+                self.engine.alone(lambda: self._sum(parts, name))
+                self._sums[key] = name
+            self._sums.move_to_end(key)
+            self.engine.alone(self._let_go_of_unused)
+            return self._sums[key]
+
     def hold(self, name: str, user: Any) -> None:
         """The adapter of that name stays for as long as somebody holds this user of it."""
         self._users.setdefault(name, weakref.WeakSet()).add(user)
@@ -97,18 +119,53 @@ class LoadedBase:
         if method.supports_mixed_batch:
             self.engine.active.mixable.add(name)
 
+    def _sum(self, parts: Sequence[tuple[str, float]], name: str) -> None:
+        model = self.model
+        names = [part for part, _ in parts]
+        self.engine.active.changed(model)
+        config = model.peft_config[names[0]]
+        # What PEFT makes the sum from: an initialisation that rounds or subtracts would change the base, and the scale
+        # of rsLoRA would come on top of those that stand in the weights already.
+        model.peft_config[names[0]] = replace(config, init_lora_weights=True, use_rslora=False)
+        try:
+            weights = [weight for _, weight in parts]
+            model.base_model.add_weighted_adapter(names, weights, name, combination_type="cat")
+            model.requires_grad_(False)
+        except ValueError as error:
+            if name in model.peft_config:
+                model.delete_adapter(name)
+            raise UserError(
+                "adapter.no_sum", "These adapters cannot be mixed: {why}. Choose others.", why=str(error).rstrip(".")
+            ) from error
+        finally:
+            model.peft_config[names[0]] = config
+            self.engine.active.changed(model.eval())
+        if self.engine.active.mixable.issuperset(names):
+            self.engine.active.mixable.add(name)
+
     def _let_go_of_unused(self) -> None:
         """Adapters that nobody holds any more. The first one carries the others, and stays."""
         asked = self.engine.adapters_in_use()
+
+        def is_unused(name: str) -> bool:
+            return name != FIRST and name not in asked and not self._users.get(name)
+
         for key, name in list(self._names.items()):
-            if name != FIRST and name not in asked and not self._users.get(name):
+            if is_unused(name):
                 del self._names[key]
-                self._slow_down(name)
-                self._users.pop(name, None)
-                self.model.delete_adapter(name)
-                self.engine.active.mixable.discard(name)
-                self.engine.active.changed(self.model)
-                self.engine.prefixes.forget(name)
+                self._let_go(name)
+        for parts, name in list(self._sums.items())[:-MOST_SUMS]:
+            if is_unused(name):
+                del self._sums[parts]
+                self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        self._slow_down(name)
+        self._users.pop(name, None)
+        self.model.delete_adapter(name)
+        self.engine.active.mixable.discard(name)
+        self.engine.active.changed(self.model)
+        self.engine.prefixes.forget(name)
 
     def close(self) -> None:
         """Give back what is remembered of conversations, and let the thread go. Who holds it may go on asking."""

@@ -127,6 +127,7 @@ class ModelPool:
         self._sessions: OrderedDict[_Key, Future[ChatSession]] = OrderedDict()
         self._bases: OrderedDict[tuple[str, ...], LoadedBase] = OrderedDict()  # the one asked last at the end
         self._jobs: Sequence[Job] = ()  # that wait or are worked on, at the last look
+        self._is_shared = False  # is the processor that answers trained on?
         self._progress: dict[_Key, _Progress] = {}
         self._given_back: dict[_Key, Why] = {}
         self._forgotten = 0  # how often all was given back
@@ -176,10 +177,12 @@ class ModelPool:
 
     def give_way(self, jobs: Sequence[Job]) -> None:
         """Told what waits or is worked on: to one that has come, whatever is idle gives up the accelerator, or memory
-        that is short. What is asked after that is loaded again.
+        that is short. What is asked after that is loaded again. Where it is worked on by the processor that answers,
+        answers leave it more than half of that.
         """
         come = {job.folder for job in jobs} - {job.folder for job in self._jobs}
         self._jobs = jobs
+        self._is_shared = here().kind == "cpu" and any(job.is_alive() for job in jobs)
         if come and self._bases and (here().kind != "cpu" or here().free < SHORT * here().total):
             self.make_way()
 
@@ -254,6 +257,7 @@ class ModelPool:
         if base is None:
             self._make_room(bytes_of(wanted.choice, wanted.quantizes))
             base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
+            base.engine.shares = lambda: self._is_shared
         try:
             session = ChatSession.on(base, wanted.choice, wanted.method, wanted.adapter, wanted.task)
         except BaseException:

@@ -118,6 +118,23 @@ class ChatSession:
         task.prepare(tokenizer, base.model)
         return cls(base, tokenizer, task, name, adapter)
 
+    @classmethod
+    def sum_of(cls, parts: Sequence[tuple["ChatSession", float]]) -> "ChatSession":
+        """Several adapters on one base in memory, or one, each with its weight; it asks as the first one does.
+
+        Raises UserError where they do not fit.
+        """
+        first = parts[0][0]
+        if any(session.base is not first.base for session, _ in parts):
+            raise UserError(
+                "adapter.sum_of_bases",
+                "Only adapters of one base, loaded in the same way, can be mixed. Choose runs of the same base.",
+            )
+        name = first.base.sum_of([(session.name, weight) for session, weight in parts])
+        made = cls(first.base, first.tokenizer, first.task, name, first.adapter)
+        made.checksum = first.checksum if len(parts) == 1 else ""
+        return made
+
     @property
     def model(self) -> Any:
         """The loaded base with all adapters on it. What computes with it goes through `alone`."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from ..choices import Choices
 from ..errors import UserError
 from ..messages import Conversation
-from ..runs import RunStore
+from ..runs import Run, RunStore
 from .pool import ModelPool
 from .session import ChatSession, Decoding
 from .writing import Events, Growing, Said, together
@@ -31,13 +31,12 @@ class Share(Choices):
 class Side(Choices):
     """Who answers in one column. `run` is the run whose adapter, or whose base, that is."""
 
-    who: Literal["run", "base", "mix", "endpoint"] = "run"
+    who: Literal["run", "base", "mix"] = "run"
     run: str = Field("", max_length=LONGEST_ID)
     checkpoint: int | None = Field(None, ge=0)  # a step; None: the newest that is saved
     strength: float = Field(1.0, ge=0, le=2)  # 0: as the base answers; 1: as it was trained
     mix: tuple[Share, ...] = Field((), max_length=MOST_SIDES)
     temperature: float | None = Field(None, ge=0, le=2)  # None: that of the settings
-    endpoint: str = Field("", max_length=LONGEST_ID)
 
     @classmethod
     def of(cls, sent: Any) -> "Side":
@@ -86,10 +85,16 @@ class Here:
     session: ChatSession
     is_base: bool = False
     temperature: float | None = None  # None: as the settings say
+    strength: float = 1.0
+
+    @property
+    def is_bare(self) -> bool:
+        """Does the base answer, without an adapter?"""
+        return self.is_base or self.strength == 0
 
     @property
     def checksum(self) -> str:
-        return "" if self.is_base else self.session.checksum
+        return "" if self.is_bare else self.session.checksum
 
     @property
     def system(self) -> str:
@@ -105,7 +110,7 @@ class Here:
             conversation,
             sampling,
             longest=decoding.max_new_tokens,
-            base=self.is_base,
+            base=self.is_bare,
             thinking=decoding.thinking,
             stop=stop,
             into=into,
@@ -147,7 +152,36 @@ class _Unwritten:
 
 def here_of(side: Side, store: RunStore, pool: ModelPool) -> Here:
     """Of a model on this machine: waits until it is loaded. Raises UserError."""
-    return Here(pool.get(store.get(side.run), side.checkpoint), side.is_base, side.temperature)
+    if side.who == "mix":
+        return Here(_mixed(side, store, pool), temperature=side.temperature)
+    run = store.get(side.run)
+    session = pool.get(run, side.checkpoint)
+    if not side.is_base and side.strength not in (0, 1):
+        check_weighted(run)
+        session = ChatSession.sum_of([(session, side.strength)])
+    return Here(session, side.is_base, side.temperature, side.strength)
+
+
+def _mixed(side: Side, store: RunStore, pool: ModelPool) -> ChatSession:
+    if not side.mix:
+        raise UserError("chat.empty_mix", "Nothing is mixed yet. Choose the adapters and how much of each.")
+    parts = []
+    for share in side.mix:
+        run = store.get(share.run)
+        check_weighted(run)
+        parts.append((pool.get(run), share.weight))
+    return ChatSession.sum_of(parts)
+
+
+def check_weighted(run: Run) -> None:
+    """Raises UserError where the strength of its adapter is what it is."""
+    if not run.recipe().method.can_be_weighted:
+        raise UserError(
+            "adapter.one_strength",
+            "The adapter of {run} has one strength only: what was learned by its method, with its settings, cannot be "
+            "taken by half. Adapters of plain LoRA can.",
+            run=run.title,
+        )
 
 
 def voice_of(side: Side, store: RunStore, pool: ModelPool) -> Voice:

@@ -69,6 +69,8 @@ class Growing(Protocol):
 class Writing:
     """One answer on its way. Iterate it for its text so far, again and again until it is whole; `cancel` ends it."""
 
+    _error: BaseException | None = None
+
     def __init__(
         self,
         row: Row,
@@ -86,7 +88,6 @@ class Writing:
         self._marks = [mark for mark in map(str.strip, ChatTemplate.of(tokenizer).traits.reasoning_marks) if mark]
         self._written: list[Token] = []
         self._why: Ending | None = None
-        self._error: BaseException | None = None
         self._seconds = 0.0
 
     def __iter__(self) -> Iterator[Said]:

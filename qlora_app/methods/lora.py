@@ -89,6 +89,11 @@ class LoraMethod(MethodChoices):
         return True
 
     @property
+    def can_be_weighted(self) -> bool:
+        """Not DoRA, whose magnitudes stay what they are, nor layers that learned whole: no strength is between them."""
+        return not self.weight_decomposed and not self.train_embeddings
+
+    @property
     def learns_embeddings(self) -> bool:
         return self.train_embeddings
 

@@ -65,6 +65,14 @@ class MethodChoices(Choices):
         return False
 
     @property
+    def can_be_weighted(self) -> bool:
+        """Is a weighted sum of several adapters of it, or of one, an adapter again (`add_weighted_adapter` of PEFT)?
+
+        Only where it `stands_beside`.
+        """
+        return False
+
+    @property
     def in_one_step(self) -> bool:
         """Does it learn through `parts.cpu_lora` on a CPU? Memory is planned with it."""
         return False

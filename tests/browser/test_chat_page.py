@@ -149,6 +149,29 @@ def test_columns_are_added_changed_swapped_and_removed_and_answer_what_came_befo
     expect(page.locator(".earlier")).to_have_count(3)
 
 
+def test_a_strength_and_a_mix_answer_in_columns_of_their_own(visitor, app, newer_run):
+    page = visitor.open(f"?tab=chat&run={app.store.list()[1].id}")
+    page.get_by_role("button", name="Change column 2").click()
+    page.get_by_label("Strength").fill("0")
+    page.get_by_role("button", name="Use it").click()
+    expect(page.locator(".head .words").last).to_contain_text("0.00")
+    page.get_by_role("button", name="Change column 1").click()
+    page.locator(".side").get_by_label("Temperature").fill("0")
+    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Add a column").click()
+    page.get_by_role("button", name="Change column 3").click()
+    page.get_by_label("Who answers").select_option("mix")
+    page.get_by_role("button", name="Choose").click()
+    page.locator(".side [data-run]").first.click()
+    expect(page.locator(".share")).to_have_count(2)
+    page.get_by_role("button", name="Use it").click()
+    expect(page.locator(".head .words").last).to_contain_text("+")
+    ask(page, "Hello!")
+    answered(page, 1)
+    base, without, mixed = said(page)
+    assert base == without and mixed
+
+
 def test_a_link_opens_its_run_among_three_also_after_a_reload(visitor, app, newer_run):
     runs = [copied(app.finished_run(), app.store), *app.store.list()]
     try:

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import threading
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from qlora_app.base_models import ModelChoice
 from qlora_app.hardware import Machine
-from qlora_app.inference import loaded, pool, session
+from qlora_app.inference import engine, loaded, pool, session
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
 from qlora_app.inference.sides import Here, Replies
@@ -215,7 +216,7 @@ def test_a_job_that_comes_takes_memory_that_is_short(runs, machine, stays, monke
     models = ModelPool()
     models.get(runs[0])
     monkeypatch.setattr(pool, "here", lambda: machine)
-    models.give_way([SimpleNamespace(folder=runs[1].folder)])
+    models.give_way([SimpleNamespace(folder=runs[1].folder, is_alive=lambda: False)])
     assert (models.state(runs[0]).state == "ready") == stays
 
 
@@ -275,3 +276,17 @@ def test_settings_of_an_answer_reach_its_row(runs):
     assert all(len(token.chances.likeliest) == 2 for token in said.written)
     *_, again = one.write(TALK, how, longest=5)
     assert again == said and again.cached_tokens > 0
+
+
+def test_answers_leave_room_for_a_training_on_their_processor(runs, monkeypatch):
+    monkeypatch.setattr(engine, "PAUSE", 1e9)
+    monkeypatch.setattr(engine, "LONGEST_PAUSE", 0.1)
+    models = ModelPool()
+    answering = models.get(runs[0])
+    before = list(answering.write(TALK, longest=6))[-1]
+    models.give_way([SimpleNamespace(folder=runs[1].folder, is_alive=lambda: True)])
+    began = time.monotonic()
+    assert list(answering.write(TALK, longest=6))[-1] == before
+    assert time.monotonic() - began >= 0.1 * (before.tokens - 1)
+    models.give_way([SimpleNamespace(folder=runs[1].folder, is_alive=lambda: False)])
+    assert not answering.base.engine.shares(), "what only waits needs nothing"

@@ -19,16 +19,24 @@ class Heads {
   name(side) {
     const {title, base} = this.facts(side);
     if (side.who === 'base') return base ? `${word('Base')} · ${base}` : word('Base');
-    return title;
+    return side.who === 'mix' ? word('Mix') : title;
   }
 
   // What is not as usual.
   words(side) {
     const {base, problem} = this.facts(side), words = problem ? [problem] : [];
     if (side.checkpoint !== undefined) words.push(word('step {n}', {n: figure(side.checkpoint)}));
+    if (side.strength !== undefined) words.push(`× ${figure(side.strength, 2)}`);
+    if (side.who === 'mix') words.push(this.mixed(side));
     if (side.temperature !== undefined) words.push(word('temperature {n}', {n: side.temperature}));
     if (side.who !== 'base' && base !== this.partner?.base) words.push(base);
     return words.filter(Boolean).join(' · ');
+  }
+
+  // "one 0.70 + other 0.30"
+  mixed(side) {
+    const {parts} = this.facts(side);
+    return (side.mix || []).map(({run, weight}, i) => `${parts?.[i]?.title || run} ${figure(weight, 2)}`).join(' + ');
   }
 
   async learn(sides = this.sides) {
@@ -55,9 +63,10 @@ class Heads {
   }
 
   head(side, place) {
-    const {checksum} = this.facts(side), words = this.words(side), name = this.name(side);
+    const {checksum, parts} = this.facts(side), words = this.words(side), name = this.name(side);
+    const sums = (parts || []).map(part => `${part.title}: SHA-256 ${part.checksum}`);
     const open = make('button', {type: 'button', class: 'open', 'aria-expanded': 'false', 'aria-label': word('Change column {n}', {n: place + 1}),
-      translate: 'no', title: [name, words].filter(Boolean).join(' · ')}, make('b', {}, name), make('span', {class: 'words'}, words));
+      translate: 'no', title: [name, words, ...sums].filter(Boolean).join(' · ')}, make('b', {}, name), make('span', {class: 'words'}, words));
     const menu = make('div', {class: 'menu'}, open, make('div', {class: 'list'}));
     menu.lastChild.hidden = true;
     const head = make('section', {class: 'head', 'data-who': side.who}, menu);
@@ -72,6 +81,7 @@ class Heads {
   async fill(menu, side, place) {
     const form = new SideForm(side, this, place);
     menu.querySelector('.list').replaceChildren(form.place);
+    await form.draw();
     form.place.querySelector('select').focus();
   }
 
@@ -84,30 +94,43 @@ class SideForm {
     this.side = {...side}; this.heads = heads; this.at = at;
     this.place = make('form', {class: 'side'});
     this.place.addEventListener('submit', e => { e.preventDefault(); heads.close(at); heads.ways.use(at, this.side); });
-    this.draw();
   }
 
+  // Only when all is known of it: a run that is searched for meanwhile would be lost.
   async draw() {
-    const {steps, title} = this.heads.facts(this.side), count = this.heads.sides.length;
-    const kinds = [['run', word('Adapter')], ['base', word('Base')]];
-    const parts = [this.field(word('Who answers'), this.select(kinds, this.side.who, who => this.change({who}))), this.runs(title)];
+    const drawn = this.drawn = {};
+    await this.heads.learn([this.side]);
+    if (drawn !== this.drawn) return;
+    const controls = () => [...this.place.querySelectorAll('select, input, button')], at = controls().indexOf(document.activeElement);
+    this.fill();
+    if (at >= 0) controls()[at]?.focus();
+  }
+
+  fill() {
+    const {steps, title, oneStrength} = this.heads.facts(this.side), count = this.heads.sides.length;
+    const kinds = [['run', word('Adapter')], ['base', word('Base')], ['mix', word('Mix of adapters')]];
+    const parts = [this.field(word('Who answers'), this.select(kinds, this.side.who, who => this.change({who})))];
+    if (this.side.who === 'mix') parts.push(...this.mix());
+    else parts.push(this.runs(title, run => this.change({run, checkpoint: undefined})));
     if (this.side.who === 'run' && steps.length) {
       const saved = [['', word('Newest')], ...steps.map(step => [String(step), word('Step {n}', {n: figure(step)})])];
       parts.push(this.field(word('Checkpoint'), this.select(saved, String(this.side.checkpoint ?? ''),
         step => this.change({checkpoint: step === '' ? undefined : +step}))));
     }
+    if (this.side.who === 'run') parts.push(this.strength(oneStrength));
     parts.push(this.temperature());
     const deeds = make('div', {class: 'deeds'}, make('button', {type: 'submit', class: 'use'}, word('Use it')));
     if (count > 1) deeds.append(button('swap-column', word('Swap'), {'data-place': this.at}), button('remove-column', word('Remove'), {'data-place': this.at}));
     this.place.replaceChildren(...parts, deeds);
-    if (!this.heads.known.has(JSON.stringify(this.side))) { await this.heads.learn([this.side]); this.draw(); }
   }
 
   change(other) {
     for (const [name, value] of Object.entries(other)) {
       if (value === undefined) delete this.side[name]; else this.side[name] = value;
     }
-    if (this.side.who !== 'run') delete this.side.checkpoint;
+    if (this.side.who !== 'run') { delete this.side.checkpoint; delete this.side.strength; }
+    if (this.side.who !== 'mix') delete this.side.mix;
+    else this.side.mix ||= [{run: this.side.run, weight: 1}];
     this.draw();
   }
 
@@ -127,15 +150,41 @@ class SideForm {
     return this.field(word('Temperature'), box);
   }
 
+  // 0 is the base, 1 the adapter as it was trained.
+  strength(oneStrength) {
+    if (oneStrength) return make('p', {class: 'quiet'}, oneStrength);
+    return this.slider(word('Strength'), this.side.strength ?? 1, 0, value => { if (value === 1) delete this.side.strength; else this.side.strength = value; });
+  }
+
+  slider(name, value, least, changed) {
+    const range = make('input', {type: 'range', min: least, max: 2, step: 0.05, 'aria-label': name}), shown = make('output', {}, figure(value, 2));
+    range.value = value;
+    range.addEventListener('input', () => { shown.textContent = figure(+range.value, 2); changed(+range.value); });
+    return make('div', {class: 'slider'}, make('span', {'aria-hidden': 'true'}, name), range, shown);
+  }
+
+  // Each adapter with its weight; the sum is what is added to the base.
+  mix() {
+    const {parts} = this.heads.facts(this.side), {mix} = this.side;
+    const rows = mix.map(({run, weight}, i) => {
+      const title = parts?.[i]?.title || this.heads.facts({who: 'run', run}).title;
+      const remove = make('button', {type: 'button', 'aria-label': word('Take {name} out', {name: title})}, '✕');
+      remove.addEventListener('click', () => this.change({mix: mix.filter((_, other) => other !== i)}));
+      return make('div', {class: 'share'}, this.slider(title, weight, -2, value => { this.side.mix = mix.map((one, other) => other === i ? {...one, weight: value} : one); }), remove);
+    });
+    if (mix.length >= MOST_SIDES) return rows;
+    return [...rows, this.runs('', run => this.change({mix: [...this.side.mix, {run, weight: 0.5}]}), word('Choose'), word('One more'))];
+  }
+
   // The run whose adapter, or whose base, it is; another one is searched for.
-  runs(title) {
-    const other = make('button', {type: 'button'}, word('Another run'));
-    const row = make('div', {class: 'of-run'}, make('span', {}, word('Run')), make('b', {translate: 'no'}, title), other);
+  runs(title, choose, words = word('Another run'), label = word('Run')) {
+    const other = make('button', {type: 'button'}, words);
+    const row = make('div', {class: 'of-run'}, make('span', {}, label), make('b', {translate: 'no'}, title), other);
     other.addEventListener('click', () => {
       const box = make('input', {type: 'search', role: 'combobox', 'aria-expanded': 'true', 'aria-label': word('Find a run'), autocomplete: 'off'});
       const found = make('div', {role: 'listbox', 'aria-label': word('Runs')});
       row.replaceChildren(box, found);
-      new RunList(box, found, this.heads.ways.find, run => this.change({run, checkpoint: undefined})).look(true);
+      new RunList(box, found, this.heads.ways.find, choose).look(true);
     });
     return row;
   }

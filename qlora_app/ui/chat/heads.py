@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...inference.sides import MOST_SIDES, Side
+from ...inference.sides import MOST_SIDES, Side, check_weighted
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
@@ -23,18 +23,31 @@ class Heads:
         self.page, self.partners = page, partners
 
     def facts(self, sent: Any) -> dict[str, Any]:
-        """{"title", "base", "steps", "checksum"} of a side as a browser sends it; "problem" where it cannot answer."""
+        """{"title", "base", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix; "oneStrength": why
+        its strength is what it is; "problem" where it cannot answer.
+        """
         try:
             side = Side.of(sent)
-            return self._of_run(side, self.page.store.get(side.run))
+            facts = self._of_run(side, self.page.store.get(side.run))
+            if side.who == "mix":
+                facts["parts"] = [self._of_run(Side(run=one.run), self.page.store.get(one.run)) for one in side.mix]
+            return facts
         except UserError as error:
-            return {"problem": translate(in_words(error, self.page.may_change))}
+            return {"problem": self._in_words(error)}
+
+    def _in_words(self, error: Exception) -> str:
+        return translate(in_words(error, self.page.may_change))
 
     def _of_run(self, side: Side, run: Run) -> dict[str, Any]:
         said = self.partners.words_of(run)
         steps = run.saved_steps() if self.page.may_open(run) else []
-        adapter = None if side.is_base else run.adapter_at(side.checkpoint)
-        return {"title": said["title"], "base": said["base"], "steps": steps, "checksum": _checksum(adapter)}
+        adapter = run.adapter_at(side.checkpoint) if side.who == "run" and side.strength else None
+        facts = {"title": said["title"], "base": said["base"], "steps": steps, "checksum": _checksum(adapter)}
+        try:
+            check_weighted(run)
+        except UserError as error:
+            facts["oneStrength"] = self._in_words(error)
+        return facts
 
 
 def who_function(heads: Heads) -> Any:
