@@ -236,7 +236,7 @@ async function readKept() {
 const whys = new Whys((row, place, asking) => {
   const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
   trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
-    answer: answer.text, tokens: answer.tokens, isDone: turn.state === 'done', how: Talk.howOf(talk, turn, answer), checksum: answer.checksum || ''});
+    answer: answer.text, hasEnded: answer.end === 'stop', how: Talk.howOf(talk, turn, answer), checksum: answer.checksum || ''});
 });
 
 function save(now = false) {
