@@ -30,7 +30,9 @@ class Asked:
 
     @classmethod
     def of(cls, sent: Any, run: str) -> "Asked":
-        """What a browser sent: as a question is sent, with {"answer", "hasEnded", "how", "checksum"} of what was said."""
+        """What a browser sent: as a question is sent, with {"answer", "hasEnded", "how", "checksum"} of what was
+        said.
+        """
         sent = sent if isinstance(sent, dict) else {}
         how = sent.get("how") if isinstance(sent.get("how"), dict) else {}
         answer = sent.get("answer")
