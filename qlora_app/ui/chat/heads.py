@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...inference.sides import MOST_SIDES, Side, check_weighted
+from ...inference.sides import MOST_SIDES, Side, check_weighted, endpoint_of
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
@@ -28,6 +28,9 @@ class Heads:
         """
         try:
             side = Side.of(sent)
+            if side.who == "endpoint":
+                one = endpoint_of(side, self.page.endpoints)
+                return {"title": one.name, "base": one.model, "steps": [], "checksum": ""}
             facts = self._of_run(side, self.page.store.get(side.run))
             if side.who == "mix":
                 facts["parts"] = [self._of_run(Side(run=one.run), self.page.store.get(one.run)) for one in side.mix]
