@@ -134,7 +134,7 @@ class _Poll:
 
     def source(self, place: int, other: int | None = None) -> dict[str, Any]:
         """Where an answer comes from; `other`: the column whose answer is worse."""
-        where = {
+        where: dict[str, Any] = {
             "from": "chat",
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "decoding": self._decoding(place),
