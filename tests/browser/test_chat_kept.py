@@ -161,6 +161,13 @@ def test_what_is_typed_and_said_of_answers_outlasts_all_that_is_done_beside_it(a
     expect(page.locator(".exchange .question")).to_have_text(asked)
     expect(page.get_by_role("button", name="Put it back")).to_have_count(0)
     expect(tuned.locator(".editing")).to_have_value("Half of what I mean")
+    page.get_by_role("button", name="This conversation").click()
+    page.get_by_role("button", name="Delete the conversation").click()
+    page.get_by_role("button", name="Take back its votes too").click()
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs)
+    page.get_by_role("button", name="Put it back").click()
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs + 1)
+    expect(page.locator(".exchange .question")).to_have_text(asked)
 
 
 def test_an_answer_that_was_as_long_as_it_may_be_goes_on(app, browsers):

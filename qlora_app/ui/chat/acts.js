@@ -46,7 +46,17 @@ function takeOut(at, words) {
 
 function sayLost() {
   const last = lost[lost.length - 1];
-  find('.gone').replaceChildren(...(last ? [last.words, ' ', button('put-back', word('Put it back'))] : []));
+  const parts = last ? [last.words, button('put-back', word('Put it back'))] : [];
+  if (last && !last.turn && !last.isUntold && last.talk.turns.some(turn => Talk.names(turn).length)) parts.push(button('untell', word('Take back its votes too')));
+  find('.gone').replaceChildren(...parts.flatMap(part => [part, ' ']));
+}
+
+// The votes of a deleted conversation stay data, unless they are to go too.
+function untell() {
+  const {run, talk: {turns}} = Object.assign(lost[lost.length - 1], {isUntold: true});
+  sayLost();
+  turns.map(Talk.names).filter(names => names.length).forEach(names => tell({kind: 'none', names: names.map(name => `${run}/${name}`)}));
+  composer.box.focus();
 }
 
 // Into what stands there by now: nothing that was said since is written over.
@@ -55,7 +65,7 @@ function putBack() {
   sayLost();
   if (!was) return;
   const isShown = was.run === talk.run && was.number === talk.number, there = isShown ? talk : shelf.get(was.run, was.number);
-  if (!was.turn) { putTalkBack(was.talk, there); return; }
+  if (!was.turn) { putTalkBack(was.talk, there, was.isUntold); return; }
   const turns = there?.turns || [], at = Math.min(was.at, turns.length);
   const change = mine => Talk.putBack(mine, at, was.turn, was.talk.sides);
   if (isShown) changeKept(change);
@@ -64,9 +74,10 @@ function putBack() {
   Talk.given(now.turns[at]).forEach(given => tell(voteOf(now, at, given)));
 }
 
-function putTalkBack(was, there) {
+function putTalkBack(was, there, isUntold) {
   const back = there?.turns.length ? {...was, number: shelf.next(was.run)} : was;
   shelf.put(back);
+  if (isUntold) back.turns.forEach((turn, at) => Talk.given(turn).forEach(given => tell(voteOf(back, at, given))));
   if (was.run === talk.run) { leave(); show(back); } else choose(was.run, '', back.number);
 }
 

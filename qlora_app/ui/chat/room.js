@@ -322,6 +322,7 @@ page.addEventListener('click', e => {
   else if (name === 'continue') continueAt(at);
   else if (name === 'take-out') takeOut(at, word('Deleted.'));
   else if (name === 'put-back') { putBack(); composer.box.focus(); }
+  else if (name === 'untell') untell();
   else if (name === 'vote') vote(at, one.dataset.vote, talk.turns[at].answers[one.dataset.place].id);
   else if (name === 'correct') correct(at, +one.dataset.place);
   else if (name === 'train-on') trigger('train_on', {on: one.dataset.on});
