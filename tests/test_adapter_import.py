@@ -232,6 +232,7 @@ WRONG = {
     "another task": (lambda f: changed(f, task_type="TOKEN_CLS"), "import.task"),
     "another function": (lambda f: changed(f, made_by_a_newer_peft={"x": 1}), "import.other_function"),
     "a beginning that changes the base": (lambda f: changed(f, init_lora_weights="pissa"), "import.other_function"),
+    "biases of the base": (lambda f: changed(f, bias="lora_only"), "adapter.changes_base"),
     "a damaged file": (lambda f: (f / WEIGHTS).write_bytes(b"torn"), "model.damaged_file"),
 }  # fmt: skip
 

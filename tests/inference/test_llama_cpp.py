@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from qlora_app.inference.llama_cpp import Letters, LlamaCpp, _Hearing
+from qlora_app.inference.loaded import LoadedBase
 from qlora_app.inference.rows import Asked, Ended, Row
 from qlora_app.inference.sampling import Sampling
 from tests.conftest import wait_for
@@ -22,8 +23,7 @@ def tiny(tmp_path_factory):
 def engine(tiny):
     made = LlamaCpp(tiny[2].file, tokens=2048, most_rows=4, most_waiting=30)
     made.letters = Letters.of(tiny[1])
-    yield made
-    made.close()
+    return made
 
 
 def written(row):
@@ -72,6 +72,14 @@ def test_it_ends_as_the_row_says(engine):
     assert (said, why) == (whole[:3], "stop")
 
 
+def test_a_base_that_makes_way_cuts_no_answer_off(tiny, engine):
+    base = LoadedBase(tiny[0])
+    base.fast["adapter"] = engine
+    rows = [engine.submit(asked(room=450)) for _ in range(6)]  # two of them wait
+    base.close()
+    assert base.fast == {} and "cancelled" not in [written(row)[1] for row in rows]
+
+
 def test_a_row_that_nobody_wants_ends_within_a_token(engine):
     row = engine.submit(asked(room=1500))
     events = iter(row)
@@ -95,7 +103,8 @@ def test_whoever_comes_when_too_many_wait_is_told(engine):
     rows = [engine.submit(asked(room=450)) for _ in range(34)]
     with refused("engine.too_many_waiting", 30):
         engine.submit(asked())
-    engine.close()
+    for row in rows:
+        row.cancel()
     assert {written(row)[1] for row in rows} <= {"cancelled", "length"}
 
 

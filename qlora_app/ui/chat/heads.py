@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...inference.sides import MOST_SIDES, Side, check_weighted
+from ...inference.sides import MOST_SIDES, Side, check_chats, check_weighted
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
@@ -43,10 +43,11 @@ class Heads:
         steps = run.saved_steps() if self.page.may_open(run) else []
         adapter = run.adapter_at(side.checkpoint) if side.who == "run" and side.strength else None
         facts = {"title": said["title"], "base": said["base"], "steps": steps, "checksum": _checksum(adapter)}
-        try:
-            check_weighted(run)
-        except UserError as error:
-            facts["oneStrength"] = self._in_words(error)
+        for name, check in (("problem", check_chats), ("oneStrength", check_weighted)):
+            try:
+                check(run)
+            except UserError as error:
+                facts[name] = self._in_words(error)
         return facts
 
 

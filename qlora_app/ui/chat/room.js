@@ -10,7 +10,7 @@ for (const name of ['aria-label', 'placeholder'])
 
 const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}) : storageHere());
 const rows = new Rows(find('.exchanges')), log = find('.talk');
-const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
+const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find({...asked, onlyChats: true}), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
 let measured = 0; // how often it was measured how full the context is
