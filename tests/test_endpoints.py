@@ -56,6 +56,7 @@ def test_a_program_starts_a_training_and_finds_it_among_the_runs(site):
         ((QUESTION, "nobody"), "/chat", "nobody"),
         (("  ",), "/chat", "message"),
         ((QUESTION, "latest", [7]), "/chat", "role"),
+        ((QUESTION, "latest", 7), "/chat", "role"),
         ((QUESTION, "latest", None, False, -1), "/chat", "temperature"),
     ],
 )

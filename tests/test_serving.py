@@ -239,6 +239,7 @@ def test_models_are_listed(served):
         ({"frequency_penalty": 1}, openai.BadRequestError, "frequency_penalty"),
         ({"stop": ["a" * 201]}, openai.BadRequestError, "stop.0"),
         ({"max_tokens": -2}, openai.BadRequestError, "max_tokens"),
+        ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_its_name(ask, how, error, field):

@@ -5,7 +5,7 @@ through. A field that would change the answer and that nobody here follows is re
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..inference.sampling import Sampling
 from ..messages import Conversation
@@ -95,6 +95,13 @@ class Wish(BaseModel):
     min_p: float | None = Field(0.0, ge=0, le=1)
     repetition_penalty: float | None = Field(1.0, gt=0, le=10)
     max_tokens: int | None = Field(None, ge=-1)  # -1, as llama.cpp has it: as many as there is room for
+
+    @field_validator("max_tokens")
+    @classmethod
+    def _is_some(cls, tokens: int | None) -> int | None:
+        if tokens == 0:
+            raise ValueError("an answer of 0 tokens is none")
+        return tokens
 
     @property
     def includes_usage(self) -> bool:

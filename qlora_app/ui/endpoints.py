@@ -21,7 +21,6 @@ from .door.admission import ANSWERING, MOST_ANSWERS
 from .guard import changes, reads
 
 MOST_RUNS = 100
-MOST_TURNS = 400
 
 
 class Endpoints:
@@ -134,7 +133,8 @@ def _decoding(temperature: Any, longest: Any) -> Decoding:
 def _turns(history: Any) -> Conversation:
     """Raises UserError where a turn is none."""
     turns: Conversation = []
-    for turn in (history or [])[:MOST_TURNS]:
+    rows = history if isinstance(history, list | None) else [history]
+    for turn in rows or []:
         role = turn.get("role") if isinstance(turn, dict) else None
         content = turn.get("content") if isinstance(turn, dict) else None
         most = LONGEST_ANSWER if role == "assistant" else LONGEST_MESSAGE

@@ -233,7 +233,7 @@ async function readKept() {
 const whys = new Whys((row, place, asking) => {
   const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
   trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
-    answer: answer.text, tokens: answer.tokens, isDone: turn.state === 'done', how: talk.how || {}});
+    answer: answer.text, hasEnded: answer.end === 'stop', how: talk.how || {}});
 });
 
 function save(now = false) {

@@ -28,16 +28,14 @@ class Asked:
 
     @classmethod
     def of(cls, sent: Any, run: str) -> "Asked":
-        """What a browser sent: as a question is sent, with {"answer", "tokens", "isDone", "how"} of what was said."""
+        """What a browser sent: as a question is sent, with {"answer", "hasEnded", "how"} of what was said."""
         sent = sent if isinstance(sent, dict) else {}
         how = sent.get("how") if isinstance(sent.get("how"), dict) else {}
-        decoding = decoding_of(how)
-        answer, tokens = sent.get("answer"), sent.get("tokens")
+        answer = sent.get("answer")
         text = answer[:LONGEST_ANSWER] if isinstance(answer, str) else ""
-        is_short = isinstance(tokens, int) and tokens < decoding.max_new_tokens
         asking = Asking.of(sent)
-        talk = Talk(asking, run, system_of(how.get("system")), decoding)
-        return cls(asking.name, talk, text, bool(sent.get("isDone")) and is_short)
+        talk = Talk(asking, run, system_of(how.get("system")), decoding_of(how))
+        return cls(asking.name, talk, text, sent.get("hasEnded") is True)
 
 
 class Reasons:
