@@ -127,6 +127,12 @@ class LlamaCpp:
         told = made["choices"][0]["logprobs"]["content"][0]
         return [(one["id"], one["logprob"]) for one in told["top_logprobs"]]
 
+    def close(self) -> None:
+        """Rows that are written end within a token; the memory is given back when the last one has."""
+        with self._changed:
+            for row in [*self._rows, *self._waiting]:
+                row.cancel()
+
     # ---- a thread for each row that is written
 
     def _begin(self) -> None:

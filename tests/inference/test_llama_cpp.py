@@ -23,7 +23,8 @@ def tiny(tmp_path_factory):
 def engine(tiny):
     made = LlamaCpp(tiny[2].file, tokens=2048, most_rows=4, most_waiting=30)
     made.letters = Letters.of(tiny[1])
-    return made
+    yield made
+    made.close()
 
 
 def written(row):
@@ -103,8 +104,7 @@ def test_whoever_comes_when_too_many_wait_is_told(engine):
     rows = [engine.submit(asked(room=450)) for _ in range(34)]
     with refused("engine.too_many_waiting", 30):
         engine.submit(asked())
-    for row in rows:
-        row.cancel()
+    engine.close()
     assert {written(row)[1] for row in rows} <= {"cancelled", "length"}
 
 

@@ -8,7 +8,7 @@ while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.curre
 for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
-const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}) : storageHere());
+const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}, storageHere()) : storageHere());
 const rows = new Rows(find('.exchanges')), log = find('.talk');
 const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find({...asked, onlyChats: true}), use, named});
 const composer = new Composer(find('form'), text => ask(text));
@@ -225,7 +225,13 @@ function clash(key, mine, theirs) {
 // What was kept elsewhere: a conversation that went on in another window goes on here.
 async function readKept() {
   while (!await shelf.storage.look()) await new Promise(done => setTimeout(done, 2000));
-  if (!isRead) { isRead = true; meet(); return; }
+  if (!isRead) {
+    const taken = shelf.storage.takeOver(here => shelf.takeOver(here));
+    isRead = true; meet();
+    const count = await taken;
+    if (count) find('.gone').textContent = word('Conversations of this browser that are now kept under your login too: {n}.', {n: figure(count)});
+    return;
+  }
   const kept = talk && shelf.get(talk.run, talk.number);
   const isLonger = kept && !Talk.isUnderWay(talk) && kept.turns.length > talk.turns.length && talk.turns.every((turn, i) => turn.asking === kept.turns[i].asking);
   if (isLonger) show(kept);
