@@ -223,6 +223,7 @@ def test_what_this_browser_kept_is_taken_over_once_and_stays_in_it():
         const again = open(here);
         await again.storage.look();
         count.push(await again.storage.takeOver(from => again.takeOver(from)));
-        return {count, keys: [...files.keys()], first: JSON.parse(files.get('r:1').text).turns[0].question, here: mine.all().length};"""
+        const first = JSON.parse(files.get('r:1').text).turns[0].question;
+        return {count, keys: [...files.keys()], first, here: mine.all().length};"""
     )
     assert found == {"count": [2, 0, 0], "keys": ["r:1", "r:2"], "first": "Elsewhere?", "here": 3}
