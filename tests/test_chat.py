@@ -1,6 +1,7 @@
 """The chat's handlers as plain functions: what the browser sends, and what it is told."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -317,6 +318,15 @@ def test_a_column_is_offered_conversations_only_and_says_why_another_holds_none(
         assert "holds no conversation" in last["answers"][place]["problem"]
     (told,) = who_function(Heads(workshop.page, workshop.chat.partners))([sides[1]])
     assert "holds no conversation" in told["problem"] and told["title"]
+
+
+def test_of_a_run_that_was_deleted_what_was_said_is_read_and_nobody_is_asked(workshop, store):
+    run, chat = make_run(store, proof=PROOF), workshop.chat
+    shutil.rmtree(run.folder)
+    told = chat.choose(event(run=run.id), ASKER)
+    partner = json.loads(told[chat.room]["partner"])
+    assert partner["isGone"] and partner["run"] == run.id and told[chat.room]["value"] == ""
+    assert set(told) <= {chat.room, *chat.panels} and not told[chat.tries.panel].visible
 
 
 def test_every_run_can_be_reached(workshop, store):

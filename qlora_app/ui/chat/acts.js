@@ -47,7 +47,7 @@ function putBack() {
   const was = lost;
   lost = null; find('.gone').replaceChildren();
   if (!was) return;
-  if (was.run !== talk.run) { shelf.put(was); choose(was.run, '', was.number); return; }
+  if (was.run !== talk.run) { shelf.put(was); choose(was.run, was.number); return; }
   leave();
   shelf.put(was); show(was);
 }

@@ -14,6 +14,7 @@ from ..translate import translate
 from .partners import Partners
 
 REMEMBERED = 1000  # checksums
+TOLD = ("title", "base", "differs", "when")  # of a run
 
 
 class Heads:
@@ -23,7 +24,7 @@ class Heads:
         self.page, self.partners = page, partners
 
     def facts(self, sent: Any) -> dict[str, Any]:
-        """{"title", "base", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix; "oneStrength": why
+        """{"title", "base", "differs", "when", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix; "oneStrength": why
         its strength is what it is; "problem" where it cannot answer.
         """
         try:
@@ -42,7 +43,7 @@ class Heads:
         said = self.partners.words_of(run)
         steps = run.saved_steps() if self.page.may_open(run) else []
         adapter = run.adapter_at(side.checkpoint) if side.who == "run" and side.strength else None
-        facts = {"title": said["title"], "base": said["base"], "steps": steps, "checksum": _checksum(adapter)}
+        facts = {name: said[name] for name in TOLD} | {"steps": steps, "checksum": _checksum(adapter)}
         for name, check in (("problem", check_chats), ("oneStrength", check_weighted)):
             try:
                 check(run)

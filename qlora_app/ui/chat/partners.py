@@ -55,7 +55,7 @@ class Partners:
             text = f"{said['title']} {said['differs']} {said['base']} {run.id}".casefold()
             is_wanted = all(word in text for word in wanted) and (said["task"] == "chat" or not only_chats)
             if is_wanted and run.newest_adapter():
-                rows.append(said | {"state": translate(STATES.get(run.status().state, "")), "when": _when(run)})
+                rows.append(said | {"state": translate(STATES.get(run.status().state, ""))})
         return Found(rows, more=False)
 
     def _runs(self) -> Iterator[Run]:
@@ -63,8 +63,8 @@ class Partners:
         return map(self.page.store.at, self.page.store.ids())
 
     def words_of(self, run: Run) -> dict[str, str]:
-        """What tells a run from others: its name, its base, and what is not as recommended."""
-        return {"run": run.id, "title": title_of(run), **self._said(run)}
+        """What tells a run from others: its name, its base, what is not as recommended, and when it began."""
+        return {"run": run.id, "title": title_of(run), "when": _when(run), **self._said(run)}
 
     def _said(self, run: Run) -> dict[str, str]:
         words = self._words(run.id, _written(run))
@@ -73,7 +73,7 @@ class Partners:
     def facts(self, run: Run) -> dict[str, Any]:
         """What the page shows of the one that is talked to."""
         asked = {"chips": example_questions(self.page, run)} if run.task().is_chat else {"chips": []}
-        return self.words_of(run) | {"when": _when(run), "isChat": run.task().is_chat} | asked
+        return self.words_of(run) | {"isChat": run.task().is_chat} | asked
 
     def _read_words(self, id: str, written: tuple[int, ...]) -> dict[str, str]:
         run = self.page.store.get(id)

@@ -31,7 +31,7 @@ function fromAddress() {
 function meet() {
   if (!props.partner || !isRead) return;
   const other = JSON.parse(props.partner), isSame = partner?.run === other.run;
-  partner = other;
+  partner = other.isGone ? {...other, title: shelf.get(other.run, wanted?.number)?.title || other.run} : other;
   if (partner.isWanted) page.dataset.used = '1';
   head();
   if (!isSame) goOn(other.run);
@@ -47,17 +47,23 @@ function goOn(run) {
 
 function head() {
   find('.who b').textContent = partner.title;
-  find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
-  page.dataset.task = partner.isChat ? 'chat' : 'other';
+  find('.who .words').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.')
+    : [partner.differs, partner.when].filter(Boolean).join(' · ');
+  page.dataset.task = taskOf(partner);
+  find('.answering').inert = !!partner.isGone;
   find('#chips').replaceChildren(...partner.chips.map(text =>
     make('button', {type: 'button', 'data-question': text, translate: 'no'}, text.length > 90 ? text.slice(0, 88) + '…' : text)));
 }
 
-function choose(run, title, number = 0) {
+function taskOf({isGone, isChat}) {
+  if (isGone) return 'gone';
+  return isChat ? 'chat' : 'other';
+}
+
+function choose(run, number = 0) {
   wanted = {run, number};
   page.dataset.used = '1';
   if (run === partner?.run) { goOn(run); return; }
-  find('.who b').textContent = title; find('.who .words').textContent = '';
   leave();
   trigger('choose', {run});
 }
@@ -83,7 +89,7 @@ function columns() {
   fit();
 }
 
-function named() { rows.names = talk.sides.map(side => heads.name(side)); rows.rename(); }
+function named() { rows.names = heads.names(); rows.rename(); }
 
 // Another conversation where something that was said would be gone; the one it is from stays as it is.
 function arrange(other, isLess) {
@@ -127,7 +133,7 @@ async function drawKept() {
 }
 
 function ask(question) {
-  if (!partner || !talk) return;
+  if (!partner || partner.isGone || !talk) return;
   turnHow(false);
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
   if (!talk.turns.length && shelf.get(talk.run, talk.number)?.turns.length) talk = {...talk, number: shelf.next(talk.run)};
@@ -308,7 +314,7 @@ async function copy(place, text) {
   place.textContent = word('Copied'); setTimeout(() => { place.textContent = place.dataset.words; }, 1500);
 }
 
-new Picker(find('.who'), asked => server.find(asked), (run, title) => choose(run, title));
+new Picker(find('.who'), asked => server.find(asked), run => choose(run));
 
 page.addEventListener('click', e => {
   const one = e.target.closest('button'); if (!one) return;
