@@ -6,10 +6,12 @@ import difflib
 import fcntl
 import hmac
 import ipaddress
+import json
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -23,6 +25,17 @@ PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::
 
 
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
+
+
+class Endpoint(BaseModel):
+    """An OpenAI-compatible endpoint elsewhere, asked beside the runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=60)
+    url: str = Field(pattern=r"^https?://")
+    model: str = Field(min_length=1)
+    key: SecretStr | None = None
 
 
 class Settings(BaseModel):
@@ -62,6 +75,11 @@ class Settings(BaseModel):
         description="May assistants use the functions /chat, /runs and /train as tools (MCP) at /gradio_api/mcp/? On a "
         "page of this machine alone, without a login",
     )
+    endpoints: tuple[Endpoint, ...] | None = Field(
+        None,
+        description="OpenAI-compatible endpoints that may answer beside the runs in the chat, as JSON: "
+        '[{"name": ..., "url": "https://.../v1", "model": ..., "key": ...}]',
+    )
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models and data")
     wandb_key: SecretStr | None = Field(
         None, description="Weights & Biases API key, for runs that report there; WANDB_API_KEY does the same"
@@ -83,6 +101,16 @@ class Settings(BaseModel):
     def _is_one_word(cls, key: object) -> object:
         """Without the end of a line, which a file or a paste brings along."""
         return key.strip() or None if isinstance(key, str) else key
+
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _is_json(cls, told: object) -> object:
+        if not isinstance(told, str):
+            return told
+        try:
+            return json.loads(told) if told.strip() else None
+        except ValueError:
+            raise ValueError('JSON is needed, such as [{"name": "big", "url": "https://…/v1", "model": "…"}]') from None
 
     @field_validator("public_url")
     @classmethod
@@ -218,7 +246,7 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
         except ValidationError as error:
-            lines += [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
+            lines += [_wrong(dict(one)) for one in error.errors()]
         if settings is None or lines:
             raise UserError("settings.wrong", "{lines}", lines="\n".join(lines))
         folders = {
@@ -271,6 +299,13 @@ def keeps_runs(folder: Path) -> bool:
     except OSError:
         pass
     return False
+
+
+def _wrong(error: dict[str, Any]) -> str:
+    """The variable and what is wrong with it; what stands in it where no key can be a part of that."""
+    place = [str(part) for part in error["loc"]]
+    told = "" if place[0] == "endpoints" else f" (it is {error['input']!r})"
+    return f"{PREFIX}{place[0].upper()}: {': '.join([*place[1:], error['msg']])}{told}"
 
 
 def _unknown(name: str) -> str:

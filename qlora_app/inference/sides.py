@@ -13,7 +13,9 @@ from ..choices import Choices
 from ..errors import UserError
 from ..messages import Conversation
 from ..runs import Run, RunStore
+from ..settings import Endpoint
 from .pool import ModelPool
+from .remote import Remote
 from .session import ChatSession, Decoding
 from .writing import Events, Growing, Said, together
 
@@ -31,12 +33,13 @@ class Share(Choices):
 class Side(Choices):
     """Who answers in one column. `run` is the run whose adapter, or whose base, that is."""
 
-    who: Literal["run", "base", "mix"] = "run"
+    who: Literal["run", "base", "mix", "endpoint"] = "run"
     run: str = Field("", max_length=LONGEST_ID)
     checkpoint: int | None = Field(None, ge=0)  # a step; None: the newest that is saved
     strength: float = Field(1.0, ge=0, le=2)  # 0: as the base answers; 1: as it was trained
     mix: tuple[Share, ...] = Field((), max_length=MOST_SIDES)
     temperature: float | None = Field(None, ge=0, le=2)  # None: that of the settings
+    endpoint: str = Field("", max_length=LONGEST_ID)  # the name of one in the settings
 
     @classmethod
     def of(cls, sent: Any) -> "Side":
@@ -152,6 +155,8 @@ class _Unwritten:
 
 def here_of(side: Side, store: RunStore, pool: ModelPool) -> Here:
     """Of a model on this machine: waits until it is loaded. Raises UserError."""
+    if side.who == "endpoint":
+        raise UserError("endpoint.elsewhere", "{name} answers elsewhere: no model here knows why.", name=side.endpoint)
     if side.who == "mix":
         return Here(_mixed(side, store, pool), temperature=side.temperature)
     run = store.get(side.run)
@@ -197,9 +202,23 @@ def check_weighted(run: Run) -> None:
         )
 
 
-def voice_of(side: Side, store: RunStore, pool: ModelPool) -> Voice:
-    """Waits until it is loaded."""
+def endpoint_of(side: Side, endpoints: Sequence[Endpoint]) -> Endpoint:
+    """Raises UserError where the settings have none of that name."""
+    for one in endpoints:
+        if one.name == side.endpoint:
+            return one
+    raise UserError(
+        "endpoint.unknown",
+        "There is no endpoint {name}. QLORA_APP_ENDPOINTS names them; choose another in the head of the column.",
+        name=side.endpoint,
+    )
+
+
+def voice_of(side: Side, store: RunStore, pool: ModelPool, endpoints: Sequence[Endpoint] = ()) -> Voice:
+    """Waits until it is loaded. endpoints: those that may be asked."""
     try:
+        if side.who == "endpoint":
+            return Remote(endpoint_of(side, endpoints), side.temperature)
         return here_of(side, store, pool)
     except Exception as error:  # whatever it is, the other columns answer
         return Nobody(error)

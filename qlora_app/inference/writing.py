@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LETTERS = 4  # tokens that a character takes at the most
 HALF = "\N{REPLACEMENT CHARACTER}"  # how a character is decoded of which not all bytes have come
 
-Events = queue.SimpleQueue[tuple[Row, Event]]
+Events = queue.SimpleQueue[tuple[Any, Any]]  # (the row of a Growing, what is said of it)
 
 
 class Said(str):

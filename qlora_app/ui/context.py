@@ -17,7 +17,7 @@ from ..runs import AllJobs, Run, RunStore
 from ..runs.recipes import recipe_of
 from ..runs.summaries import Summaries
 from ..runs.summary import RunSummary
-from ..settings import Settings
+from ..settings import Endpoint, Settings
 from ..training_data import DatasetChoice
 from .door.visitors import Visitors
 
@@ -60,6 +60,11 @@ class AppContext:
     def may_change(self) -> bool:
         """False in a public demonstration."""
         return not self.settings.is_demonstration
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Those elsewhere that may be asked: what they answer is paid for by the owner."""
+        return (self.settings.endpoints or ()) if self.may_change else ()
 
     def may_show(self, data: DatasetChoice | None) -> bool:
         """Rows of somebody's data, and what was made of them, are for those who may also upload; the starter's are for

@@ -101,7 +101,7 @@ class Answering:
         sides = asking.answering(talk.run)
         voices: dict[int, Voice] = {}
         for place, side in sides.items():
-            voices[place] = voice_of(side, self.page.store, self.page.sessions)
+            voices[place] = voice_of(side, self.page.store, self.page.sessions, self.page.endpoints)
         yield news(name, "thinking", translate("Thinking…"))
         begun = dict(enumerate(asking.begun))
         asked = [

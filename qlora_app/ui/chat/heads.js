@@ -134,9 +134,12 @@ class SideForm {
 
   fill() {
     const {steps, title, oneStrength} = this.heads.facts(this.side), count = this.heads.sides.length;
-    const kinds = [['run', word('Adapter')], ['base', word('Base')], ['mix', word('Mix of adapters')]];
+    const kinds = [['run', word('Adapter')], ['base', word('Base')], ['mix', word('Mix of adapters')]], endpoints = this.heads.partner?.endpoints || [];
+    if (endpoints.length) kinds.push(['endpoint', word('An endpoint elsewhere')]);
     const parts = [this.field(word('Who answers'), this.select(kinds, this.side.who, who => this.change({who})))];
-    if (this.side.who === 'mix') parts.push(...this.mix());
+    if (this.side.who === 'endpoint')
+      parts.push(this.field(word('Endpoint'), this.select(endpoints.map(name => [name, name]), this.side.endpoint, endpoint => this.change({endpoint}))));
+    else if (this.side.who === 'mix') parts.push(...this.mix());
     else parts.push(this.runs(title, run => this.change({run, checkpoint: undefined})));
     if (this.side.who === 'run' && steps.length) {
       const saved = [['', word('Newest')], ...steps.map(step => [String(step), word('Step {n}', {n: figure(step)})])];
@@ -155,6 +158,8 @@ class SideForm {
       if (value === undefined) delete this.side[name]; else this.side[name] = value;
     }
     if (this.side.who !== 'run') { delete this.side.checkpoint; delete this.side.strength; }
+    if (this.side.who !== 'endpoint') delete this.side.endpoint;
+    else this.side.endpoint ||= this.heads.partner.endpoints[0];
     if (this.side.who !== 'mix') delete this.side.mix;
     else this.side.mix ||= [{run: this.side.run, weight: 1}];
     this.draw();

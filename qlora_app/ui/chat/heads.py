@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+<<<<<<< HEAD
 from ...inference.sides import MOST_SIDES, Side, check_chats, check_weighted
+=======
+from ...inference.sides import MOST_SIDES, Side, check_weighted, endpoint_of
+>>>>>>> main
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
@@ -24,11 +28,14 @@ class Heads:
         self.page, self.partners = page, partners
 
     def facts(self, sent: Any) -> dict[str, Any]:
-        """{"title", "base", "differs", "when", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix; "oneStrength": why
-        its strength is what it is; "problem" where it cannot answer.
+        """{"title", "base", "differs", "when", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix;
+        "oneStrength": why its strength is what it is; "problem" where it cannot answer.
         """
         try:
             side = Side.of(sent)
+            if side.who == "endpoint":
+                one = endpoint_of(side, self.page.endpoints)
+                return {"title": one.name, "base": one.model, "steps": [], "checksum": ""}
             facts = self._of_run(side, self.page.store.get(side.run))
             if side.who == "mix":
                 facts["parts"] = [self._of_run(Side(run=one.run), self.page.store.get(one.run)) for one in side.mix]
