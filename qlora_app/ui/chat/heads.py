@@ -5,11 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-<<<<<<< HEAD
-from ...inference.sides import MOST_SIDES, Side, check_chats, check_weighted
-=======
-from ...inference.sides import MOST_SIDES, Side, check_weighted, endpoint_of
->>>>>>> main
+from ...inference.sides import MOST_SIDES, Side, check_chats, check_weighted, endpoint_of
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext

@@ -73,12 +73,8 @@ class Partners:
     def facts(self, run: Run) -> dict[str, Any]:
         """What the page shows of the one that is talked to."""
         asked = {"chips": example_questions(self.page, run)} if run.task().is_chat else {"chips": []}
-<<<<<<< HEAD
-        return self.words_of(run) | {"isChat": run.task().is_chat} | asked
-=======
         endpoints = [one.name for one in self.page.endpoints]
-        return self.words_of(run) | {"when": _when(run), "isChat": run.task().is_chat, "endpoints": endpoints} | asked
->>>>>>> main
+        return self.words_of(run) | {"isChat": run.task().is_chat, "endpoints": endpoints} | asked
 
     def _read_words(self, id: str, written: tuple[int, ...]) -> dict[str, str]:
         run = self.page.store.get(id)

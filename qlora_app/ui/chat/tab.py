@@ -145,8 +145,8 @@ class ChatTab:
 
     def _gone(self, id: str) -> Answer:
         """Nobody is asked: the room is in use with no run."""
-        partner = {"run": id, "title": "", "differs": "", "base": "", "when": "", "chips": [], "isChat": True}
-        told = json.dumps(partner | {"isWanted": True, "isGone": True})
+        partner: dict[str, Any] = {"run": id, **dict.fromkeys(("title", "differs", "base", "when"), "")}
+        told = json.dumps(partner | {"chips": [], "endpoints": [], "isChat": True, "isWanted": True, "isGone": True})
         return {
             self.room: gr.update(value="", partner=told, note="", link=""),
             self.how.system: "",
