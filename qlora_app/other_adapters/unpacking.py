@@ -63,7 +63,7 @@ def _check_names(members: list[zipfile.ZipInfo]) -> None:
         name = "/".join(parts)
         is_long = len(name.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in parts)
         if not parts or is_long or any(parts[:depth] in files for depth in range(1, len(parts))):
-            raise ValueError(f"no file can be called {name[:60]!r} there")
+            raise ValueError(repr(name[:60]))
 
 
 def _leads_outside(member: zipfile.ZipInfo) -> bool:
