@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import qlora_app
+from qlora_app.ui.chat.room import SCRIPTS
 
 CHAT = Path(qlora_app.__file__).parent / "ui" / "chat"
 STORAGE = """
@@ -242,3 +243,13 @@ def test_adapters_of_a_mix_that_are_called_alike_are_told_apart():
         "heads.js",
     )
     assert names == ["helper · r 4", "helper · r 8", "other"]
+
+
+def test_all_scripts_of_the_chat_together_are_one_program():
+    """No two of them give the same name to something."""
+    found = run(
+        f"""const files = {json.dumps([f"{CHAT}/{name}.js" for name in SCRIPTS])}, fs = require('node:fs');
+        new Function(files.map(file => fs.readFileSync(file, 'utf8')).join('\\n'));
+        return files.length;"""
+    )
+    assert found == len(SCRIPTS)

@@ -3,7 +3,7 @@
 const MOST_SIDES = 4;
 
 // What one says of itself that none of the others says; "" where that is nothing.
-const telling = (one, others, names) => one[names.find(name => one[name] && others.every(other => other[name] !== one[name]))] || '';
+const tellsApart = (one, others, names) => one[names.find(name => one[name] && others.every(other => other[name] !== one[name]))] || '';
 
 class Heads {
   constructor(place, ways) { this.place = place; this.ways = ways; this.known = new Map(); this.sides = []; this.menus = []; }
@@ -37,7 +37,7 @@ class Heads {
   apart(side) {
     const others = this.alike(side).filter(other => other.run !== side.run).map(other => this.facts(other));
     if (!others.length || side.who === 'mix') return '';
-    return telling(this.facts(side), others, [...(side.who === 'base' ? ['title'] : []), 'differs', 'when', 'run']);
+    return tellsApart(this.facts(side), others, [...(side.who === 'base' ? ['title'] : []), 'differs', 'when', 'run']);
   }
 
   // What is not as usual.
@@ -61,7 +61,7 @@ class Heads {
     const parts = (side.mix || []).map(({run}, i) => ({title: run, ...this.facts(side).parts?.[i], run}));
     return parts.map(part => {
       const others = parts.filter(other => other.run !== part.run && other.title === part.title);
-      return [part.title, others.length ? telling(part, others, ['differs', 'when', 'run']) : ''].filter(Boolean).join(' · ');
+      return [part.title, others.length ? tellsApart(part, others, ['differs', 'when', 'run']) : ''].filter(Boolean).join(' · ');
     });
   }
 
