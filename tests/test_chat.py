@@ -331,6 +331,17 @@ def test_kept_answers_are_drawn_within_bounds():
 # ---- what is said of answers
 
 
+HOW = {"system": "Be kind.", "temperature": 0.5}
+
+
+def answer(text, was=None, how=HOW):
+    return {"text": text, "was": text if was is None else was, "checksum": "ab", "how": how}
+
+
+def corrected():
+    return (answer("base says"), answer("tuned says", was="was"))
+
+
 def vote(page, kind, place=1, answers=("base says", "tuned says", ""), **more):
     sent = {
         "kind": kind,
@@ -340,10 +351,13 @@ def vote(page, kind, place=1, answers=("base says", "tuned says", ""), **more):
         "question": "Who?",
         "before": [{"question": "Hi", "answers": ["A story.", "Hello!", "Hello!"]}],
         "sides": [{"who": "base", "run": "r"}, {"run": "r"}, {"run": "r", "checkpoint": 4}],
-        "how": {"system": "Be kind.", "temperature": 0.5},
-        "answers": [{"text": text, "was": "was", "checksum": "ab"} for text in answers],
+        "answers": [one if isinstance(one, dict) else answer(one) for one in answers],
     }
     return Voting(page).vote(sent | more)
+
+
+def take_back(page, *names):
+    return Voting(page).vote({"kind": "none", "names": list(names)})
 
 
 def kept_rows(page, file):
@@ -359,7 +373,7 @@ def test_of_two_the_one_that_is_worse_makes_the_other_better(page):
     assert row["source"]["rejected_had_same_prompt"] is False
     assert row["source"]["answered"] == {"who": "base", "run": "r", "sha256": "ab"}
     assert row["source"]["decoding"] == {"temperature": 0.5}
-    assert vote(page, "none") == {"pairs": 0, "examples": 0}
+    assert take_back(page, "r/1-2-0") == {"pairs": 0, "examples": 0}
 
 
 def test_among_three_one_vote_makes_two_pairs_and_another_takes_its_place(page):
@@ -371,11 +385,54 @@ def test_among_three_one_vote_makes_two_pairs_and_another_takes_its_place(page):
 
 
 def test_a_corrected_answer_is_an_example_and_better_than_what_was_said(page):
-    assert vote(page, "right") == {"pairs": 1, "examples": 1}
+    assert vote(page, "right", answers=corrected()) == {"pairs": 1, "examples": 1}
     (example,), (pair,) = kept_rows(page, EXAMPLES), kept_rows(page, PAIRS)
     assert example["messages"][-1] == {"role": "assistant", "content": "tuned says"} == pair["chosen"][0]
     assert pair["rejected"][0]["content"] == "was"
-    assert vote(page, "as_said") == {"pairs": 0, "examples": 0}
+    assert take_back(page, "other", "r/1-2-0") == {"pairs": 0, "examples": 0}
+
+
+def test_it_is_said_which_words_a_person_wrote(page):
+    vote(page, "right", answers=corrected(), name="r/right")
+    vote(page, "better", answers=corrected(), name="r/better")
+    vote(page, "worse", answers=corrected(), name="r/worse")
+    sources = {row["source"]["name"]: row["source"] for row in kept_rows(page, PAIRS)}
+    mine, said = {"run": "r", "sha256": "ab", "corrected_by": "person"}, {"run": "r", "sha256": "ab"}
+    assert (sources["r/right"]["answered"], sources["r/right"]["rejected"]) == (mine, said)
+    assert (sources["r/better"]["answered"], sources["r/worse"]["rejected"]) == (mine, mine)
+    assert sources["r/worse"]["answered"] == {"who": "base", "run": "r", "sha256": "ab"}
+    assert kept_rows(page, EXAMPLES)[0]["source"]["answered"] == mine
+
+
+def trained_with(store, system, name):
+    run = make_run(store, name=name, proof=PROOF, steps=1)
+    (run.newest_adapter() / "tokenizer_config.json").write_text(json.dumps({"trained_with": {"system": system}}))
+    return run
+
+
+def test_the_prompt_of_a_vote_is_what_each_column_was_asked(workshop, store, page):
+    mine, other = trained_with(store, "Be kind.", "mine"), trained_with(store, "Be short.", "other")
+    page.sessions.template = SimpleNamespace(system="Be short.", has_thinking=False)
+    sides = [{"run": mine.id}, {"run": other.id}]
+    *_, last = ask(workshop, mine, "Who?", system="Be kind.", sides=sides)
+    asked = page.sessions.asked[-2:]
+    assert [one[0]["content"] for one in asked] == ["Be kind.", "Be short."]
+    assert "system" not in last["answers"]["0"] and last["answers"]["1"]["system"] == "Be short."
+    for place in (0, 1):
+        vote(page, "better", place, ("one", "two"), run=mine.id, sides=sides, before=[], name=f"r/{place}")
+    rows = kept_rows(page, PAIRS)
+    assert [row["prompt"] for row in rows] == asked
+    assert not any(row["source"]["rejected_had_same_prompt"] for row in rows)
+
+
+def test_each_answer_of_a_vote_has_the_settings_that_it_was_asked_with(page):
+    new = {"system": "New.", "seed": 3}
+    answers = (answer("one", how={"temperature": 0.9}), answer("two", how=new), answer("three"))
+    vote(page, "better", 1, answers)
+    first, second = kept_rows(page, PAIRS)
+    assert first["prompt"][0]["content"] == "New." and not first["source"]["rejected_had_same_prompt"]
+    assert first["source"]["decoding"] == {"seed": 3} and first["source"]["rejected_decoding"] == {"temperature": 0.9}
+    assert second["source"]["rejected_decoding"] == {"temperature": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,14 @@ def test_an_answer_goes_on_where_it_ended_by_its_length_and_counts_on():
         const grown = Talk.heard(half, news('done', 'tuned says more.'));
         const lost = Talk.ended(talk, 'failed', 'why');
         const [goesOn, over, stopped] = [begun(), grown, Talk.ended(talk)].map(one => Talk.goingOn(one.turns[0]));
-        return {goesOn, over, stopped, begin, grown: grown.turns[0].answers, lost: lost.turns[0].answers};"""
+        const {id} = talk.turns[0].answers[1], [after, failed] = [grown, lost].map(one => one.turns[0].answers);
+        return {id, goesOn, over, stopped, begin, grown: after, lost: failed};"""
     )
     assert found["goesOn"] == [1] and found["begin"] == ["", "tuned says"]
     assert found["over"] == [] and found["stopped"] == [1]
     base, tuned = found["grown"]
     assert base["text"] == "base says"
+    assert tuned.pop("id") == found["id"], "it is the same answer"
     assert tuned == {"text": "tuned says more.", "tokens": 7, "seconds": 1, "end": "stop"}
     assert [answer["text"] for answer in found["lost"]] == ["base says", "tuned says"], "nothing is lost where it fails"
 
@@ -42,17 +44,23 @@ def test_a_vote_is_given_changed_and_taken_back_and_a_correction_too():
         + """
         const votes = [];
         let talk = begun();
+        const {id} = talk.turns[0].answers[1];
         for (const kind of ['better', 'worse', 'worse']) {
-          talk = Talk.voted(talk, 0, kind, 1);
-          votes.push(talk.turns[0].vote);
+          const vote = Talk.voted(talk.turns[0], kind, id);
+          votes.push(vote);
+          talk = Talk.withTurn(talk, 0, () => ({vote}));
         }
-        const right = Talk.corrected(Talk.corrected(talk, 0, 1, 'first'), 0, 1, 'right');
-        const back = Talk.corrected(right, 0, 1, null);
+        const first = Talk.corrected(talk, 0, id, 'first'), right = Talk.corrected(first, 0, id, 'right');
+        const back = Talk.corrected(right, 0, id, null);
         const alone = done(Talk.begin('r', 1, ''), 'a', 'One?', [['same', 'stop'], ['same ', 'stop']]);
         const may = [talk, alone].map(one => Talk.canVote(one.turns[0]));
-        return {votes, right: right.turns[0].answers[1], back: back.turns[0].answers[1], may};"""
+        const names = [first, right, back].map(one => Talk.names(one.turns[0]));
+        return {id, votes, names, right: right.turns[0].answers[1], back: back.turns[0].answers[1], may};"""
     )
-    assert found["votes"] == [{"kind": "better", "place": 1}, {"kind": "worse", "place": 1}, None]
+    better, worse, none = found["votes"]
+    assert none is None and better["id"] == worse["id"] == found["id"] and better["named"] == worse["named"]
+    first, right, back = found["names"]
+    assert len(first) == 1 and first == right and back == []
     assert found["right"]["text"] == "right" and found["right"]["was"] == "tuned says"
     assert found["back"]["text"] == "tuned says" and "was" not in found["back"]
     assert found["may"] == [True, False]
@@ -79,6 +87,104 @@ def test_an_export_is_a_dataset_that_the_data_page_reads(tmp_path):
         ("assistant", '</script> {"a": 1}'),
     ]
     assert [turn["content"] for turn in base] == ["Base?", "I am base"]
+
+
+COLUMNS = """
+const three = () => [{who: 'base', run: 'r'}, {who: 'run', run: 'r'}, {who: 'run', run: 's'}];
+const voted = () => { let talk = Talk.begin('r', 1, '', three());
+  for (const name of ['a', 'b']) talk = done(talk, name, `${name}?`, [['x', 'stop'], ['y', 'stop'], ['z', 'stop']]);
+  talk = Talk.withTurn(talk, 0, turn => ({vote: Talk.voted(turn, 'better', turn.answers[1].id)}));
+  return Talk.corrected(talk, 1, talk.turns[1].answers[2].id, 'z right'); };
+const shown = talk => talk.turns.flatMap(turn => [
+  ...(turn.vote ? [['vote', turn.answers.find(answer => answer?.id === turn.vote.id)?.text]] : []),
+  ...turn.answers.filter(answer => answer?.named).map(answer => ['right', answer.was])]);
+"""
+
+
+def test_whatever_is_done_with_columns_a_vote_stays_with_its_answer_or_with_the_conversation_that_it_was_given_in():
+    found = deeds(
+        ANSWERED
+        + COLUMNS
+        + """
+        const stay = [], gone = [], other = {who: 'run', run: 'o'};
+        for (const one of [0, 1, 2]) {
+          for (const two of [0, 1, 2]) stay.push(Talk.swapped(voted(), one, two));
+          gone.push(Talk.removed(voted(), one), Talk.changed(voted(), one, other));
+        }
+        stay.push(Talk.added(voted(), other), Talk.read(JSON.parse(JSON.stringify(voted()))));
+        gone.push(Talk.copied(voted()));
+        const typed = gone.flatMap(talk => talk.turns[1].answers.filter(answer => answer?.text === 'z right'));
+        return {stay: stay.map(shown), gone: gone.map(shown), typed: typed.map(answer => answer.was)};"""
+    )
+    assert len(found["stay"]) == 11 and all(one == [["vote", "y"], ["right", "z"]] for one in found["stay"])
+    assert len(found["gone"]) == 7 and not any(found["gone"])
+    assert found["typed"] == ["z"] * 5, "a copy says of it too that a person wrote it"
+
+
+def test_a_vote_of_an_earlier_version_can_be_taken_back():
+    found = deeds(
+        ANSWERED
+        + """
+        const answer = (text, more) => ({text, tokens: 1, seconds: 1, ...more});
+        const worse = place => ({question: 'q', state: 'done', vote: {kind: 'worse', place}});
+        const kept = {run: 'r', number: 1, at: 1, sides: usualSides('r'), how: {system: 'Old.'}, turns: [
+          {...worse(0), asking: '1-2-0/9', answers: [answer('x'), answer('y')]},
+          {...worse(0), asking: '1-3-1', vote: null, answers: [answer('x'), answer('z', {was: 'y'})]},
+          {...worse(7), asking: '1-4-2', answers: [null, answer('y')]}]};
+        const talk = Talk.read(kept), [one] = talk.turns;
+        const names = talk.turns.map(Talk.names), systems = talk.turns.map(turn => turn.how.system);
+        return {names, systems, voted: Talk.placeOf(one, one.vote.id), again: Talk.voted(one, 'worse', one.vote.id)};"""
+    )
+    assert found["names"] == [["1-2-0"], ["1-3-1/1"], []], "so were they called"
+    assert found["voted"] == 0 and found["again"] is None and found["systems"] == ["Old."] * 3
+
+
+def test_an_answer_keeps_what_it_was_asked_with():
+    found = deeds(
+        ANSWERED
+        + """
+        const asked = (talk, asking, system, answers) =>
+          Talk.heard(talk, {asking, state: 'done', how: {system}, answers});
+        let talk = Talk.asked(Talk.begin('r', 1, ''), 'a', 'One?', 1);
+        talk = asked(talk, 'a', 'Be kind.', {0: said('x'), 1: said('y')});
+        talk = asked(Talk.asked(talk, 'b', 'Two?', 2), 'b', 'Be short.', {0: said('x'), 1: said('y')});
+        talk = Talk.added(talk, {who: 'run', run: 's'});
+        talk = asked(Talk.askedOf(talk, 0, 'a/1', [2]), 'a/1', 'Be short.', {2: said('z')});
+        talk = asked(Talk.askedOf(talk, 1, 'b/1', [2]), 'b/1', 'Be short.', {2: {...said('z'), system: 'Its own.'}});
+        const read = Talk.read(JSON.parse(JSON.stringify({...talk, how: {system: 'Newest.'}})));
+        const systems = read.turns.map(turn => turn.answers.map(answer => Talk.systemOf(read, turn, answer)));
+        return {systems, rows: Talk.messages(read)};"""
+    )
+    assert found["systems"] == [["Be kind.", "Be kind.", "Be short."], ["Be short.", "Be short.", "Its own."]]
+    firsts = [(row[0]["content"], len(row)) for row in found["rows"]]
+    assert firsts == [("Be kind.", 3), ("Be short.", 3), ("Be short.", 3), ("Its own.", 3)]
+
+
+def test_what_is_put_back_stands_among_what_was_said_since():
+    found = deeds(
+        ANSWERED
+        + COLUMNS
+        + """
+        const was = voted(), turn = was.turns[0];
+        const since = done(Talk.withoutTurn(was, 0), 'c', 'c?', [['x', 'stop'], ['y', 'stop'], ['z', 'stop']]);
+        const words = turn => turn.question + turn.answers.map(answer => answer?.text ?? '-').join('');
+        const changed = Talk.changed(since, 1, {who: 'run', run: 'o'});
+        const back = [since, Talk.swapped(since, 0, 2), changed, Talk.removed(since, 1)]
+          .map(talk => Talk.putBack(talk, 0, turn, was.sides));
+        const shelf = new Shelf(memory());
+        shelf.put(since);
+        const next = shelf.next('r');
+        shelf.remove('r', 1);
+        const given = back.map(talk => Talk.given(talk.turns[0]).length);
+        return {said: back.map(talk => talk.turns.map(words)), given, next: [next, shelf.next('r')]};"""
+    )
+    assert found["said"] == [
+        ["a?xyz", "b?xyz right", "c?xyz"],
+        ["a?zyx", "b?z rightyx", "c?zyx"],
+        ["a?x-z", "b?x-z right", "c?x-z"],
+        ["a?xz", "b?xz right", "c?xz"],
+    ]
+    assert found["given"] == [1, 1, 0, 0] and found["next"] == [2, 2]
 
 
 def test_conversations_are_found_by_any_words_that_were_said():

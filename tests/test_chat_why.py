@@ -60,3 +60,11 @@ def test_what_goes_wrong_is_said_at_the_answer(workshop, answering_run, store):
 def test_whatever_is_sent_is_read_or_left_out(sent):
     asked = Asked.of(sent, "run")
     assert isinstance(asked.answer, str) and isinstance(asked.has_ended, bool)
+
+
+def test_an_answer_of_another_adapter_than_the_one_in_memory_is_not_explained_by_it(workshop, answering_run):
+    *_, other = told(workshop, answering_run, "Mira is the baker.", only=[1], checksum="ab" * 32)
+    assert other["isOver"] and "parts" not in other and "begins with abababab" in other["sentence"]
+    adapter = workshop.chat.page.sessions.get(answering_run).checksum
+    *_, same = told(workshop, answering_run, "Mira is the baker.", only=[1], checksum=adapter)
+    assert same["parts"]

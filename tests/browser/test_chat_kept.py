@@ -103,6 +103,66 @@ def test_a_conversation_follows_to_another_browser_and_what_is_said_of_answers_i
     expect(page.get_by_label("Data", exact=True)).to_have_value("chat-corrected.jsonl")
 
 
+def wait_for_rows(page, app, file, count):
+    for _ in range(100):
+        if len(rows_of(app, file)) == count:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{file}: {len(rows_of(app, file))} rows")
+
+
+def test_what_is_typed_and_said_of_answers_outlasts_all_that_is_done_beside_it(app, browsers):
+    page = browsers(f"?tab=chat&run={app.finished_run().id}&chat=50")
+    pairs, right = (len(rows_of(app, f"chat-{what}.jsonl")) for what in ("preferences", "corrected"))
+    for number, text in enumerate(("Who is Mira?", "Who is Oscar?", "Where is the mill?"), 1):
+        page.locator("#ask textarea").fill(text)
+        page.keyboard.press("Enter")
+        expect(page.locator('.exchange[data-state="done"]')).to_have_count(number)
+    first, second, third = (page.locator(".exchange").nth(n) for n in range(3))
+    first.get_by_role("button", name="Correct").nth(1).click()
+    first.locator(".editing").fill("Half of what I mean")
+    first.get_by_role("button", name="Better").first.click()
+    expect(first.get_by_role("button", name="Better").first).to_have_attribute("aria-pressed", "true")
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs + 1)
+    second.get_by_role("button", name="Correct").nth(1).click()
+    second.locator(".editing").fill("Quite right")
+    second.get_by_role("button", name="Keep it").click()
+    wait_for_rows(page, app, "chat-corrected.jsonl", right + 1)
+    second.get_by_role("button", name="Edit").click()
+    second.locator(".editing").fill("Another question?")
+    third.get_by_role("button", name="Delete").click()
+    expect(page.locator(".exchange")).to_have_count(2)
+    page.get_by_role("button", name="Change column 1").click()
+    page.get_by_role("button", name="Swap").click()
+    expect(page.locator(".head").first).to_have_attribute("data-who", "run")
+    tuned = first.locator('.answer[data-who="run"]')
+    expect(tuned.locator(".editing")).to_have_value("Half of what I mean")
+    expect(second.locator(".you .editing")).to_have_value("Another question?")
+    expect(first.locator('.answer[data-who="base"]').get_by_role("button", name="Better")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    second.locator(".you").get_by_role("button", name="Cancel").click()
+    second.locator('.answer[data-who="run"]').get_by_role("button", name="Corrected").click()
+    second.get_by_role("button", name="As it was said").click()
+    wait_for_rows(page, app, "chat-corrected.jsonl", right)
+    first.locator('.answer[data-who="base"]').get_by_role("button", name="Better").click()
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs)
+    second.get_by_role("button", name="Worse").first.click()
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs + 1)
+    second.get_by_role("button", name="Delete").click()
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs)
+    page.locator("#ask textarea").fill("Hello!")
+    page.keyboard.press("Enter")
+    expect(page.locator('.exchange[data-state="done"]')).to_have_count(2)
+    page.get_by_role("button", name="Put it back").click()
+    wait_for_rows(page, app, "chat-preferences.jsonl", pairs + 1)
+    page.get_by_role("button", name="Put it back").click()
+    asked = ["Who is Mira?", "Who is Oscar?", "Where is the mill?", "Hello!"]
+    expect(page.locator(".exchange .question")).to_have_text(asked)
+    expect(page.get_by_role("button", name="Put it back")).to_have_count(0)
+    expect(tuned.locator(".editing")).to_have_value("Half of what I mean")
+
+
 def test_an_answer_that_was_as_long_as_it_may_be_goes_on(app, browsers):
     page = browsers(f"?tab=chat&run={app.finished_run().id}&chat=77")
     page.get_by_role("button", name="How it is asked").click()

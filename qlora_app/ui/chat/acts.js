@@ -1,5 +1,6 @@
 // What the buttons at questions and answers do, beside asking. All that stands in room.js is known here.
-let lost = null; // the conversation before something was taken out of it
+const lost = []; // what was taken out, the newest last: {run, number, talk} or {run, number, talk, at, turn}
+let telling = Promise.resolve(); // votes reach the server in the order in which they were given
 
 function changeKept(change) {
   talk = shelf.changed(talk, change);
@@ -12,7 +13,7 @@ function changeKept(change) {
 function continueAt(at) {
   const turn = talk.turns[at], only = Talk.goingOn(turn);
   if (Talk.isUnderWay(talk) || !only.length) return;
-  if (turn.vote) vote(at, turn.vote.kind, turn.vote.place); // it was about the answers as they were
+  if (turn.vote) vote(at, turn.vote.kind, turn.vote.id); // it was about the answers as they were
   const asking = `${Talk.id(turn)}/${Date.now()}-${sent}`;
   talk = Talk.wentOn(talk, at, asking);
   sent += 1;
@@ -31,57 +32,93 @@ function undo() {
   composer.putBack(last.question); composer.box.focus();
 }
 
+// What the datasets have of it goes too.
 function takeOut(at, words) {
   leave();
-  lost = talk;
+  const turn = talk.turns[at], before = talk;
   changeKept(mine => Talk.withoutTurn(mine, at));
-  sayLost(words);
+  lost.push({run: talk.run, number: talk.number, talk: before, at, turn, words});
+  sayLost();
+  const names = Talk.names(turn);
+  if (names.length) tell({kind: 'none', names: names.map(name => `${talk.run}/${name}`)});
   composer.box.focus();
 }
 
-function sayLost(words) {
-  find('.gone').replaceChildren(words, ' ', button('put-back', word('Put it back')));
+function sayLost() {
+  const last = lost[lost.length - 1];
+  find('.gone').replaceChildren(...(last ? [last.words, ' ', button('put-back', word('Put it back'))] : []));
 }
 
+// Into what stands there by now: nothing that was said since is written over.
 function putBack() {
-  const was = lost;
-  lost = null; find('.gone').replaceChildren();
+  const was = lost.pop();
+  sayLost();
   if (!was) return;
-  if (was.run !== talk.run) { shelf.put(was); choose(was.run, '', was.number); return; }
-  leave();
-  shelf.put(was); show(was);
+  const isShown = was.run === talk.run && was.number === talk.number, there = isShown ? talk : shelf.get(was.run, was.number);
+  if (!was.turn) { putTalkBack(was.talk, there); return; }
+  const turns = there?.turns || [], at = Math.min(was.at, turns.length);
+  const change = mine => Talk.putBack(mine, at, was.turn, was.talk.sides);
+  if (isShown) changeKept(change);
+  else { shelf.put(change(there || {...was.talk, turns: []})); choose(was.run, '', was.number); }
+  const now = isShown ? talk : shelf.get(was.run, was.number);
+  Talk.given(now.turns[at]).forEach(given => tell(voteOf(now, at, given)));
+}
+
+function putTalkBack(was, there) {
+  const back = there?.turns.length ? {...was, number: shelf.next(was.run)} : was;
+  shelf.put(back);
+  if (was.run === talk.run) { leave(); show(back); } else choose(was.run, '', back.number);
 }
 
 function removeTalk(run, number) {
   const isShown = run === talk.run && number === talk.number;
   if (isShown) leave();
-  lost = isShown && talk.turns.length ? talk : shelf.get(run, number);
+  const gone = isShown && talk.turns.length ? talk : shelf.get(run, number);
   shelf.remove(run, number);
+  if (gone) lost.push({run, number, talk: gone, words: word('The conversation was deleted.')});
   if (isShown) show(Talk.begin(run, shelf.next(run), partner.title, talk.sides));
-  if (lost) sayLost(word('The conversation was deleted.'));
+  sayLost();
 }
 
 // ---- votes
 
-async function vote(at, kind, place) {
-  const before = talk.turns[at].vote || null;
-  setVote(at, Talk.voted(talk, at, kind, place).turns[at].vote);
-  const said = talk.turns[at].vote ? kind : 'none';
-  const told = await tell(at, {kind: said, place});
-  if (told) showVotes(told); else setVote(at, before);
+async function vote(at, kind, id) {
+  const {run, number} = talk, turn = talk.turns[at], before = turn.vote || null, now = Talk.voted(turn, kind, id);
+  setVote(run, number, turn.asking, now);
+  const told = await tell(now ? voteOf(talk, at, now) : {kind: 'none', names: [`${run}/${before.named}`]});
+  if (!told) setVote(run, number, turn.asking, before);
 }
 
-function setVote(at, given) { talk = Talk.withTurn(talk, at, () => ({vote: given})); rows.update(talk, at); save(true); }
+function setVote(run, number, asking, given) { setTurn(run, number, asking, () => ({vote: given})); }
 
-// What the server says to a vote, or nothing, and why is said.
-async function tell(at, given) {
+// A turn of a conversation that may be another one by now than that which is shown.
+function setTurn(run, number, asking, change) {
+  const isShown = talk.run === run && talk.number === number, mine = isShown ? talk : shelf.get(run, number);
+  const at = mine ? mine.turns.findIndex(turn => Talk.id(turn) === asking.split('/')[0]) : -1;
+  if (at < 0) return;
+  const changed = Talk.withTurn(mine, at, change);
+  if (!isShown) { shelf.put(changed); return; }
+  talk = changed;
+  rows.update(talk, at); save(true);
+}
+
+// What a vote says: the very question, as each column was asked.
+function voteOf(talk, at, {kind, id, named}) {
   const turn = talk.turns[at];
-  const told = await server.vote({...given, run: talk.run, name: `${talk.run}/${Talk.id(turn)}`, sides: talk.sides, question: turn.question,
-    before: Talk.known(Talk.until(talk, at)), how: talk.how || {},
-    answers: turn.answers.map(answer => answer && {text: answer.text, was: answer.was ?? answer.text, checksum: answer.checksum || ''})}).catch(() => null);
-  if (told && !told.problem) return told;
-  find('#chat-note').textContent = told?.problem || word('The app does not answer. Try again.');
-  return null;
+  return {kind, place: Talk.placeOf(turn, id), run: talk.run, name: `${talk.run}/${named}`, sides: talk.sides, question: turn.question,
+    before: Talk.known(Talk.until(talk, at)), answers: turn.answers.map(answer => answer && {text: answer.text, was: answer.was ?? answer.text,
+      checksum: answer.checksum || '', how: Talk.howOf(talk, turn, answer)})};
+}
+
+// Was it taken? If not, why is said.
+function tell(given) {
+  const told = telling.then(() => server.vote(given)).catch(() => null);
+  telling = told;
+  return told.then(answer => {
+    if (answer && !answer.problem) { showVotes(answer); return true; }
+    find('#chat-note').textContent = answer?.problem || word('The app does not answer. Try again.');
+    return false;
+  });
 }
 
 function showVotes({pairs, examples}) {
@@ -92,30 +129,40 @@ function showVotes({pairs, examples}) {
 }
 
 // An answer as it should have been: what was typed is in a box in its place.
-function correct(row, place) {
-  const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place], section = row.querySelectorAll('.answer')[place];
-  const box = make('textarea', {class: 'editing', 'aria-label': word('What it should have said'), rows: Math.min(14, 3 + answer.text.split('\n').length + Math.floor(answer.text.length / 60))});
-  box.value = answer.text;
-  const put = () => row.replaceWith(rows.row(talk.turns[at], at));
-  const take = async text => {
-    const before = talk;
-    changeKept(mine => Talk.corrected(mine, at, place, text));
-    const told = await tell(at, {kind: talk.turns[at].answers[place].was === undefined ? 'as_said' : 'right', place});
-    if (told) showVotes(told); else { talk = before; box.value = text ?? box.value; save(true); rows.show(talk); drawKept(); }
+function correct(at, place) {
+  const {id, was, text} = talk.turns[at].answers[place];
+  const box = make('textarea', {class: 'editing', 'aria-label': word('What it should have said'), rows: Math.min(14, 3 + text.split('\n').length + Math.floor(text.length / 60))});
+  box.value = text;
+  const leaveIt = () => { rows.written(id); composer.box.focus(); };
+  const take = async right => {
+    const here = talk.turns.findIndex(turn => Talk.placeOf(turn, id) >= 0);
+    if (here < 0) { leaveIt(); return; }
+    if (UNDER_WAY.includes(talk.turns[here].state)) { find('#chat-note').textContent = word('It is being answered. Keep it when that is over.'); return; }
+    const {run, number} = talk, turn = talk.turns[here], before = turn.answers[Talk.placeOf(turn, id)];
+    rows.written(id);
+    changeKept(mine => Talk.corrected(mine, here, id, right));
+    const now = talk.turns[here].answers[Talk.placeOf(turn, id)];
     composer.box.focus();
+    if (now.was === undefined && !before.named) return;
+    const isTaken = await tell(now.was === undefined ? {kind: 'none', names: [`${run}/${before.named}`]} : voteOf(talk, here, {kind: 'right', id, named: now.named}));
+    if (isTaken) return;
+    setTurn(run, number, turn.asking, other => ({answers: other.answers.map(one => one?.id === id ? before : one)}));
+    rows.write(id, written);
+    rows.show(talk); drawKept();
   };
-  const deeds = [['Keep it', () => box.value.trim() && take(box.value.trim())], ['Cancel', put]];
-  if (answer.was !== undefined) deeds.push(['As it was said', () => take(null)]);
-  box.addEventListener('keydown', e => {
-    if (e.key === 'Escape') { put(); composer.box.focus(); }
-    if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); deeds[0][1](); }
-  });
-  section.querySelector('.said').replaceChildren(box);
-  section.querySelector('.took').replaceChildren(...deeds.map(([words, deed]) => {
+  const keep = () => box.value.trim() && take(box.value.trim());
+  const deeds = [['Keep it', keep], ['Cancel', leaveIt]];
+  if (was !== undefined) deeds.push(['As it was said', () => take(null)]);
+  const written = make('div', {class: 'writing'}, box, make('p', {class: 'took quiet'}, ...deeds.map(([words, deed]) => {
     const one = make('button', {type: 'button'}, word(words));
     one.addEventListener('click', deed);
     return one;
-  }));
+  })));
+  box.addEventListener('keydown', e => {
+    if (e.key === 'Escape') leaveIt();
+    if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); keep(); }
+  });
+  rows.write(id, written);
   box.focus();
 }
 

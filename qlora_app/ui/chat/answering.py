@@ -105,12 +105,14 @@ class Answering:
             voices[place] = voice_of(side, self.page.store, self.page.sessions, self.page.endpoints)
         yield news(name, "thinking", translate("Thinking…"))
         begun = dict(enumerate(asking.begun))
+        first = {place: self.first_turn(talk, sides[place], voice) for place, voice in voices.items()}
         asked = [
-            (voice, [*self.first_turn(talk, sides[place], voice), *asking.conversation(place)], begun.get(place, ""))
+            (voice, [*first[place], *asking.conversation(place)], begun.get(place, ""))
             for place, voice in voices.items()
         ]
         replies = Replies(asked, talk.decoding, stop)
-        columns, note, now_and_then = Columns(voices, self.page.may_change), translate(replies.note), NowAndThen()
+        own = {place: text_of_first(turns) for place, turns in first.items() if self._is_own(talk, sides[place], turns)}
+        columns, note, now_and_then = Columns(voices, self.page.may_change, own), translate(replies.note), NowAndThen()
         for said in replies:
             if not self.page.visitors.hears(request.session_hash):
                 stop.set()
@@ -126,27 +128,45 @@ class Answering:
         was_stopped = stop.is_set() and not all(one.is_whole or one.error for one in said)
         yield news(name, "stopped" if was_stopped else "done", note, answers)
 
-    def first_turn(self, talk: Talk, side: Side, voice: Voice) -> Conversation:
-        """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it.
-
-        One that was left as it is for the run of the conversation is left so for the others: each has its own.
-        """
-        text = talk.system.strip()
-        run = self.page.store.get(talk.run)
-        recipe = recipe_of(run)
+    def _is_own(self, talk: Talk, side: Side, turns: Conversation) -> bool:
+        """Was it asked with another system text than that of the settings, which may be shown?"""
+        run = self.page.find(side.mix[0].run if side.mix else side.run)
+        recipe = recipe_of(run) if run else None
         is_shown = recipe is not None and self.page.may_show(recipe.dataset)
-        is_as_trained = side.run != run.id and text == str(run.trained_with().get("system", "")).strip()
-        if not is_shown or is_as_trained:
-            text = voice.system
-        return [{"role": "system", "content": text}] if text else []
+        return is_shown and text_of_first(turns) != talk.system.strip()
+
+    def first_turn(self, talk: Talk, side: Side, voice: Voice) -> Conversation:
+        """The system text as a turn. Raises UserError where the run of the conversation is gone."""
+        return first_turn(self.page, talk, side, voice.system)
+
+
+def first_turn(page: AppContext, talk: Talk, side: Side, trained: str) -> Conversation:
+    """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it.
+
+    One that was left as it is for the run of the conversation is left so for the others: each has its own. trained: the
+    system text that a side was trained with. Raises UserError where the run of the conversation is gone.
+    """
+    text = talk.system.strip()
+    run = page.store.get(talk.run)
+    recipe = recipe_of(run)
+    is_shown = recipe is not None and page.may_show(recipe.dataset)
+    is_as_trained = side.run != run.id and text == str(run.trained_with().get("system", "")).strip()
+    if not is_shown or is_as_trained:
+        text = trained
+    return [{"role": "system", "content": text}] if text else []
+
+
+def text_of_first(turns: Conversation) -> str:
+    """What `first_turn` says; "" for nothing."""
+    return str(turns[0]["content"]) if turns else ""
 
 
 class Columns:
     """What the columns of one question say, for the script of the page."""
 
-    def __init__(self, voices: dict[int, Voice], may_change: bool) -> None:
-        """voices: by the number of the column."""
-        self.voices, self._may_change = voices, may_change
+    def __init__(self, voices: dict[int, Voice], may_change: bool, own: dict[int, str] | None = None) -> None:
+        """voices: by the number of the column. own: system texts that are not as in the settings."""
+        self.voices, self._may_change, self._own = voices, may_change, own or {}
         self.wrong: dict[int, str] = {}  # what went wrong in a column, in words
 
     def told(self, said: Sequence[Said]) -> dict[int, dict[str, Any]]:
@@ -164,6 +184,8 @@ class Columns:
             self.wrong[place] = translate(in_words(said.error, self._may_change))
         told = {"text": str(said), "html": rendered(said), "tokens": said.tokens, "seconds": round(said.seconds, 2)}
         told |= {"checksum": voice.checksum, "problem": self.wrong.get(place, ""), "end": said.why or ""}
+        if place in self._own:
+            told["system"] = self._own[place]
         return told | ({"engine": said.engine} if said.engine == LLAMA_CPP else {})
 
 

@@ -1,19 +1,37 @@
 // A conversation, and what may happen to it. Nothing here touches the page; every function answers a new conversation.
 // {run, number, title, at, how, sides: [side], turns: [{asking, question, state, note, answers: [answer or null]}]}
 // A side says who answers in a column, as Side in inference/sides.py; a turn has an answer for each, null where that column
-// was not asked: {text, tokens, seconds, checksum: of the adapter that gave it, problem: why it did not go on, end: 'stop', or
-// 'length' where it was as long as it may be, engine: where that was not our own}.
-// `how`: what the newest question was asked with.
+// was not asked: {id: which stays with it, text, tokens, seconds, checksum: of the adapter that gave it, problem: why it did
+// not go on, end: 'stop', or 'length' where it was as long as it may be, engine: where that was not our own, system: text, where not that of the settings}.
+// `how`: what the newest question was asked with; a turn has its own, and an answer where it was asked otherwise.
 const UNDER_WAY = ['waiting', 'loading', 'thinking', 'answering'];
-const silent = () => ({text: '', tokens: 0, seconds: 0});
+const newId = () => `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 12)}`;
+const silent = () => ({id: newId(), text: '', tokens: 0, seconds: 0});
 const usualSides = run => [{who: 'base', run}, {who: 'run', run}];
 
 const Talk = {
   begin: (run, number, title, sides = usualSides(run)) => ({run, number, title, at: 0, sides, turns: []}),
 
   // As it was kept; earlier versions knew two columns, and called them base and tuned.
-  read: kept => Array.isArray(kept.sides) ? kept : {...kept, sides: usualSides(kept.run), turns: kept.turns.map(
-    ({base, tuned, ...turn}) => ({...turn, answers: [base || silent(), tuned || silent()]}))},
+  read: kept => {
+    if (Array.isArray(kept.sides)) return {...kept, turns: kept.turns.map(turn => Talk.identified({...turn, how: turn.how || kept.how}))};
+    return Talk.read({...kept, sides: usualSides(kept.run), turns: kept.turns.map(
+      ({base, tuned, ...turn}) => ({...turn, answers: [base || silent(), tuned || silent()]}))});
+  },
+
+  // Earlier versions counted columns: what they called a vote or a correction is its name still, so that it can be taken back.
+  identified: turn => {
+    const answers = turn.answers.map((answer, place) => {
+      if (!answer || answer.id) return answer;
+      const id = `${Talk.id(turn)}/${place}`;
+      return {...answer, id, ...(answer.was === undefined ? {} : {named: id})};
+    });
+    if (!turn.vote || turn.vote.id) return {...turn, answers};
+    const id = answers[turn.vote.place]?.id;
+    return {...turn, answers, vote: id ? {kind: turn.vote.kind, id, named: Talk.id(turn)} : null};
+  },
+
+  id: turn => turn.asking.split('/')[0],
 
   asked: (talk, asking, question, at) =>
     ({...talk, at, turns: [...talk.turns, {asking, question, state: 'waiting', note: '', answers: talk.sides.map(silent)}]}),
@@ -22,8 +40,16 @@ const Talk = {
   heard: (talk, news) => ({...talk, turns: talk.turns.map(turn =>
     turn.asking === news.asking && UNDER_WAY.includes(turn.state) ? Talk.told(turn, news) : turn)}),
 
-  told: (turn, news) => Talk.settled({...turn, state: news.state, note: news.note || '',
-    answers: turn.answers.map((answer, place) => Talk.grown(answer, news.answers?.[place], UNDER_WAY.includes(news.state)))}),
+  told: (turn, news) => {
+    const how = turn.how || news.how, own = news.how && JSON.stringify(news.how) !== JSON.stringify(how) ? {how: news.how} : {};
+    return Talk.settled({...turn, how, state: news.state, note: news.note || '', answers: turn.answers.map((answer, place) => {
+      const told = news.answers?.[place], grown = Talk.grown(answer, told, UNDER_WAY.includes(news.state));
+      return told ? {...grown, ...own} : grown;
+    })});
+  },
+
+  // What an answer was asked with; earlier versions kept only that of the newest question.
+  howOf: (talk, turn, answer) => answer?.how || turn.how || talk.how || {},
 
   // An answer with what was said of it now. One that goes on counts what it had before, and keeps it where it fails.
   grown: (answer, told, goesOn) => {
@@ -31,15 +57,15 @@ const Talk = {
     if (!told) return goesOn || !answer ? answer : was;
     const said = Talk.said(told), text = said.text.trim() || !before ? said.text : was.text;
     const counted = before ? {tokens: before.tokens + said.tokens, seconds: before.seconds + said.seconds} : {};
-    return {...said, ...counted, text, ...(before && goesOn ? {before} : {})};
+    return {id: answer?.id || newId(), ...said, ...counted, text, ...(before && goesOn ? {before} : {})};
   },
 
   // Where some columns had answered when it was ended, the others have not been asked.
   settled: turn => turn.state === 'done' || UNDER_WAY.includes(turn.state) || !Talk.texts(turn).some(Boolean) ? turn
     : {...turn, answers: turn.answers.map(answer => answer?.text || answer?.problem ? answer : null)},
 
-  said: ({text, tokens, seconds, checksum, problem, end, engine}) =>
-    ({text, tokens, seconds, checksum, problem, end, engine}),
+  said: ({text, tokens, seconds, checksum, problem, end, engine, system}) =>
+    ({text, tokens, seconds, checksum, problem, end, engine, system}),
 
   // What is being answered ends as it stands.
   ended: (talk, state = 'stopped', note = '') => ({...talk, turns: talk.turns.map(turn =>
@@ -50,9 +76,13 @@ const Talk = {
   added: (talk, side) => ({...talk, sides: [...talk.sides, side], turns: Talk.each(talk, answers => [...answers, null])}),
 
   // Another one answers in a column: what the former one said is not its own.
-  changed: (talk, place, side) => ({...talk, sides: put(talk.sides, place, side), turns: Talk.each(talk, answers => put(answers, place, null))}),
+  changed: (talk, place, side) => Talk.copied({...talk, sides: put(talk.sides, place, side), turns: Talk.each(talk, answers => put(answers, place, null))}),
 
-  removed: (talk, place) => ({...talk, sides: without(talk.sides, place), turns: Talk.each(talk, answers => without(answers, place))}),
+  removed: (talk, place) => Talk.copied({...talk, sides: without(talk.sides, place), turns: Talk.each(talk, answers => without(answers, place))}),
+
+  // For another conversation: votes and corrections stay with the one it is from, which can take them back.
+  copied: talk => ({...talk, turns: talk.turns.map(turn => ({...turn, vote: null,
+    answers: turn.answers.map(answer => answer && {...answer, named: undefined})}))}),
 
   swapped: (talk, one, other) => ({...talk, sides: swap(talk.sides, one, other), turns: Talk.each(talk, answers => swap(answers, one, other))}),
 

@@ -1,5 +1,6 @@
 // What may be done with what was said: going on, taking out, voting, searching, taking along. Nothing here touches the
-// page. A turn may have a `vote` {kind: 'better' or 'worse', place}, an answer that was corrected `was`, as it was said.
+// page. A turn may have a `vote` {kind: 'better' or 'worse', id: of the answer, named}, an answer that was corrected `was`, as
+// it was said. Under `named` the datasets have them; a correction that has no name stands in the datasets of another conversation.
 Object.assign(Talk, {
   // The columns whose answer ended by its length, or was stopped.
   goingOn: turn => turn.answers.flatMap((answer, place) =>
@@ -18,20 +19,39 @@ Object.assign(Talk, {
   withTurn: (talk, at, change) => ({...talk, turns: talk.turns.map((turn, i) => i === at ? {...turn, ...change(turn)} : turn)}),
 
   // A vote, or none: whoever votes the same again takes it back.
-  voted: (talk, at, kind, place) => Talk.withTurn(talk, at, turn =>
-    ({vote: turn.vote?.kind === kind && turn.vote.place === place ? null : {kind, place}})),
+  voted: (turn, kind, id) => turn.vote?.kind === kind && turn.vote.id === id ? null : {kind, id, named: turn.vote?.named || newId()},
 
   // What an answer should have said, or `null`: as it was said.
-  corrected: (talk, at, place, text) => Talk.withTurn(talk, at, turn => ({answers: turn.answers.map((answer, i) => {
-    if (i !== place) return answer;
-    const {was, ...now} = answer, said = was ?? now.text;
-    return text === null || text === said ? {...now, text: said} : {...now, text, was: said};
+  corrected: (talk, at, id, text) => Talk.withTurn(talk, at, turn => ({answers: turn.answers.map(answer => {
+    if (answer?.id !== id) return answer;
+    const {was, named, ...now} = answer, said = was ?? now.text;
+    return text === null || text === said ? {...now, text: said} : {...now, text, was: said, named: named || newId()};
   })})),
+
+  placeOf: (turn, id) => turn.answers.findIndex(answer => answer?.id === id),
+
+  // What the datasets have of a turn.
+  names: turn => [turn.vote, ...turn.answers].flatMap(one => one?.named ? [one.named] : []),
+
+  // Votes and corrections of a turn, as they are told to the server once more.
+  given: turn => [...(turn.vote ? [{kind: turn.vote.kind, id: turn.vote.id, named: turn.vote.named}] : []),
+    ...turn.answers.flatMap(answer => answer?.named ? [{kind: 'right', id: answer.id, named: answer.named}] : [])],
+
+  // A turn that was taken out, back among those that stand there now: its answers in the columns of those who gave them.
+  putBack: (talk, at, turn, sides) => {
+    const left = sides.map(side => JSON.stringify(side));
+    const answers = talk.sides.map(side => {
+      const place = left.indexOf(JSON.stringify(side));
+      if (place < 0) return null;
+      left[place] = '';
+      return turn.answers[place];
+    });
+    const vote = turn.vote && answers.some(answer => answer?.id === turn.vote.id) ? turn.vote : null;
+    return {...talk, turns: [...talk.turns.slice(0, at), {...turn, answers, vote}, ...talk.turns.slice(at)]};
+  },
 
   // May answers be told apart? Where only one column said something, or all the same, there is nothing to choose.
   canVote: turn => new Set(Talk.texts(turn).map(text => text.trim()).filter(Boolean)).size > 1,
-
-  id: turn => turn.asking.split('/')[0],
 
   holds: (talk, words) => {
     const text = talk.turns.map(turn => [turn.question, ...Talk.texts(turn)].join('\n')).join('\n').toLowerCase();
@@ -46,18 +66,27 @@ Object.assign(Talk, {
     return `${start ? '…' : ''}${text.slice(start, at + 60).replace(/\s+/g, ' ')}`;
   },
 
-  // Rows of a dataset: one conversation for each column but the bases', where there is another.
+  // Rows of a dataset: one conversation for each column but the bases', where there is another; the next one begins where
+  // another system text was set.
   messages: talk => {
     const own = talk.sides.flatMap((side, place) => side.who === 'base' ? [] : [place]);
     const places = own.length ? own : talk.sides.map((_, place) => place);
-    return places.map(place => Talk.messagesOf(talk, place)).filter(turns => turns.some(turn => turn.role === 'assistant'));
+    return places.flatMap(place => Talk.messagesOf(talk, place));
   },
 
   messagesOf: (talk, place) => {
-    const system = talk.how?.system?.trim(), answered = talk.turns.filter(turn => turn.answers[place]?.text.trim());
-    return [...(system ? [{role: 'system', content: system}] : []), ...answered.flatMap(turn =>
-      [{role: 'user', content: turn.question}, {role: 'assistant', content: turn.answers[place].text}])];
+    const found = [];
+    let before = null;
+    for (const turn of talk.turns.filter(turn => turn.answers[place]?.text.trim())) {
+      const answer = turn.answers[place], system = Talk.systemOf(talk, turn, answer);
+      if (system !== before) found.push(system ? [{role: 'system', content: system}] : []);
+      before = system;
+      found[found.length - 1].push({role: 'user', content: turn.question}, {role: 'assistant', content: answer.text});
+    }
+    return found;
   },
+
+  systemOf: (talk, turn, answer) => (answer.system ?? Talk.howOf(talk, turn, answer).system ?? '').trim(),
 
   jsonl: talks => talks.flatMap(Talk.messages).map(messages => `${JSON.stringify({messages})}\n`).join(''),
 

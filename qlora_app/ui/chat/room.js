@@ -147,9 +147,8 @@ function hear() {
   fleeting.forEach(text => rows.drawn.delete(text));
   answers.forEach(answer => rows.drawn.set(answer.text, answer.html));
   fleeting = isUnderWay ? answers.map(answer => answer.text) : [];
-  talk = Talk.heard(talk, news);
-  const how = props.how ? JSON.parse(props.how) : null;
-  if (how?.asking === news.asking) talk = {...talk, how: how.values};
+  const told = props.how ? JSON.parse(props.how) : null, how = told?.asking === news.asking ? told.values : undefined;
+  talk = Talk.heard(how ? {...talk, how} : talk, {...news, how});
   rows.update(talk, at);
   Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
   save(!isUnderWay);
@@ -188,28 +187,32 @@ function leave() { if (talk && Talk.isUnderWay(talk)) { trigger('stop', {asking:
 const underWay = () => talk.turns.find(turn => UNDER_WAY.includes(turn.state))?.asking || '';
 function again(at) { const question = talk.turns[at].question; askFrom(at, question); }
 
-// An earlier question asked anew begins another conversation; the one it is from stays as it is.
+// Did somebody vote in it, correct it, or begin to?
+const isMarked = turn => !!turn.vote || turn.answers.some(answer => answer && (answer.was !== undefined || rows.boxes.has(answer.id)));
+
+// An earlier question asked anew begins another conversation, and so does one of which something was said; the one it is from
+// stays as it is.
 function askFrom(at, question) {
   leave();
-  const isLast = at === talk.turns.length - 1;
-  talk = isLast ? shelf.takeBack(talk) : {...Talk.until(talk, at), number: shelf.next(talk.run)};
+  const mayGo = at === talk.turns.length - 1 && !isMarked(talk.turns[at]);
+  talk = mayGo ? shelf.takeBack(talk) : {...Talk.copied(Talk.until(talk, at)), number: shelf.next(talk.run)};
   rows.show(talk); drawKept();
   ask(question);
 }
 
-function edit(row) {
-  const at = +row.dataset.at, said = row.querySelector('.question');
+function edit(at) {
+  const id = Talk.id(talk.turns[at]);
   const box = make('textarea', {class: 'editing', 'aria-label': word('Message'), rows: 2});
   box.value = talk.turns[at].question;
-  const put = () => row.replaceWith(rows.row(talk.turns[at], at));
-  const send = () => { const text = box.value.trim(); if (text) askFrom(at, text); else put(); };
+  const put = () => rows.written(id);
+  const send = () => { const text = box.value.trim(); put(); if (text) askFrom(talk.turns.findIndex(turn => Talk.id(turn) === id), text); };
   const take = make('button', {type: 'button'}, word('Ask')), leaveIt = make('button', {type: 'button'}, word('Cancel'));
   take.addEventListener('click', send); leaveIt.addEventListener('click', put);
   box.addEventListener('keydown', e => {
     if (e.key === 'Escape') { put(); composer.box.focus(); }
     if (sends(e)) { e.preventDefault(); send(); composer.box.focus(); }
   });
-  said.replaceChildren(box); row.querySelector('.acts').replaceChildren(take, leaveIt);
+  rows.write(id, make('div', {class: 'writing'}, box, make('p', {class: 'took quiet'}, take, leaveIt)));
   box.focus();
 }
 
@@ -233,7 +236,7 @@ async function readKept() {
 const whys = new Whys((row, place, asking) => {
   const at = +row.dataset.at, turn = talk.turns[at], answer = turn.answers[place];
   trigger('why', {asking, question: turn.question, before: Talk.known(Talk.until(talk, at)), sides: talk.sides, only: [place],
-    answer: answer.text, hasEnded: answer.end === 'stop', how: talk.how || {}});
+    answer: answer.text, hasEnded: answer.end === 'stop', how: Talk.howOf(talk, turn, answer), checksum: answer.checksum || ''});
 });
 
 function save(now = false) {
@@ -309,7 +312,7 @@ page.addEventListener('click', e => {
   const row = one.closest('.exchange'), at = row ? +row.dataset.at : 0, name = one.dataset.do;
   if (one.dataset.question) ask(one.dataset.question);
   else if (name === 'again') again(at);
-  else if (name === 'edit') edit(row);
+  else if (name === 'edit') edit(at);
   else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
@@ -319,8 +322,8 @@ page.addEventListener('click', e => {
   else if (name === 'continue') continueAt(at);
   else if (name === 'take-out') takeOut(at, word('Deleted.'));
   else if (name === 'put-back') { putBack(); composer.box.focus(); }
-  else if (name === 'vote') vote(at, one.dataset.vote, +one.dataset.place);
-  else if (name === 'correct') correct(row, +one.dataset.place);
+  else if (name === 'vote') vote(at, one.dataset.vote, talk.turns[at].answers[one.dataset.place].id);
+  else if (name === 'correct') correct(at, +one.dataset.place);
   else if (name === 'train-on') trigger('train_on', {on: one.dataset.on});
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
 });

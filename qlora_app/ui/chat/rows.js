@@ -16,12 +16,28 @@ const votes = place => [['better', 'Better'], ['worse', 'Worse']].map(([kind, wo
 
 class Rows {
   // `drawn` is what the server made of texts: {text: HTML}.
-  // `names`: of each column.
-  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; this.canVote = false; }
+  // `names`: of each column. `boxes`: in which somebody writes, by what they stand in the place of: the id of an answer, or of a
+  // turn for its question. They go along when rows are drawn anew.
+  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; this.canVote = false; this.boxes = new Map(); }
 
   show(talk) {
+    const writing = document.activeElement;
     this.sides = talk.sides;
     this.place.replaceChildren(...talk.turns.map((turn, at) => this.row(turn, at)));
+    if (writing !== document.activeElement && writing?.isConnected && writing.closest('.writing')) writing.focus({preventScroll: true});
+  }
+
+  write(id, box) { this.boxes.get(id)?.remove(); this.boxes.set(id, box); this.fillBoxes(); }
+  written(id) { this.boxes.get(id)?.remove(); this.boxes.delete(id); this.fillBoxes(); }
+  fillBoxes() { this.place.querySelectorAll('[data-id]').forEach(place => this.fillBox(place, place.dataset.id)); }
+
+  // What can be written over is not seen meanwhile.
+  fillBox(place, id) {
+    const box = this.boxes.get(id), there = place.querySelector(':scope > .writing');
+    place.dataset.id = id;
+    place.classList.toggle('written-in', !!box);
+    if (there !== (box || null)) there?.remove();
+    if (box && box.parentElement !== place) place.append(box);
   }
 
   // What the columns are called is known now.
@@ -51,6 +67,7 @@ class Rows {
       make('div', {class: 'you'}, make('h3', {}, word('You')), make('div', {class: 'said question', translate: 'no', dir: 'auto'},
         turn.question), acts), make('div', {class: 'answers', style: `--columns: ${answers.length}`}, ...answers), make('p', {class: 'quiet remark'}));
     this.fill(row, turn);
+    this.fillBox(row.querySelector('.you'), Talk.id(turn));
     return row;
   }
 
@@ -75,6 +92,7 @@ class Rows {
     else if (said.dataset.of !== answer.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
+    this.fillBox(place, given?.id || '');
     this.fillVotes(place, turn, answer);
     place.querySelector('.took span').textContent = took(answer);
     place.querySelector('.took span').title = answer.checksum ? `SHA-256 ${answer.checksum}` : '';
@@ -84,7 +102,7 @@ class Rows {
   fillVotes(place, turn, answer) {
     for (const one of place.querySelectorAll('[data-vote]')) {
       one.hidden = UNDER_WAY.includes(turn.state) || !Talk.canVote(turn);
-      one.setAttribute('aria-pressed', String(turn.vote?.kind === one.dataset.vote && turn.vote.place === +one.dataset.place));
+      one.setAttribute('aria-pressed', String(turn.vote?.kind === one.dataset.vote && turn.vote.id === answer.id));
     }
     const correct = place.querySelector('[data-do=correct]');
     if (!correct) return;

@@ -3,7 +3,7 @@ const PREFIX = 'guanaco-chat:';
 
 class Shelf {
   // `storage` is localStorage, or what is like it; where a browser refuses it, conversations last as long as the page.
-  constructor(storage) { this.storage = storage; }
+  constructor(storage) { this.storage = storage; this.used = new Map(); }
 
   key(run, number) { return `${PREFIX}${run}:${number}`; }
 
@@ -26,8 +26,10 @@ class Shelf {
 
   get(run, number) { return this.read(this.key(run, number)); }
   latest(run) { return this.all().find(talk => talk.run === run) || null; }
-  next(run) { return 1 + Math.max(0, ...this.all().filter(talk => talk.run === run).map(talk => talk.number)); }
-  remove(run, number) { this.storage.removeItem(this.key(run, number)); }
+
+  // A number that was taken out is not given to another one.
+  next(run) { return 1 + Math.max(this.used.get(run) || 0, ...this.all().filter(talk => talk.run === run).map(talk => talk.number)); }
+  remove(run, number) { this.storage.removeItem(this.key(run, number)); this.used.set(run, Math.max(this.used.get(run) || 0, number)); }
 
   // Where another window has gone on with the same conversation, this one goes on under the next number, so that neither
   // loses a turn.
