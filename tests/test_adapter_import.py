@@ -21,8 +21,9 @@ from qlora_app.inference.pool import ModelPool
 from qlora_app.jobs import JobStore
 from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job, imported, spec_for
 from qlora_app.methods.fitting import CONFIG, WEIGHTS
-from qlora_app.other_adapters.forms import MLX, PICKLE
+from qlora_app.other_adapters.forms import MLX, PICKLE, Form, form_in
 from qlora_app.other_adapters.reading import describe
+from qlora_app.other_adapters.unpacking import unpacked
 from qlora_app.runs.labels import labels_of
 from qlora_app.runs.proof import Proof
 from qlora_app.runs.verdict import verdict
@@ -232,6 +233,7 @@ WRONG = {
     "another task": (lambda f: changed(f, task_type="TOKEN_CLS"), "import.task"),
     "another function": (lambda f: changed(f, made_by_a_newer_peft={"x": 1}), "import.other_function"),
     "a beginning that changes the base": (lambda f: changed(f, init_lora_weights="pissa"), "import.other_function"),
+    "biases of the base": (lambda f: changed(f, bias="lora_only"), "adapter.changes_base"),
     "a damaged file": (lambda f: (f / WEIGHTS).write_bytes(b"torn"), "model.damaged_file"),
 }  # fmt: skip
 
@@ -263,6 +265,52 @@ def test_a_zip_writes_nowhere_else(name, home, store, tmp_path):
     assert worker.main(job.folder) == 1
     check_problem(job.status().sentence, "import.zip_outside")
     assert not list(tmp_path.rglob("out.json"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a", "a/b"], ["a/b", "a"], ["n" * 300], ["ü" * 200], ["/".join(["long"] * 300)], [""], ["."]],
+    ids=lambda names: names[0][:8],
+)
+def test_a_zip_of_names_that_no_disk_holds_is_no_zip(names, tmp_path):
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), "x")
+    with refused("import.no_zip"):
+        unpacked(file, tmp_path / "out")
+    assert not [one for one in tmp_path.rglob("*") if one.is_file() and one != file]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_whose_bytes_are_torn_is_no_zip(method, tmp_path):
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a", os.urandom(2000))
+    held = bytearray(file.read_bytes())
+    held[60:1500] = bytes(1440)
+    file.write_bytes(held)
+    with refused("import.no_zip"):
+        unpacked(file, tmp_path / "out")
+
+
+@pytest.mark.parametrize("where", ["", "outer", "w/x", "a/b/c/d"])
+def test_an_adapter_is_found_however_its_zip_was_made(where, tmp_path):
+    """A Mac puts a shadow of every file beside it; checkpoints lie deeper than what was learned in the end."""
+    for inner in ("", "checkpoint-5", "checkpoint-10", "__MACOSX", ".hidden"):
+        folder = tmp_path / where / inner
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (CONFIG, WEIGHTS):
+            (folder / name).write_text("{}")
+    shadow = tmp_path / "__MACOSX"
+    shadow.mkdir(exist_ok=True)
+    for name in (CONFIG, WEIGHTS):
+        (shadow / name).write_text("{}")
+    assert form_in(tmp_path) == Form("peft", tmp_path / where)
+    shutil.copytree(tmp_path / where / "checkpoint-5", tmp_path / where / ".." / "other", dirs_exist_ok=True)
+    if where:
+        with refused("import.several_adapters"):
+            form_in(tmp_path)
 
 
 def test_its_own_tokenizer_comes_along(theirs, home, store):

@@ -1,6 +1,7 @@
 """The chat's handlers as plain functions: what the browser sends, and what it is told."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +12,11 @@ from qlora_app.inference.sides import Nobody
 from qlora_app.inference.writing import Said
 from qlora_app.recipe import Recipe
 from qlora_app.runs.labels import relabel
+from qlora_app.storage.files import write_json
 from qlora_app.training_data.votes import EXAMPLES, PAIRS
 from qlora_app.ui.chat import line
 from qlora_app.ui.chat.answering import OFTEN, Columns, NowAndThen
+from qlora_app.ui.chat.heads import Heads, who_function
 from qlora_app.ui.chat.history import LONGEST_MESSAGE, MOST_TURNS, Asking, decoding_of
 from qlora_app.ui.chat.room import draw, find_function
 from qlora_app.ui.chat.voting import Voting
@@ -299,6 +302,31 @@ def test_runs_are_found_by_name_and_by_what_differs(workshop, store):
     relabel(runs[0], name="the small one")
     assert [row["run"] for row in find({"words": "small"})["rows"]] == [runs[0].id]
     assert find({"words": "nothing like it"})["rows"] == [] and find("nonsense")["rows"]
+
+
+def test_a_column_is_offered_conversations_only_and_says_why_another_holds_none(workshop, store):
+    chat, single = make_run(store, proof=PROOF), make_run(store, proof=PROOF)
+    write_json(single.folder / "task.json", {"name": "classification", "labels": ["yes", "no"]})
+    find = find_function(workshop.chat.partners)
+    assert {row["run"] for row in find({})["rows"]} == {chat.id, single.id}
+    assert [row["run"] for row in find({"onlyChats": True})["rows"]] == [chat.id]
+    sides = [{"run": chat.id}, {"run": single.id}]
+    sides += [{"who": "mix", "run": chat.id, "mix": [{"run": single.id}]}]
+    *_, last = ask(workshop, chat, sides=sides)
+    assert last["answers"]["0"]["text"] and not last["answers"]["0"]["problem"]
+    for place in ("1", "2"):
+        assert "holds no conversation" in last["answers"][place]["problem"]
+    (told,) = who_function(Heads(workshop.page, workshop.chat.partners))([sides[1]])
+    assert "holds no conversation" in told["problem"] and told["title"]
+
+
+def test_of_a_run_that_was_deleted_what_was_said_is_read_and_nobody_is_asked(workshop, store):
+    run, chat = make_run(store, proof=PROOF), workshop.chat
+    shutil.rmtree(run.folder)
+    told = chat.choose(event(run=run.id), ASKER)
+    partner = json.loads(told[chat.room]["partner"])
+    assert partner["isGone"] and partner["run"] == run.id and told[chat.room]["value"] == ""
+    assert set(told) <= {chat.room, *chat.panels} and not told[chat.tries.panel].visible
 
 
 def test_every_run_can_be_reached(workshop, store):

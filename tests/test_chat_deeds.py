@@ -1,5 +1,9 @@
 """What may be done with a conversation, by the scripts that touch no page: run by node where it is there."""
 
+import json
+
+import pytest
+
 from qlora_app.training_data import DatasetChoice, import_text, load_examples
 from tests.test_chat_scripts import run
 
@@ -201,21 +205,25 @@ def test_conversations_are_found_by_any_words_that_were_said():
 SERVER = """
 globalThis.setTimeout = (set => (done, ms) => set(done, Math.min(ms, 5)))(globalThis.setTimeout);
 const files = new Map(), clashes = [], words = [];
-let down = false;
+let down = 0, meanwhile = () => {};
 const server = {
   keep: async ({key, text, version}) => {
-    if (down) { down = false; throw new Error('down'); }
+    if (down) { down -= 1; throw new Error('down'); }
     const there = files.get(key);
     if ((there?.version || '') !== version) return {theirs: there ? there.text : null, version: there?.version || ''};
     files.delete(key);
     if (text !== null) files.set(key, {text, version: `v${text.length}`});
     return {version: files.get(key)?.version || ''};
   },
-  kept: async ({have}) => ({more: false, keys: [...files.keys()],
-    talks: Object.fromEntries([...files].filter(([key, one]) => have[key] !== one.version))}),
+  kept: async ({have}) => {
+    const told = {more: false, keys: [...files.keys()], who: 'ada',
+      talks: Object.fromEntries([...files].filter(([key, one]) => have[key] !== one.version))};
+    await meanwhile();
+    return told;
+  },
 };
 const ways = {clash: (key, mine, theirs) => clashes.push([key, !!mine, !!theirs]), said: text => words.push(text)};
-const open = () => new Shelf(new FarStorage(server, ways));
+const open = (here = memory()) => new Shelf(new FarStorage(server, ways, here));
 const settled = async shelf => { while (shelf.storage.sending) await new Promise(done => setTimeout(done, 5)); };
 const two = (talk, asking, question) => done(talk, asking, question, [['x', 'stop'], ['y', 'stop']]);
 """
@@ -236,7 +244,7 @@ def test_what_the_server_keeps_is_told_to_other_windows_and_nobody_writes_over_a
         one.put(two(one.get('r', 1), 'c', 'And there?'));
         await settled(one);
         const kept = JSON.parse(files.get('r:1').text).turns.map(turn => turn.question);
-        down = true;
+        down = 1;
         one.put({...begun(), number: 2});
         await settled(one);
         one.remove('r', 2);
@@ -252,3 +260,76 @@ def test_what_the_server_keeps_is_told_to_other_windows_and_nobody_writes_over_a
         "again": 1,
         "left": ["r:1"],
     }
+
+
+@pytest.mark.parametrize("deed", ["put", "change", "remove"])
+def test_what_is_written_while_the_server_is_asked_stays_written(deed):
+    found = deeds(
+        ANSWERED
+        + SERVER
+        + f"""
+        const one = open(), longer = () => two(begun(), 'b', 'Two?');
+        await one.storage.look();
+        if ({json.dumps(deed)} !== 'put') one.put(begun());
+        await settled(one);
+        meanwhile = async () => {{
+          if ({json.dumps(deed)} === 'remove') one.remove('r', 1); else one.put(longer());
+          await settled(one);
+        }};
+        await one.storage.look();
+        meanwhile = () => {{}};
+        const seen = one.all().map(talk => talk.turns.length);
+        one.put({{...longer(), at: 9}});
+        await settled(one);
+        return {{seen, clashes, left: [...files.keys()]}};"""
+    )
+    assert found == {"seen": [] if deed == "remove" else [2], "clashes": [], "left": ["r:1"]}
+
+
+def test_what_the_server_did_not_get_is_there_when_the_page_is_opened_again():
+    found = deeds(
+        ANSWERED
+        + SERVER
+        + """
+        const here = memory(), one = open(here);
+        await one.storage.look();
+        one.put(begun());
+        await settled(one);
+        const waiting = [here.length];
+        down = 1e9;
+        one.put(two(begun(), 'b', 'Two?'));
+        one.put({...begun(), number: 2});
+        one.storage.changed.clear(); // the page is closed
+        waiting.push(here.length);
+        down = 0;
+        const again = open(here);
+        await again.storage.look();
+        await settled(again);
+        const kept = [...files].map(([key, one]) => [key, JSON.parse(one.text).turns.length]);
+        return {waiting, kept, seen: again.all().length, clashes, left: here.length};"""
+    )
+    assert found == {"waiting": [0, 2], "kept": [["r:1", 2], ["r:2", 1]], "seen": 2, "clashes": [], "left": 0}
+
+
+def test_what_this_browser_kept_is_taken_over_once_and_stays_in_it():
+    found = deeds(
+        ANSWERED
+        + SERVER
+        + """
+        const here = memory(), mine = new Shelf(here), one = open(here), count = [];
+        const other = two(Talk.begin('r', 1, 'title'), 'z', 'Elsewhere?');
+        mine.put(begun());
+        mine.put({...begun(), run: 's'});
+        mine.put(Talk.begin('t', 1, 'nothing was said'));
+        files.set('r:1', {text: JSON.stringify(other), version: 'v0'});
+        await one.storage.look();
+        for (let i = 0; i < 2; i++) count.push(await one.storage.takeOver(from => one.takeOver(from)));
+        one.remove('s', 1);
+        await settled(one);
+        const again = open(here);
+        await again.storage.look();
+        count.push(await again.storage.takeOver(from => again.takeOver(from)));
+        const first = JSON.parse(files.get('r:1').text).turns[0].question;
+        return {count, keys: [...files.keys()], first, here: mine.all().length};"""
+    )
+    assert found == {"count": [2, 0, 0], "keys": ["r:1", "r:2"], "first": "Elsewhere?", "here": 3}

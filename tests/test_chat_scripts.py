@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import qlora_app
+from qlora_app.ui.chat.room import SCRIPTS
 
 CHAT = Path(qlora_app.__file__).parent / "ui" / "chat"
 STORAGE = """
@@ -196,3 +197,59 @@ def test_a_lost_connection_is_not_taken_for_a_name_that_no_run_has():
         "menus.js",
     )
     assert said == ["The app does not answer. Try again.", "Looking…", "No run is called that."]
+
+
+@pytest.mark.parametrize(
+    ("sides", "differ", "told"),
+    [
+        ([{"run": "a"}, {"run": "b"}], {"differs": ["rank 4", "rank 8"]}, ["rank 4", "rank 8"]),
+        ([{"run": "a"}, {"run": "b"}], {"differs": ["r", "r"], "when": ["1 May", "2 May"]}, ["1 May", "2 May"]),
+        ([{"run": "a"}, {"run": "b"}], {}, ["a", "b"]),
+        ([{"run": "a", "who": "base"}, {"run": "b", "who": "base"}], {"title": ["one", "other"]}, ["one", "other"]),
+        ([{"run": "a", "strength": 0.5}, {"run": "a"}], {}, ["0.5", ""]),
+        ([{"run": "a"}, {"run": "a"}], {}, ["(1)", "(2)"]),
+        ([{"run": "a"}, {"run": "b"}], {"title": ["one", "other"], "differs": ["r 4", "r 8"]}, ["one", "other"]),
+    ],
+)
+def test_each_column_is_called_otherwise(sides, differ, told):
+    sides = [{"who": "run"} | side for side in sides]
+    facts = [
+        {"title": "helper", "base": "B", "differs": "", "when": "", "steps": []}
+        | {name: values[place] for name, values in differ.items()}
+        for place in (0, 1)
+    ]
+    names = run(
+        f"""globalThis.word = text => text; globalThis.figure = String;
+        const heads = new Heads(null, {{}}), facts = {json.dumps(facts)};
+        heads.sides = {json.dumps(sides)}; heads.partner = {{base: 'B'}};
+        heads.sides.forEach((side, i) => heads.known.set(JSON.stringify(side), facts[i]));
+        return heads.names();""",
+        "heads.js",
+    )
+    assert len(set(names)) == 2 and all(words in name for words, name in zip(told, names, strict=True))
+    if "title" in differ and sides[0]["who"] == "run":
+        assert names == told
+
+
+def test_adapters_of_a_mix_that_are_called_alike_are_told_apart():
+    names = run(
+        """globalThis.word = text => text; globalThis.figure = String;
+        const heads = new Heads(null, {}), mix = ['a', 'b', 'c'].map(run => ({run, weight: 1}));
+        const side = {who: 'mix', run: 'a', mix};
+        const part = (title, differs) => ({title, differs, when: ''});
+        const parts = [part('helper', 'r 4'), part('helper', 'r 8'), part('other', '')];
+        heads.known.set(JSON.stringify(side), {parts});
+        return heads.partNames(side);""",
+        "heads.js",
+    )
+    assert names == ["helper · r 4", "helper · r 8", "other"]
+
+
+def test_all_scripts_of_the_chat_together_are_one_program():
+    """No two of them give the same name to something."""
+    found = run(
+        f"""const files = {json.dumps([f"{CHAT}/{name}.js" for name in SCRIPTS])}, fs = require('node:fs');
+        new Function(files.map(file => fs.readFileSync(file, 'utf8')).join('\\n'));
+        return files.length;"""
+    )
+    assert found == len(SCRIPTS)

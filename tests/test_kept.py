@@ -25,6 +25,7 @@ def put(mine, key="a-run:1", text=None, version=""):
 def test_what_one_browser_keeps_another_is_told_also_after_a_restart(tmp_path):
     version = put(of(tmp_path))["version"]
     told = of(tmp_path).kept({})
+    assert told.pop("who") == of(tmp_path).folder.name != of(tmp_path, "bert").kept({})["who"]
     assert told == {"talks": {"a-run:1": {"text": talk(), "version": version}}, "keys": ["a-run:1"], "more": False}
     assert of(tmp_path).kept({"have": {"a-run:1": version}})["talks"] == {}
     (file,) = tmp_path.glob("conversations/*/*")

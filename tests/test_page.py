@@ -415,7 +415,7 @@ def asked_job(answers, values):
 def test_a_file_of_questions_becomes_a_job_that_the_card_shows(workshop, page, store, tmp_path):
     run, file, answers = make_run(store, proof=PROOF), questions(tmp_path), workshop.runs.one.answers
     values = answers.take({answers.upload: str(file), answers.card: run.id})
-    assert workshop.page.sessions.forgotten == 1, "the worker loads the model once more"
+    assert workshop.page.sessions.made_way == 1, "the worker loads the model once more"
     job, address = asked_job(answers, values), values[answers.progress]
     assert job.is_asked("start") and page.supervisor.woken == 1 and not values[answers.ready].visible
     waiting = answers.job.poll({"job": address, "seen": 0})

@@ -67,8 +67,6 @@ class Talk:
         side = self._side(name)
         with self.screen.status("Loading the model"):
             voice = here_of(side, self.store, self.pool)
-        if not voice.session.task.is_chat:
-            raise UserError("chat.no_conversation", "{name} is trained for another task and holds none.", name=name)
         self.columns.append(Column(name, voice, []))
 
     def _side(self, name: str) -> Side:

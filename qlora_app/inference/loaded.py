@@ -160,7 +160,7 @@ class LoadedBase:
                 self._let_go(name)
 
     def _let_go(self, name: str) -> None:
-        self._slow_down(name)
+        self.fast.pop(name, None)
         self._users.pop(name, None)
         self.model.delete_adapter(name)
         self.engine.active.mixable.discard(name)
@@ -168,15 +168,12 @@ class LoadedBase:
         self.engine.prefixes.forget(name)
 
     def close(self) -> None:
-        """Give back what is remembered of conversations, and let the thread go. Who holds it may go on asking."""
+        """Give back what is remembered of conversations, and let the thread go. Who holds it may go on asking; what
+        llama.cpp is writing is written to its end.
+        """
         self.engine.prefixes.forget()
         self.engine.rest()
-        for name in list(self.fast):
-            self._slow_down(name)
-
-    def _slow_down(self, name: str) -> None:
-        if name in self.fast:
-            self.fast.pop(name).close()
+        self.fast.clear()
 
 
 def checksum(folder: Path) -> str:

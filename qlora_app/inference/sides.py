@@ -160,6 +160,7 @@ def here_of(side: Side, store: RunStore, pool: ModelPool) -> Here:
     if side.who == "mix":
         return Here(_mixed(side, store, pool), temperature=side.temperature)
     run = store.get(side.run)
+    check_chats(run)
     session = pool.get(run, side.checkpoint)
     if not side.is_base and side.strength not in (0, 1):
         check_weighted(run)
@@ -173,9 +174,21 @@ def _mixed(side: Side, store: RunStore, pool: ModelPool) -> ChatSession:
     parts = []
     for share in side.mix:
         run = store.get(share.run)
+        check_chats(run)
         check_weighted(run)
         parts.append((pool.get(run), share.weight))
     return ChatSession.sum_of(parts)
+
+
+def check_chats(run: Run) -> None:
+    """Raises UserError where it answers single texts: it knows no turns."""
+    if not run.task().is_chat:
+        raise UserError(
+            "chat.no_conversation",
+            "{name} is trained for another task and holds no conversation. Try it by itself, and choose another run to "
+            "answer here.",
+            name=run.title,
+        )
 
 
 def check_weighted(run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base_models.headers import tensor_shapes
 from ..errors import Problem, UserError, joined
-from ..storage.reading import damage, is_regular
+from ..storage.reading import damage, is_regular, read_json
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -22,12 +22,22 @@ _MISFIT = re.compile(r"size mismatch for (\S+): .*?torch\.Size\(\[(.*?)\]\).*?to
 
 
 def check_saved(folder: Path) -> Shapes:
-    """{tensor: shape} of an adapter's folder. Raises UserError where its files cannot be read."""
+    """{tensor: shape} of an adapter's folder. Raises UserError where its files cannot be read, or where it has learned
+    something in the weights of its base, on which others stand too.
+    """
     if problem := damage(folder / CONFIG):
         raise _broken(folder, problem)
     if not is_regular(folder / CONFIG) or not is_regular(folder / WEIGHTS):
         missing = CONFIG if not is_regular(folder / CONFIG) else WEIGHTS
         raise _broken(folder, Problem("adapter.file_missing", "{file} is missing, or is no file.", file=missing))
+    bias = (read_json(folder / CONFIG) or {}).get("bias") or "none"
+    if bias != "none":
+        raise UserError(
+            "adapter.changes_base",
+            'This adapter has learned the biases of its base as well ("bias": "{bias}"), which the base and the other '
+            'adapters on it would answer with too. Train it with "bias": "none".',
+            bias=str(bias)[:40],
+        )
     return {name: shape for name, (_, shape) in tensor_shapes(folder / WEIGHTS).items()}
 
 

@@ -15,6 +15,8 @@ from ..storage.reading import is_regular, read_json
 
 PICKLE, MLX = "adapter_model.bin", "adapters.safetensors"
 GGUF = b"GGUF"
+HIDDEN = (".", "__MACOSX")
+DEEPEST, MOST_FOLDERS = 5, 1000  # levels that are looked through, and folders of each
 TOKENIZER = (
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model"),
@@ -35,12 +37,16 @@ class Form(NamedTuple):
 
 
 def form_in(place: Path) -> Form:
-    """The one adapter in a folder or in one folder of it. Raises UserError where there is none, or none that can be
-    read.
+    """The one adapter in a folder or in the folders of it, of which those deeper down do not count. Raises UserError
+    where there is none, or none that can be read.
     """
-    folders = [place, *sorted(one for one in place.iterdir() if one.is_dir() and not one.name.startswith("."))]
-    found = [form for form in map(_form, folders) if form is not None]
-    if len(found) == 1 or (found and found[0].folder == place):
+    level, found = [place], []
+    for _ in range(DEEPEST):
+        found = [form for form in map(_form, level) if form is not None]
+        if found:
+            break
+        level = [inner for folder in level for inner in _folders_in(folder)][:MOST_FOLDERS]
+    if len(found) == 1:
         return found[0]
     if found:
         raise UserError(
@@ -50,6 +56,11 @@ def form_in(place: Path) -> Form:
             names=", ".join(form.folder.name for form in found[:5]),
         )
     raise UserError.of(_why_none(place))
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Without those that a Mac or a program hides in it."""
+    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(HIDDEN))
 
 
 def _form(folder: Path) -> Form | None:

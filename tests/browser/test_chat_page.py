@@ -186,6 +186,34 @@ def test_a_link_opens_its_run_among_three_also_after_a_reload(visitor, app, newe
         shutil.rmtree(runs[0].folder)
 
 
+def talk_to(page, run):
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator(f".who [role=option][data-run='{run.id}']").click()
+    page.wait_for_function(f"location.search.includes('run={run.id}&')")
+
+
+def test_what_was_said_by_a_run_that_was_deleted_can_be_read(visitor, app, newer_run):
+    run = copied(app.finished_run(), app.store)
+    try:
+        page = visitor.open(f"?tab=chat&run={run.id}")
+        ask(page, "Who is Mira?")
+        answered(page, 1)
+        words, title = said(page), title_of(run)
+        talk_to(page, newer_run)
+    finally:
+        shutil.rmtree(run.folder)
+    page.locator(".chats .open").click()
+    page.locator(f".earlier[data-run='{run.id}'] .go-on").click()
+    expect(page.locator(".who .words")).to_contain_text("not here any more")
+    expect(page.locator(".who .open b")).to_have_text(title)
+    assert said(page) == words and page.locator(".exchange .question").inner_text() == "Who is Mira?"
+    expect(page.locator("#ask")).to_be_hidden()
+    expect(page.locator(".exchange").get_by_role("button", name="Ask again")).to_be_hidden()
+    talk_to(page, newer_run)
+    ask(page, "Hello!")
+    answered(page, 1)
+
+
 @pytest.mark.parametrize(
     ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
 )

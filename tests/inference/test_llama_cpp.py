@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from qlora_app.inference.llama_cpp import Letters, LlamaCpp, _Hearing
+from qlora_app.inference.loaded import LoadedBase
 from qlora_app.inference.rows import Asked, Ended, Row
 from qlora_app.inference.sampling import Sampling
 from tests.conftest import wait_for
@@ -70,6 +71,14 @@ def test_it_ends_as_the_row_says(engine):
     assert why == "stop" and said == whole[: whole.index(whole[5])]
     said, why = written(engine.submit(asked(ends_with=lambda ids: len(ids) == 3)))
     assert (said, why) == (whole[:3], "stop")
+
+
+def test_a_base_that_makes_way_cuts_no_answer_off(tiny, engine):
+    base = LoadedBase(tiny[0])
+    base.fast["adapter"] = engine
+    rows = [engine.submit(asked(room=450)) for _ in range(6)]  # two of them wait
+    base.close()
+    assert base.fast == {} and "cancelled" not in [written(row)[1] for row in rows]
 
 
 def test_a_row_that_nobody_wants_ends_within_a_token(engine):

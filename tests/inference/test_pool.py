@@ -21,6 +21,7 @@ from qlora_app.inference.sides import Here, Replies
 from qlora_app.methods.from_peft import PromptMethod
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.storage.files import write_json
+from qlora_app.storage.reading import read_json
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
 from tests.fixtures.answering import save_adapter
@@ -175,6 +176,14 @@ def test_what_cannot_stand_beside_others_has_a_base_of_its_own(tmp_path):
     before = base(PromptMethod())
     (tmp_path / "adapter_model.safetensors").write_bytes(b"trained anew")
     assert base(LoraMethod()) != base(PromptMethod()) != before
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only", ["q_proj"]])
+def test_an_adapter_that_changes_the_base_of_others_is_not_put_on_it(runs, bias):
+    config = runs[0].adapter / "adapter_config.json"
+    write_json(config, read_json(config) | {"bias": bias})
+    with refused("adapter.changes_base"):
+        ModelPool().get(runs[0])
 
 
 def test_what_was_forgotten_goes_and_who_holds_it_may_go_on(runs):

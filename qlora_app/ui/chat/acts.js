@@ -69,7 +69,7 @@ function putBack() {
   const turns = there?.turns || [], at = Math.min(was.at, turns.length);
   const change = mine => Talk.putBack(mine, at, was.turn, was.talk.sides);
   if (isShown) changeKept(change);
-  else { shelf.put(change(there || {...was.talk, turns: []})); choose(was.run, '', was.number); }
+  else { shelf.put(change(there || {...was.talk, turns: []})); choose(was.run, was.number); }
   const now = isShown ? talk : shelf.get(was.run, was.number);
   Talk.given(now.turns[at]).forEach(given => tell(voteOf(now, at, given)));
 }
@@ -78,7 +78,7 @@ function putTalkBack(was, there, isUntold) {
   const back = there?.turns.length ? {...was, number: shelf.next(was.run)} : was;
   shelf.put(back);
   if (isUntold) back.turns.forEach((turn, at) => Talk.given(turn).forEach(given => tell(voteOf(back, at, given))));
-  if (was.run === talk.run) { leave(); show(back); } else choose(was.run, '', back.number);
+  if (was.run === talk.run) { leave(); show(back); } else choose(was.run, back.number);
 }
 
 function removeTalk(run, number) {

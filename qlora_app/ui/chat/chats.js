@@ -31,7 +31,7 @@ const more = new Menu(find('.more'), async () => { const told = may('vote') && a
 find('.chats .list').addEventListener('click', e => {
   const one = e.target.closest('.earlier'); if (!one) return;
   const run = one.dataset.run, number = +one.dataset.number;
-  if (e.target.closest('.go-on')) { chats.close(); choose(run, '', number); return; }
+  if (e.target.closest('.go-on')) { chats.close(); choose(run, number); return; }
   if (!e.target.closest('.remove')) return;
   removeTalk(run, number);
   showChats(find('.chats .found'), find('.chats input').value.trim());

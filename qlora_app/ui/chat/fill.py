@@ -55,7 +55,7 @@ class Fill:
         run = self.page.find(side.run)
         if side.who not in ("run", "base") or run is None:
             return None
-        if self.page.sessions.state(run, side.checkpoint).state != "ready":
+        if not run.task().is_chat or self.page.sessions.state(run, side.checkpoint).state != "ready":
             return None
         session: ChatSession = self.page.sessions.get(run, side.checkpoint)
         return session

@@ -2,6 +2,9 @@
 // remove(place), swap(place), named()}; what is known of a side is asked once.
 const MOST_SIDES = 4;
 
+// What one says of itself that none of the others says; "" where that is nothing.
+const tellsApart = (one, others, names) => one[names.find(name => one[name] && others.every(other => other[name] !== one[name]))] || '';
+
 class Heads {
   constructor(place, ways) { this.place = place; this.ways = ways; this.known = new Map(); this.sides = []; this.menus = []; }
 
@@ -12,8 +15,8 @@ class Heads {
   }
 
   facts(side) {
-    const mine = side.run === this.partner?.run ? {title: this.partner.title, base: this.partner.base} : {};
-    return {title: side.run, base: '', steps: [], checksum: '', ...mine, ...this.known.get(JSON.stringify(side))};
+    const {title, base, differs, when} = this.partner || {}, mine = side.run === this.partner?.run ? {title, base, differs, when} : {};
+    return {run: side.run, title: side.run, base: '', steps: [], checksum: '', ...mine, ...this.known.get(JSON.stringify(side))};
   }
 
   name(side) {
@@ -22,9 +25,24 @@ class Heads {
     return side.who === 'mix' ? word('Mix') : title;
   }
 
+  // Of all columns, each another one: what tells it from those that are called alike stands behind a name.
+  names() {
+    const names = this.sides.map(side => [this.name(side), this.alike(side).length ? this.words(side) : ''].filter(Boolean).join(' · '));
+    return names.map((name, i) => names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} (${i + 1})`);
+  }
+
+  alike(side) { return this.sides.filter(other => other !== side && this.name(other) === this.name(side)); }
+
+  // What tells its run from other runs that are called alike.
+  apart(side) {
+    const others = this.alike(side).filter(other => other.run !== side.run).map(other => this.facts(other));
+    if (!others.length || side.who === 'mix') return '';
+    return tellsApart(this.facts(side), others, [...(side.who === 'base' ? ['title'] : []), 'differs', 'when', 'run']);
+  }
+
   // What is not as usual.
   words(side) {
-    const {base, problem} = this.facts(side), words = problem ? [problem] : [];
+    const {base, problem} = this.facts(side), words = [problem, this.apart(side)];
     if (side.checkpoint !== undefined) words.push(word('step {n}', {n: figure(side.checkpoint)}));
     if (side.strength !== undefined) words.push(`× ${figure(side.strength, 2)}`);
     if (side.who === 'mix') words.push(this.mixed(side));
@@ -35,8 +53,16 @@ class Heads {
 
   // "one 0.70 + other 0.30"
   mixed(side) {
-    const {parts} = this.facts(side);
-    return (side.mix || []).map(({run, weight}, i) => `${parts?.[i]?.title || run} ${figure(weight, 2)}`).join(' + ');
+    return (side.mix || []).map(({weight}, i) => `${this.partNames(side)[i]} ${figure(weight, 2)}`).join(' + ');
+  }
+
+  // What the adapters of a mix are called, each another one.
+  partNames(side) {
+    const parts = (side.mix || []).map(({run}, i) => ({title: run, ...this.facts(side).parts?.[i], run}));
+    return parts.map(part => {
+      const others = parts.filter(other => other.run !== part.run && other.title === part.title);
+      return [part.title, others.length ? tellsApart(part, others, ['differs', 'when', 'run']) : ''].filter(Boolean).join(' · ');
+    });
   }
 
   async learn(sides = this.sides) {
@@ -170,9 +196,9 @@ class SideForm {
 
   // Each adapter with its weight; the sum is what is added to the base.
   mix() {
-    const {parts} = this.heads.facts(this.side), {mix} = this.side;
+    const {parts} = this.heads.facts(this.side), {mix} = this.side, names = this.heads.partNames(this.side);
     const rows = mix.map(({run, weight}, i) => {
-      const title = parts?.[i]?.title || this.heads.facts({who: 'run', run}).title;
+      const title = parts?.[i] ? names[i] : this.heads.facts({who: 'run', run}).title;
       const remove = make('button', {type: 'button', 'aria-label': word('Take {name} out', {name: title})}, '✕');
       remove.addEventListener('click', () => this.change({mix: mix.filter((_, other) => other !== i)}));
       return make('div', {class: 'share'}, this.slider(title, weight, -2, value => { this.side.mix = mix.map((one, other) => other === i ? {...one, weight: value} : one); }), remove);

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...inference.sides import MOST_SIDES, Side, check_weighted, endpoint_of
+from ...inference.sides import MOST_SIDES, Side, check_chats, check_weighted, endpoint_of
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
@@ -14,6 +14,7 @@ from ..translate import translate
 from .partners import Partners
 
 REMEMBERED = 1000  # checksums
+TOLD = ("title", "base", "differs", "when")  # of a run
 
 
 class Heads:
@@ -23,8 +24,8 @@ class Heads:
         self.page, self.partners = page, partners
 
     def facts(self, sent: Any) -> dict[str, Any]:
-        """{"title", "base", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix; "oneStrength": why
-        its strength is what it is; "problem" where it cannot answer.
+        """{"title", "base", "differs", "when", "steps", "checksum"} of a side as a browser sends it; "parts" of a mix;
+        "oneStrength": why its strength is what it is; "problem" where it cannot answer.
         """
         try:
             side = Side.of(sent)
@@ -45,11 +46,12 @@ class Heads:
         said = self.partners.words_of(run)
         steps = run.saved_steps() if self.page.may_open(run) else []
         adapter = run.adapter_at(side.checkpoint) if side.who == "run" and side.strength else None
-        facts = {"title": said["title"], "base": said["base"], "steps": steps, "checksum": _checksum(adapter)}
-        try:
-            check_weighted(run)
-        except UserError as error:
-            facts["oneStrength"] = self._in_words(error)
+        facts = {name: said[name] for name in TOLD} | {"steps": steps, "checksum": _checksum(adapter)}
+        for name, check in (("problem", check_chats), ("oneStrength", check_weighted)):
+            try:
+                check(run)
+            except UserError as error:
+                facts[name] = self._in_words(error)
         return facts
 
 

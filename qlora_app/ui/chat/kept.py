@@ -44,8 +44,8 @@ class Kept:
         return [owners(self.kept), owners(self.keep)]
 
     def kept(self, asked: Any) -> dict[str, Any]:
-        """{"have": {key: version}} -> {"talks": {key: {"text", "version"}}, "keys": [key], "more": bool}: what is new
-        or another one, and everything that there is.
+        """{"have": {key: version}} -> {"talks": {key: {"text", "version"}}, "keys": [key], "more": bool, "who": mark}:
+        what is new or another one, everything that there is, and a mark of whose it is.
         """
         have = asked.get("have") if isinstance(asked, dict) else None
         have = have if isinstance(have, dict) else {}
@@ -57,10 +57,10 @@ class Kept:
             if text is None or have.get(key) == version:
                 continue
             if size > AT_ONCE:
-                return {"talks": found, "keys": list(files), "more": True}
+                return {"talks": found, "keys": list(files), "more": True, "who": self.folder.name}
             found[key] = {"text": text, "version": version}
             size += len(text)
-        return {"talks": found, "keys": list(files), "more": False}
+        return {"talks": found, "keys": list(files), "more": False, "who": self.folder.name}
 
     def keep(self, asked: Any) -> dict[str, Any]:
         """{"key", "text", "version"} -> {"version"}. text: null removes it; version: the one it takes the place of, ""

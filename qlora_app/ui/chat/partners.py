@@ -44,8 +44,8 @@ class Partners:
         """The first one of the picker."""
         return next((run for run in self._runs() if run.newest_adapter()), None)
 
-    def find(self, words: str, most: int = LISTED) -> Found:
-        """The newest runs whose name, words or id hold all of the words."""
+    def find(self, words: str, most: int = LISTED, only_chats: bool = False) -> Found:
+        """The newest runs whose name, words or id hold all of the words. only_chats: that answer conversations."""
         wanted, until = words.casefold().split(), time.monotonic() + LONG_ENOUGH
         rows: list[dict[str, str]] = []
         for run in self._runs():
@@ -53,8 +53,9 @@ class Partners:
                 return Found(rows, more=True)
             said = self.words_of(run)
             text = f"{said['title']} {said['differs']} {said['base']} {run.id}".casefold()
-            if all(word in text for word in wanted) and run.newest_adapter():
-                rows.append(said | {"state": translate(STATES.get(run.status().state, "")), "when": _when(run)})
+            is_wanted = all(word in text for word in wanted) and (said["task"] == "chat" or not only_chats)
+            if is_wanted and run.newest_adapter():
+                rows.append(said | {"state": translate(STATES.get(run.status().state, ""))})
         return Found(rows, more=False)
 
     def _runs(self) -> Iterator[Run]:
@@ -62,8 +63,8 @@ class Partners:
         return map(self.page.store.at, self.page.store.ids())
 
     def words_of(self, run: Run) -> dict[str, str]:
-        """What tells a run from others: its name, its base, and what is not as recommended."""
-        return {"run": run.id, "title": title_of(run), **self._said(run)}
+        """What tells a run from others: its name, its base, what is not as recommended, and when it began."""
+        return {"run": run.id, "title": title_of(run), "when": _when(run), **self._said(run)}
 
     def _said(self, run: Run) -> dict[str, str]:
         words = self._words(run.id, _written(run))
@@ -73,14 +74,22 @@ class Partners:
         """What the page shows of the one that is talked to."""
         asked = {"chips": example_questions(self.page, run)} if run.task().is_chat else {"chips": []}
         endpoints = [one.name for one in self.page.endpoints]
-        return self.words_of(run) | {"when": _when(run), "isChat": run.task().is_chat, "endpoints": endpoints} | asked
+        return self.words_of(run) | {"isChat": run.task().is_chat, "endpoints": endpoints} | asked
 
     def _read_words(self, id: str, written: tuple[int, ...]) -> dict[str, str]:
         run = self.page.store.get(id)
         recipe = recipe_of(run) if self.page.may_open(run) else None
         if recipe is None:
-            return {"differs": "", "base": ""}
-        return {"differs": _differs(recipe, run), "base": recipe.base_model.title}
+            return {"differs": "", "base": "", "task": _task(run)}
+        return {"differs": _differs(recipe, run), "base": recipe.base_model.title, "task": _task(run)}
+
+
+def _task(run: Run) -> str:
+    """ "chat" where it answers conversations."""
+    try:
+        return "chat" if run.task().is_chat else "other"
+    except UserError:
+        return ""  # its recipe cannot be read
 
 
 def _differs(recipe: Recipe, run: Run) -> str:
@@ -91,8 +100,9 @@ def _differs(recipe: Recipe, run: Run) -> str:
 
 
 def _written(run: Run) -> tuple[int, ...]:
-    """When its recipe and its proof were; 0 for what is not there."""
-    return tuple(map(_when_written, (run.folder / "recipe.yaml", run.adapter / "proof.json")))
+    """When its recipe, its task and its proof were; 0 for what is not there."""
+    files = (run.folder / "recipe.yaml", run.folder / "task.json", run.adapter / "proof.json")
+    return tuple(map(_when_written, files))
 
 
 def _when_written(file: Path) -> int:

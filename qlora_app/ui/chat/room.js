@@ -8,9 +8,9 @@ while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.curre
 for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
-const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}) : storageHere());
+const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}, storageHere()) : storageHere());
 const rows = new Rows(find('.exchanges')), log = find('.talk');
-const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find(asked), use, named});
+const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find({...asked, onlyChats: true}), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
 let measured = 0; // how often it was measured how full the context is
@@ -31,7 +31,7 @@ function fromAddress() {
 function meet() {
   if (!props.partner || !isRead) return;
   const other = JSON.parse(props.partner), isSame = partner?.run === other.run;
-  partner = other;
+  partner = other.isGone ? {...other, title: shelf.get(other.run, wanted?.number)?.title || other.run} : other;
   if (partner.isWanted) page.dataset.used = '1';
   head();
   if (!isSame) goOn(other.run);
@@ -47,17 +47,23 @@ function goOn(run) {
 
 function head() {
   find('.who b').textContent = partner.title;
-  find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
-  page.dataset.task = partner.isChat ? 'chat' : 'other';
+  find('.who .words').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.')
+    : [partner.differs, partner.when].filter(Boolean).join(' · ');
+  page.dataset.task = taskOf(partner);
+  find('.answering').inert = !!partner.isGone;
   find('#chips').replaceChildren(...partner.chips.map(text =>
     make('button', {type: 'button', 'data-question': text, translate: 'no'}, text.length > 90 ? text.slice(0, 88) + '…' : text)));
 }
 
-function choose(run, title, number = 0) {
+function taskOf({isGone, isChat}) {
+  if (isGone) return 'gone';
+  return isChat ? 'chat' : 'other';
+}
+
+function choose(run, number = 0) {
   wanted = {run, number};
   page.dataset.used = '1';
   if (run === partner?.run) { goOn(run); return; }
-  find('.who b').textContent = title; find('.who .words').textContent = '';
   leave();
   trigger('choose', {run});
 }
@@ -83,7 +89,7 @@ function columns() {
   fit();
 }
 
-function named() { rows.names = talk.sides.map(side => heads.name(side)); rows.rename(); }
+function named() { rows.names = heads.names(); rows.rename(); }
 
 // Another conversation where something that was said would be gone; the one it is from stays as it is.
 function arrange(other, isLess) {
@@ -127,7 +133,7 @@ async function drawKept() {
 }
 
 function ask(question) {
-  if (!partner || !talk) return;
+  if (!partner || partner.isGone || !talk) return;
   turnHow(false);
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
   if (!talk.turns.length && shelf.get(talk.run, talk.number)?.turns.length) talk = {...talk, number: shelf.next(talk.run)};
@@ -228,7 +234,13 @@ function clash(key, mine, theirs) {
 // What was kept elsewhere: a conversation that went on in another window goes on here.
 async function readKept() {
   while (!await shelf.storage.look()) await new Promise(done => setTimeout(done, 2000));
-  if (!isRead) { isRead = true; meet(); return; }
+  if (!isRead) {
+    const taken = shelf.storage.takeOver(here => shelf.takeOver(here));
+    isRead = true; meet();
+    const count = await taken;
+    if (count) find('.gone').textContent = word('Conversations of this browser that are now kept under your login too: {n}.', {n: figure(count)});
+    return;
+  }
   const kept = talk && shelf.get(talk.run, talk.number);
   const isLonger = kept && !Talk.isUnderWay(talk) && kept.turns.length > talk.turns.length && talk.turns.every((turn, i) => turn.asking === kept.turns[i].asking);
   if (isLonger) show(kept);
@@ -305,7 +317,7 @@ async function copy(place, text) {
   place.textContent = word('Copied'); setTimeout(() => { place.textContent = place.dataset.words; }, 1500);
 }
 
-new Picker(find('.who'), asked => server.find(asked), (run, title) => choose(run, title));
+new Picker(find('.who'), asked => server.find(asked), run => choose(run));
 
 page.addEventListener('click', e => {
   const one = e.target.closest('button'); if (!one) return;

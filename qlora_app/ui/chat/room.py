@@ -130,12 +130,13 @@ def find_function(partners: Partners) -> Any:
 
     @asked_by_everyone
     def find(asked: Any) -> dict[str, Any]:
-        """{"words", "most"} -> {"rows", "more"}: runs that may be talked to."""
+        """{"words", "most", "onlyChats"} -> {"rows", "more"}: runs that may be talked to."""
         asked = asked if isinstance(asked, dict) else {}
         words, most = asked.get("words"), asked.get("most")
         found = partners.find(
             words[:200] if isinstance(words, str) else "",
             min(max(most, 1), MOST_LISTED) if isinstance(most, int) else LISTED,
+            only_chats=asked.get("onlyChats") is True,
         )
         return {"rows": found.rows, "more": found.more}
 

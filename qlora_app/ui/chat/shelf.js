@@ -65,6 +65,14 @@ class Shelf {
     return false;
   }
 
+  // Conversations of another storage, each under a number that is free here. Answers how many were not here.
+  takeOver(storage) {
+    const said = talk => JSON.stringify([talk.run, talk.turns]), here = new Set(this.all().map(said));
+    const others = new Shelf(storage).all().filter(talk => talk.turns.length && !here.has(said(talk)));
+    others.forEach(talk => this.put(this.get(talk.run, talk.number) ? {...talk, number: this.next(talk.run)} : talk));
+    return others.length;
+  }
+
   write(key, text) { try { this.storage.setItem(key, text); return true; } catch { return false; } }
 }
 

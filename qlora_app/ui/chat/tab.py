@@ -143,6 +143,16 @@ class ChatTab:
             **self.tries.shown(run),
         }
 
+    def _gone(self, id: str) -> Answer:
+        """Nobody is asked: the room is in use with no run."""
+        partner: dict[str, Any] = {"run": id, **dict.fromkeys(("title", "differs", "base", "when"), "")}
+        told = json.dumps(partner | {"chips": [], "endpoints": [], "isChat": True, "isWanted": True, "isGone": True})
+        return {
+            self.room: gr.update(value="", partner=told, note="", link=""),
+            self.how.system: "",
+            **self.tries.hidden(),
+        }
+
     def _trained_system(self, run: Run) -> str:
         """The system text of its examples, for those who may see them."""
         recipe = recipe_of(run)
@@ -179,9 +189,11 @@ class ChatTab:
 
     @reads
     def choose(self, event: gr.EventData, request: gr.Request) -> Answer:
-        """Another run."""
+        """Another run; of one that is not here any more, what was said can be read."""
         self.answering.stop(request)
-        return self._with(self.page.store.get(run_id(event)), is_wanted=True, link="")
+        id = run_id(event)
+        run = self.page.find(id)
+        return self._with(run, is_wanted=True, link="") if run else self._gone(id)
 
     @reads
     def warm_up(self, given: Given, request: gr.Request) -> Iterator[Answer]:

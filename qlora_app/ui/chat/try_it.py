@@ -60,7 +60,7 @@ class TryIt:
         """The panel for a run that does not chat: what it wants, and held-out texts to try."""
         wanted = run.task().input_label
         if not wanted:
-            return {self.panel: gr.Column(visible=False), self.result: ""}
+            return self.hidden()
         rows = run.samples() if self.page.may_open(run) else []
         texts = list(dict.fromkeys(str(row.get("question", "")) for row in rows))[:EXAMPLES]
         return {
@@ -69,6 +69,10 @@ class TryIt:
             self.chips: chips([text for text in texts if text], "Example texts"),
             self.result: "",
         }
+
+    def hidden(self) -> Answer:
+        """Where there is nothing to try."""
+        return {self.panel: gr.Column(visible=False), self.result: ""}
 
     # ---- handlers
 

@@ -79,7 +79,7 @@ class AnswerFile:
             return {self.progress: "", self.score: "", self.ready: self._offered(earlier)}
         job = answer_job(run, file, spec)
         if job.status().state != "done":
-            self.page.sessions.forget()  # its worker loads the model once more
+            self.page.sessions.make_way()  # its worker loads the model once more
             self.page.start(job)
         return {self.progress: address_of(job), **self._made(job)}
 

@@ -179,6 +179,7 @@ class OneRun:
         run = self.page.store.get(str(given_by(event).get("run") or ""))
         job = export_job(run, EXPORTER)
         if job.status().state != "done":
+            self.page.sessions.make_way()  # its worker loads the model once more
             self.page.start(job)
 
     @changes
