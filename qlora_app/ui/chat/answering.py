@@ -85,11 +85,12 @@ class Answering:
     def until_there(self, sides: Iterable[Side], stop: threading.Event, request: Any) -> Iterator[str]:
         """Until all models are in memory: what each is waited for, in words. Raises NobodyListensError."""
         yield translate("Loading the model…")
-        for side in sides:
+        for side in [one for one in sides if one.who != "endpoint"]:
             run = self.page.find(side.run)
             if run is None or run.adapter_at(side.checkpoint) is None:
                 continue  # that column says so itself
-            before = self.page.sessions.state(run, side.checkpoint).sentence
+            known = self.page.sessions.state(run, side.checkpoint)
+            before = known.sentence if known.state == "absent" else ""  # why it is not there any more
             self.page.sessions.load(run, side.checkpoint)
             while (now := self.page.sessions.state(run, side.checkpoint)).state in ("waiting", "loading"):
                 yield " ".join(translate(words) for words in (before, now.sentence) if words)
