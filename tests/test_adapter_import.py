@@ -29,6 +29,9 @@ from qlora_app.runs.proof import Proof
 from qlora_app.runs.verdict import verdict
 from qlora_app.start_from import problems_of
 from qlora_app.starter import BASE
+from qlora_app.storage.files import write_json
+from qlora_app.ui.runs.run_pages import settings_page
+from tests.conftest import short_recipe
 from tests.hub_server import Repo
 from tests.refusing import check_problem, refused
 from tests.tiny_models import tiny_model
@@ -320,6 +323,17 @@ def test_its_own_tokenizer_comes_along(theirs, home, store):
     tokenizer.save_pretrained(folder)
     run = run_of(store, job_of(home, "folder", folder))
     assert load_tokenizer(ModelChoice(source="folder", id=str(run.adapter))).chat_template == tokenizer.chat_template
+
+
+def test_of_its_settings_only_what_its_files_say_is_shown(theirs, store):
+    folder, _ = theirs
+    changed(folder, r=1024, lora_alpha=4.5, lora_dropout=0.35)
+    run = store.create(short_recipe())
+    shutil.copytree(folder, run.adapter)
+    write_json(run.adapter / "proof.json", Proof(imported="helper").to_json())
+    shown = settings_page(run, may_change=True)
+    assert all(said in shown for said in ("4.5", "1024", "0.35"))
+    assert not any(said in shown for said in ("Learning rate", "Batch size", "recommended", "Recommended"))
 
 
 # ---- by its name

@@ -17,7 +17,7 @@ from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.export import export_job
 from qlora_app.methods import METHODS
 from qlora_app.runs import AllJobs, RunStore, address_of
-from qlora_app.runs.exports import FILES, REPORT, Export, Fidelity, file_of, identical_gguf, made_by
+from qlora_app.runs.exports import FILES, MADE_HERE, REPORT, Export, Fidelity, file_of, identical_gguf, made_by
 from qlora_app.runs.other_servers import PORT, asked_elsewhere, llama_server, vllm_config, vllm_problem
 from qlora_app.runs.proof import Shares
 from tests.fixtures.damages import OLD
@@ -98,6 +98,16 @@ def test_a_file_that_is_another_one_now_is_not_asked(run, believed):
         assert said_by(ModelPool().get(run)).engine == "transformers"
     finally:
         file.write_bytes(kept)
+
+
+def test_a_file_that_came_with_a_folder_from_elsewhere_is_not_opened(run, believed, home):
+    made = made_by(believed)
+    mark = home / MADE_HERE / made.checksums[file_of(believed, made).name]
+    mark.unlink()
+    try:
+        assert identical_gguf(run) is None
+    finally:
+        mark.touch()
 
 
 def test_the_command_of_the_page_serves_it_to_the_official_client(run, job, capsys):

@@ -10,7 +10,7 @@ from ..export.exporter import checksum_of
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..runs import Run
-from ..runs.exports import FILES, exports_of, made_by
+from ..runs.exports import FILES, exports_of, made_by, note_made_here
 from ..settings import Settings
 
 MADE: Any = one_of_kinds(tuple(EXPORTERS.values()))
@@ -50,6 +50,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     with out.leaving():
         exporter.check(run)
         made = exporter.write(run, folder, out, settings)
+    note_made_here(run, made)
     out.write("result", made.to_json())
     out.end("done", made.fidelity.words if made.fidelity.questions else "Exported.")
 

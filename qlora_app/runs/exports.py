@@ -16,6 +16,7 @@ from .run import EXPORTS, Run
 
 FILES = "files"  # in the folder of the job: what it made
 REPORT = "fidelity.json"  # beside them
+MADE_HERE = "exports_made_here"  # in the home folder: an empty file, called by its checksum, for each file made here
 AMBER, RED = 0.99, 0.97  # a share below is no more green, below that red
 POINTS = 0.02  # of exact match: who lost more is red
 
@@ -147,13 +148,26 @@ def last_export(folder: Path) -> int:
 
 def identical_gguf(run: Run) -> Path | None:
     """A GGUF of the run's finished adapter that answered every question as the adapter does, the one read fastest
-    first; None where there is none, or its file is not the one that was measured.
+    first; None where there is none, its file is not the one that was measured, or it came with a folder from elsewhere.
     """
     found = sorted(_identical(run), key=lambda pair: pair[0].size)
     for made, file in found:
-        if sha256_of(file) == made.checksums.get(file.name):
+        checksum = sha256_of(file)
+        if checksum == made.checksums.get(file.name) and (_home_of(run) / MADE_HERE / checksum).is_file():
             return file
     return None
+
+
+def note_made_here(run: Run, made: Export) -> None:
+    """What this machine's own job made may be opened in the process of the page: llama.cpp reads it in C++."""
+    folder = _home_of(run) / MADE_HERE
+    folder.mkdir(exist_ok=True)
+    for checksum in made.checksums.values():
+        (folder / checksum).touch()
+
+
+def _home_of(run: Run) -> Path:
+    return run.folder.parent.parent
 
 
 def _identical(run: Run) -> Iterator[tuple[Export, Path]]:
