@@ -792,7 +792,7 @@ def test_train_score_and_chat_for_real(tmp_path, monkeypatch, capsys):
     talked = program(tmp_path, "chat", "latest", "--base", stdin="Hello!\n\nWhere does Mira live?\n")
     assert talked.returncode == 0 and talked.stderr.strip() in ("", "Loading the model")
     assert (
-        talked.stdout.count("base: ") == talked.stdout.count("adapter: ") == 2
+        talked.stdout.count("base: ") == talked.stdout.count(f"{result['run']}: ") == 2
         and "> Where does Mira live?" in talked.stdout
     )
 

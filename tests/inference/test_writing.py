@@ -104,7 +104,7 @@ def test_while_it_grows_reasoning_stays_reasoning_and_an_answer_an_answer(monkey
     for place in ("qlora_app.inference.writing", "qlora_app.tasks.generate"):
         monkeypatch.setattr(f"{place}.ChatTemplate", SimpleNamespace(of=lambda tokenizer: template))
     written = [ord(letter) for letter in f"{marks[0]}The capital < of{marks[1]}{answer}"]
-    row = SimpleNamespace(asked=SimpleNamespace(ids=[]), cached=0, began=0.0)
+    row = Row(Asked([], 1000))
     writing = Writing(row, _Letters(), thinking=True)
     texts = [writing.said()]
     for id in written:

@@ -17,9 +17,13 @@ from ..translate import visitors_language
 
 FOLDER = Path(__file__).parent
 MOST_A_MINUTE = 100_000
+# A text that stands on the page is one line here: so it is found in a language's list.
+OPEN = (
+    "No key has been made: programs of this machine ask without one, others never. As soon as there is one, every "
+    "program shows one."
+)
 TEMPLATE = f"""<section class="keys"><h3>Keys of programs</h3>
-<p class="quiet explains" hidden>No key has been made: programs of this machine ask without one, others never. As soon
-as there is one, every program shows one.</p>
+<p class="quiet explains" hidden>{OPEN}</p>
 <p class="quiet closed" hidden>All keys were revoked: no program is answered until there is another one.</p>
 <ul class="made"></ul>
 <form class="making"><input type="text" maxlength="{LONGEST_NAME}" aria-label="Name of the program"
