@@ -593,6 +593,7 @@ COMMANDS = [
     "chat",
     "why",
     "score",
+    "evaluate",
     "diagnose",
     "answer",
     "export",

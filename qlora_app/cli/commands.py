@@ -22,6 +22,7 @@ from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
+from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
@@ -55,6 +56,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_chat,
     add_why,
     add_score,
+    add_evaluate,
     add_diagnose,
     add_answer,
     add_export,
