@@ -593,6 +593,7 @@ COMMANDS = [
     "chat",
     "why",
     "score",
+    "ratings",
     "diagnose",
     "answer",
     "export",
