@@ -594,6 +594,7 @@ COMMANDS = [
     "why",
     "score",
     "evaluate",
+    "ratings",
     "diagnose",
     "answer",
     "export",

@@ -31,6 +31,7 @@ from .measuring import add_measure
 from .models import add_models
 from .presets import add_presets
 from .queueing import add_queue
+from .rating import add_ratings
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .serving import add_keys, add_serve
@@ -57,6 +58,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_why,
     add_score,
     add_evaluate,
+    add_ratings,
     add_diagnose,
     add_answer,
     add_export,

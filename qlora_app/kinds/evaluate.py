@@ -19,9 +19,10 @@ from ..evaluate import EVALUATORS, Contestant, Evaluation, Evaluator
 from ..evaluate.contenders import Contender, EndpointContender, FileContender, HereContender
 from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
-from ..evaluate.evaluation import RESULT, ROWS, Measure, Unanswered
+from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.kept_answers import FOLDER, KeptAnswers
 from ..evaluate.question_sets import QUESTIONS, QuestionsChoice, QuestionSet
+from ..formatting import count_of
 from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
@@ -184,7 +185,7 @@ def _measure(
             of=len(questions.questions),
             why=unanswered[0].why,
         )
-    out.end("done", _told(measures))
+    out.end("done", f"{count_of(len(common), 'question')} answered by all and measured.")
 
 
 def _unanswered(name: str, kinds: Mapping[str, _Gathered], questions: QuestionSet) -> Unanswered | None:
@@ -213,15 +214,6 @@ def _write_rows(
         line = {"id": one.id, "question": one.text, "category": one.category, "expected": one.expected}
         lines.append(json.dumps(line | {"answers": answers, "scores": scores.get(one.id, {})}, ensure_ascii=False))
     replace_file(out.folder / f"{ROWS}.jsonl", "\n".join(lines) + "\n")
-
-
-def _told(measures: list[Measure]) -> str:
-    """The first figure of the best known, in a sentence."""
-    first = measures[0]
-    if first.pairs:
-        return first.pairs[0].words
-    figure = next(iter(first.contestants[0].figures.values()))
-    return f"{first.title}: {figure.value:.3g}, 95 % interval {figure.low:.3g} to {figure.high:.3g}."
 
 
 def stopped(job: Job) -> str:
