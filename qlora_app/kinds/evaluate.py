@@ -22,7 +22,6 @@ from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.kept_answers import FOLDER, KeptAnswers
 from ..evaluate.question_sets import QUESTIONS, QuestionsChoice, QuestionSet
-from ..formatting import count_of
 from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
@@ -185,7 +184,7 @@ def _measure(
             of=len(questions.questions),
             why=unanswered[0].why,
         )
-    out.end("done", f"{count_of(len(common), 'question')} answered by all and measured.")
+    out.end("done", f"All have answered, {len(common):,} questions are measured.")
 
 
 def _unanswered(name: str, kinds: Mapping[str, _Gathered], questions: QuestionSet) -> Unanswered | None:
