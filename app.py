@@ -32,6 +32,7 @@ from qlora_app.ui import (
     AppContext,
     RequestGuard,
     build,
+    exported,
     served_file,
 )
 from qlora_app.ui.door.admission import Admission
@@ -80,7 +81,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             ssr_mode=False,
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",
-            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file), programs]},
+            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file), *exported(store), programs]},
         )
     except OSError as error:
         raise UserError(
