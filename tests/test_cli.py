@@ -594,6 +594,7 @@ COMMANDS = [
     "why",
     "score",
     "ratings",
+    "arena",
     "diagnose",
     "answer",
     "export",
