@@ -593,6 +593,7 @@ COMMANDS = [
     "chat",
     "why",
     "score",
+    "evaluate",
     "ratings",
     "arena",
     "diagnose",

@@ -23,6 +23,7 @@ from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
+from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
@@ -57,6 +58,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_chat,
     add_why,
     add_score,
+    add_evaluate,
     add_ratings,
     add_arena,
     add_diagnose,
