@@ -593,6 +593,8 @@ COMMANDS = [
     "chat",
     "why",
     "score",
+    "evaluate",
+    "ratings",
     "diagnose",
     "answer",
     "export",

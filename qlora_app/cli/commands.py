@@ -22,6 +22,7 @@ from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
+from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
@@ -30,6 +31,7 @@ from .measuring import add_measure
 from .models import add_models
 from .presets import add_presets
 from .queueing import add_queue
+from .rating import add_ratings
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .serving import add_keys, add_serve
@@ -55,6 +57,8 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_chat,
     add_why,
     add_score,
+    add_evaluate,
+    add_ratings,
     add_diagnose,
     add_answer,
     add_export,
