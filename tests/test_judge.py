@@ -2,9 +2,13 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
+from qlora_app import worker
+from qlora_app.cli import main
+from qlora_app.evaluate import Judge
 from qlora_app.evaluate.judge.budget import Budget, Cost, Estimate, Limits, Price
 from qlora_app.evaluate.judge.client import Asking
 from qlora_app.evaluate.judge.judged import judged_in, total_of
@@ -12,7 +16,9 @@ from qlora_app.evaluate.judge.judging import copies, judge_all, pairs_of, tasks_
 from qlora_app.evaluate.judge.prompts import JudgePrompt
 from qlora_app.evaluate.judge.report import JudgeReport, report_of
 from qlora_app.evaluate.judge.verdicts import score_of, verdict_of
-from qlora_app.settings import Endpoint
+from qlora_app.kinds.evaluate import evaluation_of
+from qlora_app.kinds.judging import of_evaluation, of_files
+from qlora_app.settings import Endpoint, Settings
 from tests.fixtures.judge import KEPT, KEY, PASSING, TEXTS, FakeJudge, pairs
 from tests.refusing import refused
 
@@ -311,3 +317,138 @@ def test_only_what_both_answered_is_a_pair():
         ("one", "three", "1"), ("one", "three", "2"), ("one", "three", "3"), ("two", "three", "1")
     ]  # fmt: skip
     assert missing == 2 and Cost(1, 2, 3) + Cost(1, 1, 1) == Cost(2, 3, 4) and set(TEXTS) < set(KEPT)
+
+
+# ---- the whole path
+
+
+@pytest.fixture
+def judge(home, monkeypatch):
+    """A fake endpoint of the settings, called "fake"."""
+    fake = FakeJudge()
+    with fake.serving() as endpoint:
+        told = [{"name": "fake", "url": endpoint.url, "model": "m", "key": KEY}]
+        monkeypatch.setenv("QLORA_APP_ENDPOINTS", json.dumps(told))
+        yield fake
+
+
+def answer_files(home, count, models=("one", "two")):
+    """FastChat's to Vicuna's questions, or ours, which say what was asked."""
+    files = []
+    for place, model in enumerate(models):
+        rows = [
+            {"question": f"Why {n}?", "answer": "so " * (1 + (n + place) % 3), "category": "ab"[n % 2]}
+            for n in range(count)
+        ]
+        files.append(home / f"{model}.jsonl")
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return files
+
+
+def judged_here(what, **how):
+    """The job of files, or of an evaluation, worked on by this process; and what its judge found."""
+    settings, judge = Settings.from_environment(), Judge(endpoint="fake", **how)
+    if isinstance(what, list):
+        with of_files(what, None, settings) as found:
+            calls, job = found.with_judge(judge, settings)[1].likely.calls, found.job(judge, settings)
+    else:
+        found = of_evaluation(what, settings)
+        calls, job = found.with_judge(judge, settings)[1].likely.calls, found.job(judge, settings)
+    assert worker.main(job.folder) == 0, job.status().sentence
+    return job, calls, JudgeReport.from_json(evaluation_of(job).measures[0].more["report"])
+
+
+def judged_by_command(home, capsys, *more):
+    code = main(["judge", *more, "--judge", "fake", "--yes", "--json"])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if code == 0 else {}, said.err
+
+
+@pytest.mark.slow
+def test_the_command_says_the_price_judges_and_counts(judge, home, capsys):
+    files = [str(file) for file in answer_files(home, 6)]
+    assert main(["judge", *files, "--judge", "fake"]) == 2 and judge.calls == 0, "nobody said yes"
+    capsys.readouterr()
+    code, made, err = judged_by_command(home, capsys, *files, "--price-in", "2", "--price-out", "8")
+    assert code == 0 and "12 calls" in err and judge.calls == 12
+    measure = made["measures"][0]
+    report = JudgeReport.from_json(measure["more"]["report"])
+    assert (report.readable, report.expected, report.calls) == (12, 12, 12) and report.money > 0
+    shares = {one["contestant"]: one["figures"]["judge"]["value"] for one in measure["contestants"]}
+    assert sum(shares.values()) == pytest.approx(1) and set(measure["contestants"][0]["categories"]) == {"a", "b"}
+    assert {one.category for one in report.standings} == {"", "a", "b"}
+    lines = [json.loads(line) for line in (Path(made["folder"]) / "judgments.jsonl").read_text().splitlines()]
+    assert main(["ratings", str(Path(made["folder"]) / "judgments.jsonl"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["judgments"] == 12 == len(lines)
+    assert {line["rater"] for line in lines} == {"fake"} and {line["first"] for line in lines} == {"a", "b"}
+    code, again, err = judged_by_command(home, capsys, made["evaluation"])
+    assert code == 0 and judge.calls == 12 and "no call" in err, "the same words are asked once"
+    assert again["measures"][0]["contestants"] == measure["contestants"]
+    for file in home.rglob("*"):
+        assert not file.is_file() or KEY not in file.read_text(errors="replace"), file
+
+
+def test_a_job_that_ran_out_of_budget_says_so_and_a_larger_one_goes_on(judge, home):
+    files = answer_files(home, 5)
+    _, calls, report = judged_here(files, most_calls=4)
+    assert calls == 10 and report.is_out_of_budget and report.left == 6 and judge.calls == 4
+    assert "judge.budget_ended" in {one.code for one in report.words}
+    job, calls, report = judged_here(files)
+    assert (calls, report.left, report.calls, judge.calls) == (6, 0, 6, 10)
+    assert judged_here(job)[1] == 0 and judge.calls == 10
+
+
+def test_fastchats_files_are_answers_to_vicunas_questions(judge, home):
+    files = []
+    for model, word in (("one", "so"), ("two", "so so")):
+        rows = [{"question_id": n, "choices": [{"turns": [word]}]} for n in range(1, 81)]
+        files.append(home / f"{model}.jsonl")
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job, calls, _ = judged_here(files, way="single", at_once=8)
+    made = evaluation_of(job)
+    assert calls == 160 and made.questions == "Vicuna" and made.asked == 80
+    assert any("How can I improve my time management skills?" in str(body["messages"]) for body in judge.bodies)
+    figure = made.measures[0].contestants[0].figures["judge"]
+    assert figure.questions == 80 and 1 <= figure.low <= figure.value <= figure.high <= 10
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (["--prompt", "bad.txt"], "lacks"),
+        (["--judge", "nobody"], "nobody"),
+        (["--most-money", "1"], "price"),
+        (["--against", "nobody"], "nobody"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_before_anything_is_asked(judge, home, capsys, monkeypatch, more, code):
+    monkeypatch.chdir(home)
+    (home / "bad.txt").write_text("Which is better, {question}?")
+    files = [str(file) for file in answer_files(home, 2)]
+    assert main(["judge", *files, "--yes", *more]) == 2 and code in capsys.readouterr().err and judge.calls == 0
+    assert main(["judge", "nothing-there", "--yes"]) == 2
+    assert main(["judge", files[0], "--yes"]) == 2, "one alone is no pair"
+
+
+def test_votes_of_an_arena_are_compared_with_the_judge(judge, home):
+    job, _, report = judged_here(answer_files(home, 4))
+    assert report.people is None
+    arena = home / "evaluations" / "arena"
+    arena.mkdir()
+    rows = (job.folder / "rows.jsonl").read_text().replace("file:one.jsonl", "x").replace("file:two.jsonl", "y")
+    (arena / "answers.jsonl").write_text(rows)
+    (arena / "votes.jsonl").write_text('{"question": "Why 1?", "model_a": "y", "model_b": "x", "winner": "a"}\n' * 2)
+    people = judged_here(job)[2].people
+    assert people.judgments == 2 and people.agree.value == 1
+
+
+def test_an_endpoint_that_refuses_fails_the_job_and_resume_asks_the_rest(judge, home, capsys):
+    files = answer_files(home, 3)
+    judge.faults = iter(["good", "good", "key"])
+    settings = Settings.from_environment()
+    with of_files(files, None, settings) as found:
+        job = found.job(Judge(endpoint="fake", at_once=1), settings)
+    assert worker.main(job.folder) == 1 and job.status().state == "failed"
+    assert "401" in job.status().sentence and KEY not in job.status().sentence
+    assert worker.main(job.folder) == 0 and judge.calls == 7 and judge.repeated == 0
+    assert JudgeReport.from_json(evaluation_of(job).measures[0].more["report"]).calls == 7

@@ -113,8 +113,8 @@ class Budget:
         self._changed = threading.Condition()
 
     def take(self, tokens_in: int, tokens_out: int) -> Cost | None:
-        """Room for one call, to be handed back with `settle`; None where there is none. It waits for calls on their way:
-        most take less than they might.
+        """Room for one call, to be handed back with `settle`; None where there is none. It waits for calls on their
+        way: most take less than they might.
         """
         call = Cost(1, tokens_in, tokens_out)
         with self._changed:

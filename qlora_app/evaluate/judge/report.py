@@ -227,7 +227,7 @@ def _scores(rows: Sequence[Judged]) -> dict[str, Figure]:
 
 def with_people(rows: Sequence[Judged], people: Iterable[Mapping[str, Any]]) -> WithPeople | None:
     """The judge's verdict of a pair beside each vote of people on it; None where they judged no pair in common."""
-    judged = {key: _one_verdict(pair) for key, pair in _by_pair(rows).items()}
+    judged = {key: one_verdict(pair) for key, pair in _by_pair(rows).items()}
     both = []
     for vote in people:
         question, a, b = (str(vote.get(name)) for name in ("question", "model_a", "model_b"))
@@ -247,7 +247,7 @@ def with_people(rows: Sequence[Judged], people: Iterable[Mapping[str, Any]]) -> 
     return WithPeople(len(both), agree, chance, kappa)
 
 
-def _one_verdict(pair: Sequence[Judged]) -> str:
+def one_verdict(pair: Sequence[Judged]) -> str:
     said = {str(row.winner) for row in pair}
     return said.pop() if len(said) == 1 else "tie"
 
