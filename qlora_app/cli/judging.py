@@ -25,6 +25,7 @@ from .jobs import report, start_if_idle, watched
 
 
 def add_judge(commands: Any) -> None:
+    """What is judged, by whom, what it is asked, and what that may cost."""
     parser = add_command(commands, "judge", judge_command)
     words = "an evaluation (its name, the beginning of one, or `latest`), or files of answers"
     parser.add_argument("what", metavar="EVALUATION_OR_FILE", nargs="+", help=words)

@@ -121,29 +121,34 @@ class JudgeReport:
 
     def _how_it_judges(self) -> Iterator[Problem]:
         if self.first_won:
-            yield _said("judge.first_won", "The answer that stood first won {share}.", self.first_won)
+            yield Problem("judge.first_won", "The answer that stood first won {share}.", share=_share(self.first_won))
             if self.first_won.low > 0.5:
                 yield Problem("judge.favours_first", "The judge favours what stands first.")
             if self.first_won.high < 0.5:
                 yield Problem("judge.favours_second", "The judge favours what stands second.")
         if self.orders_agree:
-            yield _said("judge.orders_agree", "Both orders of a pair agree in {share}.", self.orders_agree)
+            yield Problem(
+                "judge.orders_agree", "Both orders of a pair agree in {share}.", share=_share(self.orders_agree)
+            )
             if self.orders_agree.value < SAYS_LITTLE:
                 yield Problem("judge.says_little", "So its verdicts say little.")
         if self.people:
-            yield _said("judge.with_people", "Where people judged the same, it agrees in {share}.", self.people.agree)
+            yield Problem(
+                "judge.with_people",
+                "Where people judged the same, it agrees in {share}.",
+                share=_share(self.people.agree),
+            )
             yield Problem("judge.by_chance", "By chance that would be {share:.0%}.", share=self.people.by_chance)
 
 
-def _said(code: str, template: str, figure: Figure) -> Problem:
-    share = Problem(
+def _share(figure: Figure) -> Problem:
+    return Problem(
         "judge.share",
         "{share:.0%} (95 % interval {low:.0%} to {high:.0%})",
         share=figure.value,
         low=figure.low,
         high=figure.high,
     )
-    return Problem(code, template, share=share)
 
 
 def report_of(
