@@ -596,6 +596,7 @@ COMMANDS = [
     "evaluate",
     "judge",
     "ratings",
+    "arena",
     "diagnose",
     "answer",
     "export",
