@@ -7,7 +7,7 @@ from ..choices import Choices
 from ..jobs import JobWriter
 from ..settings import Settings
 from ..tasks import Question
-from .compare import compared
+from .compare import Better, compared
 from .contenders import Check, Contender
 from .contestants import Contestant
 from .decoding import AnswerDecoding
@@ -29,7 +29,7 @@ class Evaluator(Choices):
     unit: ClassVar[str] = "share"  # of its figure
     highest: ClassVar[float] = 1.0  # a score may be
     needs_expected: ClassVar[bool] = True  # the right answers
-    higher_is_better: ClassVar[bool] = True
+    better: ClassVar[Better] = "higher"
 
     def score(self, question: Question, answer: str) -> float:
         """From 0 to 1, how right an answer is. `question.expected` is the right one."""
@@ -66,7 +66,7 @@ class Evaluator(Choices):
         found = [self._measured(name, asked, scores[name], gathered[name]) for name in gathered]
         names = list(gathered)
         pairs = [
-            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.higher_is_better)
+            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.better)
             for i in range(len(names))
             for k in range(i + 1, len(names))
         ]
