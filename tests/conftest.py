@@ -65,6 +65,7 @@ def short_recipe(**training) -> Recipe:
         "evaluations": 2,
         "samples": 1,
         "scored_questions": 4,
+        "general_questions": 0,
         "measured_examples": 8,
         "max_length": 256,
     }

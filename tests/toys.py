@@ -108,7 +108,7 @@ def recipe_of(house: House, preset: str, *changes: str):
 
 def test_adding_a_setting(house):
     house.edit(
-        "qlora_app/recipe.py",
+        "qlora_app/recipe/training.py",
         '    epochs: float = setting(2.0, "Epochs"',
         '    wiggle: int = setting(3, "Wiggle", "How much it wiggles.", ge=1, le=9)\n'
         '    epochs: float = setting(2.0, "Epochs"',

@@ -35,6 +35,7 @@ from .best import BestSoFar
 from .callbacks import MetricsCallback, sample
 from .card import model_card
 from .endings import with_endings
+from .general import ask_general
 from .log_lines import log_finished
 from .questions import spread
 from .scoring import score
@@ -76,6 +77,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
     proof = Proof(
         heldout=held_out(job, allowed),
         learned=score(job, job.questions.learned, allowed).answered,
+        general=ask_general(job, allowed),
         kept=kept,
         loss=training_loss(reporter, kept),
         update=Update(**changed),
