@@ -9,6 +9,7 @@ from qlora_app.evaluate import EVALUATORS
 from qlora_app.evaluate.compare import compared
 from qlora_app.evaluate.contestants import Contestant
 from qlora_app.evaluate.figures import Figure, student
+from qlora_app.evaluate.general_rules import General, GeneralRules
 from qlora_app.evaluate.mmlu import macro
 from qlora_app.evaluate.mmlu_subjects import CATEGORY, category_of
 from qlora_app.evaluate.multiple_choice import Mmlu
@@ -83,11 +84,11 @@ def test_right_or_wrong_is_told_apart_by_mcnemars_exact_test():
     found = compared("one", "other", [1.0] * 12 + [0.0] * 8, [0.0] * 10 + [1.0] * 2 + [0.0] * 8)
     assert (found.first_better, found.second_better) == (10, 0) and found.p == pytest.approx(2 / 2**10)
     assert (
-        found.sentence.code == "evaluate.pair_right_sure"
+        found.verdict.code == "evaluate.more_than_chance"
         and "one is right where other is wrong on 10" in found.sentence
     )
     equal = compared("one", "other", [1.0, 0.0], [0.0, 1.0])
-    assert equal.p == 1.0 and equal.sentence.code == "evaluate.pair_right"
+    assert equal.p == 1.0 and equal.verdict.code == "evaluate.no_more_than_chance"
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.3])
@@ -191,3 +192,15 @@ def test_who_says_no_likelihoods_is_refused(name, who):
     with pytest.raises(Exception, match="only a model of this machine") as error:
         EVALUATORS[name]().check(Contestant(who=who, endpoint="e", file="f"))
     assert error.value.code.startswith("evaluate.no_l")
+
+
+def test_the_general_questions_are_a_set_that_its_rules_judge(tmp_path):
+    questions = General().read(tmp_path, Settings())
+    assert len(questions.questions) == 60 and len(questions.categories) == 4
+    found = measured_of(GeneralRules(), questions, ["I cannot help with that."] * 60)
+    assert found.categories["refusal"].value > 0.9 and found.categories["arithmetic"].value == 0.0
+
+
+def measured_of(evaluator, questions, answers):
+    rows = {one.id: {"answer": answer} for one, answer in zip(questions.questions, answers, strict=True)}
+    return evaluator.measure({"one": rows}, questions, None, None).of("one")

@@ -5,6 +5,7 @@ from .evaluation import Comparison, Evaluation, Measure, Measured
 from .evaluator import Evaluator
 from .exact_match import ExactMatch
 from .figures import Figure
+from .general_rules import GeneralRules
 from .json_answers import JsonFields, JsonValid
 from .labels import Labels
 from .length import Length
@@ -16,7 +17,7 @@ from .token_f1 import TokenF1
 
 KINDS: tuple[type[Evaluator], ...] = (
     *(ExactMatch, TokenF1, Contains, RougeL, ChrF, Labels),
-    *(JsonValid, JsonFields, Pattern, Length, Perplexity, MmluScore),
+    *(JsonValid, JsonFields, Pattern, Length, Perplexity, MmluScore, GeneralRules),
 )
 EVALUATORS: dict[str, type[Evaluator]] = {kind.model_fields["name"].default: kind for kind in KINDS}
 

@@ -27,70 +27,6 @@ class Measured:
         return cls(values["contestant"], figures, categories)
 
 
-def _right(**values: Any) -> Problem:
-    return Problem(
-        "evaluate.pair_right",
-        "Of {count:,} questions {first} is right where {second} is wrong on {ahead:,}, and the other way round on "
-        "{behind:,}: no more than chance ({chance}).",
-        **values,
-    )
-
-
-def _right_surely(**values: Any) -> Problem:
-    return Problem(
-        "evaluate.pair_right_sure",
-        "Of {count:,} questions {first} is right where {second} is wrong on {ahead:,}, and the other way round on "
-        "{behind:,}: more than chance ({chance}).",
-        **values,
-    )
-
-
-def _better(**values: Any) -> Problem:
-    return Problem(
-        "evaluate.pair_better",
-        "Of {count:,} questions {first} does better on {ahead:,} and {second} on {behind:,}: no more than chance "
-        "({chance}).",
-        **values,
-    )
-
-
-def _surely_better(**values: Any) -> Problem:
-    return Problem(
-        "evaluate.pair_better_sure",
-        "Of {count:,} questions {first} does better on {ahead:,} and {second} on {behind:,}: more than chance "
-        "({chance}).",
-        **values,
-    )
-
-
-def _longer(**values: Any) -> Problem:
-    return Problem(
-        "evaluate.pair_longer",
-        "Of {count:,} questions {first} writes more on {ahead:,} and {second} on {behind:,}: no more than chance "
-        "({chance}).",
-        **values,
-    )
-
-
-def _surely_longer(**values: Any) -> Problem:
-    return Problem(
-        "evaluate.pair_longer_sure",
-        "Of {count:,} questions {first} writes more on {ahead:,} and {second} on {behind:,}: more than chance "
-        "({chance}).",
-        **values,
-    )
-
-
-_SENTENCES = {
-    ("right", False): _right,
-    ("right", True): _right_surely,
-    ("better", False): _better,
-    ("better", True): _surely_better,
-    ("more", False): _longer,
-    ("more", True): _surely_longer,
-}
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Two contestants on the same questions. first_better, second_better: questions where one scored higher."""
@@ -112,18 +48,49 @@ class Comparison:
         return self.p < LEVEL
 
     @property
+    def verdict(self) -> Problem:
+        """Is it more than chance, in words?"""
+        p = f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
+        if self.is_sure:
+            return Problem("evaluate.more_than_chance", "more than chance ({p})", p=p)
+        return Problem("evaluate.no_more_than_chance", "no more than chance ({p})", p=p)
+
+    @property
     def sentence(self) -> Problem:
         """For people."""
-        chance = f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
-        values = {
-            "count": self.questions,
-            "first": self.first,
-            "second": self.second,
-            "ahead": self.first_better,
-            "behind": self.second_better,
-            "chance": chance,
-        }
-        return _SENTENCES[self.how, self.is_sure](**values)
+        if self.how == "right":
+            return Problem(
+                "evaluate.pair_right",
+                "Of {count:,} questions {first} is right where {second} is wrong on {ahead:,}, and the other way round "
+                "on {behind:,}: {verdict}.",
+                count=self.questions,
+                first=self.first,
+                second=self.second,
+                ahead=self.first_better,
+                behind=self.second_better,
+                verdict=self.verdict,
+            )
+        if self.how == "more":
+            return Problem(
+                "evaluate.pair_longer",
+                "Of {count:,} questions {first} writes more on {ahead:,} and {second} on {behind:,}: {verdict}.",
+                count=self.questions,
+                first=self.first,
+                second=self.second,
+                ahead=self.first_better,
+                behind=self.second_better,
+                verdict=self.verdict,
+            )
+        return Problem(
+            "evaluate.pair_better",
+            "Of {count:,} questions {first} does better on {ahead:,} and {second} on {behind:,}: {verdict}.",
+            count=self.questions,
+            first=self.first,
+            second=self.second,
+            ahead=self.first_better,
+            behind=self.second_better,
+            verdict=self.verdict,
+        )
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Evaluator(Choices):
     @classmethod
     def goes_by_answer(cls) -> bool:
         """Is a share of right answers all that it finds out, without settings, so that `score` says it at once?"""
-        return cls.score is not Evaluator.score and cls.unit == "share" and len(cls.model_fields) == 1
+        is_a_share = cls.score is not Evaluator.score and cls.unit == "share" and cls.needs_expected
+        return is_a_share and len(cls.model_fields) == 1
 
     # ---- what is gathered of each contestant
 

@@ -7,11 +7,12 @@ from ..choices import one_of_kinds
 from ..errors import UserError
 from ..runs import RunStore
 from ..runs.finding import find_run
+from .general_rules import General
 from .multiple_choice import Mmlu
 from .question_sets import HeldOut, QuestionFile, QuestionsChoice, Vicuna
 
 QUESTION_SETS: dict[str, type[QuestionsChoice]] = {
-    kind.model_fields["name"].default: kind for kind in (HeldOut, QuestionFile, Vicuna, Mmlu)
+    kind.model_fields["name"].default: kind for kind in (HeldOut, QuestionFile, Vicuna, General, Mmlu)
 }
 QUESTIONS: Any = one_of_kinds(tuple(QUESTION_SETS.values()))
 
