@@ -198,7 +198,7 @@ def test_the_general_questions_are_a_set_that_its_rules_judge(tmp_path):
     questions = General().read(tmp_path, Settings())
     assert len(questions.questions) == 60 and len(questions.categories) == 4
     found = measured_of(GeneralRules(), questions, ["I cannot help with that."] * 60)
-    assert found.categories["refusal"].value > 0.9 and found.categories["arithmetic"].value == 0.0
+    assert found.categories["refusal"].value == 8 / 15 and found.categories["arithmetic"].value == 0.0
 
 
 def measured_of(evaluator, questions, answers):

@@ -7,6 +7,7 @@ from .exact_match import ExactMatch
 from .figures import Figure
 from .general_rules import GeneralRules
 from .json_answers import JsonFields, JsonValid
+from .judge.evaluator import Judge
 from .labels import Labels
 from .length import Length
 from .mmlu import MmluScore
@@ -17,7 +18,7 @@ from .token_f1 import TokenF1
 
 KINDS: tuple[type[Evaluator], ...] = (
     *(ExactMatch, TokenF1, Contains, RougeL, ChrF, Labels),
-    *(JsonValid, JsonFields, Pattern, Length, Perplexity, MmluScore, GeneralRules),
+    *(JsonValid, JsonFields, Pattern, Length, Perplexity, MmluScore, GeneralRules, Judge),
 )
 EVALUATORS: dict[str, type[Evaluator]] = {kind.model_fields["name"].default: kind for kind in KINDS}
 
@@ -29,6 +30,7 @@ __all__ = [
     "Evaluator",
     "ExactMatch",
     "Figure",
+    "Judge",
     "Length",
     "Measure",
     "Measured",
