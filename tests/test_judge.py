@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import qlora_app
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Judge
@@ -384,6 +385,10 @@ def test_the_command_says_the_price_judges_and_counts(judge, home, capsys):
     code, again, err = judged_by_command(home, capsys, made["evaluation"])
     assert code == 0 and judge.calls == 12 and "no call" in err, "the same words are asked once"
     assert again["measures"][0]["contestants"] == measure["contestants"]
+    said = []
+    made = qlora_app.judge(files, "fake", way="single", agree=lambda words: not said.append(words))
+    assert "12 calls" in said[0] and made["measures"][0]["unit"] == "of 10" and judge.calls == 24
+    assert qlora_app.judge(files, "fake", most_calls=1, way="single", agree=lambda words: False) == {}
     for file in home.rglob("*"):
         assert not file.is_file() or KEY not in file.read_text(errors="replace"), file
 
@@ -452,3 +457,22 @@ def test_an_endpoint_that_refuses_fails_the_job_and_resume_asks_the_rest(judge, 
     assert "401" in job.status().sentence and KEY not in job.status().sentence
     assert worker.main(job.folder) == 0 and judge.calls == 7 and judge.repeated == 0
     assert JudgeReport.from_json(evaluation_of(job).measures[0].more["report"]).calls == 7
+
+
+@pytest.mark.slow
+def test_our_own_endpoint_judges(home, monkeypatch):
+    """The starter answers nonsense: what it says is kept, and none of it makes anything of a sum that is wrong."""
+    from tests.test_serving import Served
+
+    served = Served(home)
+    try:
+        told = [{"name": "fake", "url": served.url, "model": "finished"}]
+        monkeypatch.setenv("QLORA_APP_ENDPOINTS", json.dumps(told))
+        prompt = "{question}\n1: {answer_1}\n2: {answer_2}\nWhich is better, 1 or 2?"
+        job, calls, report = judged_here(answer_files(home, 3), prompt=prompt, longest=24, at_once=2)
+    finally:
+        served.close()
+    assert calls == report.calls == report.expected == 6 and report.left == 0 and not report.is_estimated
+    lines = [json.loads(line) for line in (job.folder / "judgments.jsonl").read_text().splitlines()]
+    assert len(lines) == 6 and all(line["text"] for line in lines) and report.tokens_out > 0
+    assert report.readable == sum(line["winner"] is not None for line in lines)

@@ -13,8 +13,9 @@ from ..evaluate import Contestant, Judge
 from ..evaluate.contenders import FileContender
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
-from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, Vicuna
+from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, Vicuna, questions_named
 from ..jobs import Job, JobStore
+from ..runs import RunStore
 from ..settings import Settings
 from ..storage.reading import each_line, read_lines
 from .evaluate import FILES, EvaluateSpec, evaluate_job, evaluation_of
@@ -45,6 +46,27 @@ class Judgeable:
     def job(self, judge: Judge, settings: Settings, name: str = "") -> Job:
         """It is not started here."""
         return evaluate_job(settings, self.with_judge(judge, settings)[0], name or self.name)
+
+
+@contextmanager
+def judgeable(words: Sequence[str | Path], questions: str, settings: Settings) -> Iterator[Judgeable]:
+    """An evaluation by its name, or files of answers. questions: those of the files, in one word; "" finds them.
+
+    Raises UserError where the words name neither.
+    """
+    files = [Path(word) for word in words]
+    evaluation = None if files[0].is_file() else find_evaluation(str(words[0]), settings)
+    if evaluation is not None and len(files) == 1:
+        yield of_evaluation(evaluation, settings)
+        return
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise UserError(
+            "judge.not_there", "There is neither an evaluation nor a file {name}. `jobs` lists them.", name=missing
+        )
+    asked = questions_named(questions, RunStore(settings.runs)) if questions else None
+    with of_files(files, asked, settings) as found:
+        yield found
 
 
 def of_evaluation(job: Job, settings: Settings) -> Judgeable:
