@@ -17,10 +17,13 @@ from qlora_app.evaluate.judge.judging import copies, judge_all, pairs_of, tasks_
 from qlora_app.evaluate.judge.prompts import JudgePrompt
 from qlora_app.evaluate.judge.report import JudgeReport, report_of
 from qlora_app.evaluate.judge.verdicts import score_of, verdict_of
-from qlora_app.kinds.evaluate import evaluation_of
+from qlora_app.jobs import JobStore
+from qlora_app.kinds.evaluate import EvaluateSpec, evaluation_of
 from qlora_app.kinds.judging import of_evaluation, of_files
 from qlora_app.settings import Endpoint, Settings
+from qlora_app.ui.door import routes
 from tests.fixtures.judge import KEPT, KEY, PASSING, TEXTS, FakeJudge, pairs
+from tests.fixtures.serving import served
 from tests.refusing import refused
 
 QUICK = Asking(attempts=3, seconds=0.4)
@@ -411,7 +414,9 @@ def test_fastchats_files_are_answers_to_vicunas_questions(judge, home):
         files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
     job, calls, _ = judged_here(files, way="single", at_once=8)
     made = evaluation_of(job)
-    assert calls == 160 and made.questions == "Vicuna" and made.asked == 80
+    files[0].write_text("".join(files[0].read_text().splitlines(True)[:30]))
+    assert evaluation_of(judged_here(files, way="single")[0]).asked == 30, "and no more of the other"
+    assert judge.calls == 160 and calls == 160 and made.questions == "Vicuna" and made.asked == 80
     assert any("How can I improve my time management skills?" in str(body["messages"]) for body in judge.bodies)
     figure = made.measures[0].contestants[0].figures["judge"]
     assert figure.questions == 80 and 1 <= figure.low <= figure.value <= figure.high <= 10
@@ -476,3 +481,53 @@ def test_our_own_endpoint_judges(home, monkeypatch):
     lines = [json.loads(line) for line in (job.folder / "judgments.jsonl").read_text().splitlines()]
     assert len(lines) == 6 and all(line["text"] for line in lines) and report.tokens_out > 0
     assert report.readable == sum(line["winner"] is not None for line in lines)
+
+
+# ---- its page
+
+
+@pytest.fixture
+def page(judge, home):
+    """(the served page, an evaluation of files that was judged)"""
+    job, _, _ = judged_here(answer_files(home, 30, ("one", "two", "<b>three")), price_in=2, price_out=8)
+    with served(home, endpoints=Settings.from_environment().endpoints) as site:
+        yield site.client, job
+
+
+def test_the_page_of_a_judge_shows_all_it_wrote_and_starts_another(page, judge, home):
+    client, job = page
+    address = f"/evaluations/{job.id}/judge"
+    shown = client.get(address).text
+    assert (
+        "Found: 90 of 90." in shown and "Both orders" in shown and "&lt;b&gt;three" in shown and "<b>three" not in shown
+    )
+    assert KEY not in shown and shown.count('class="judged"') == 25
+    assert "Beide Reihenfolgen" in client.get(address, headers={"accept-language": "de"}).text
+    found = client.get(address, params={"find": "Why 29?", "page": "0"}).text
+    assert found.count('class="judged"') == 3 and "Why 28?" not in found
+    cost = client.get(f"{address}/cost", params={"way": "single", "price_in": "2,5"}).json()
+    assert cost["starts"] and "90 calls" in cost["said"]
+    bad = {"prompt": "Which, {question}?", "most_calls": "x"}
+    for typed, word in (
+        ({"prompt": bad["prompt"]}, "answer_1"),
+        ({"most_calls": "x"}, "x"),
+        ({"most_money": "1"}, "price"),
+    ):
+        told = client.get(f"{address}/cost", params=typed).json()
+        assert not told["starts"] and word in told["said"]
+    kept = client.post(f"{address}/start", data=bad)
+    assert kept.status_code == 400 and "Which, {question}?" in kept.text and 'value="x"' in kept.text
+    before = judge.calls
+    started = client.post(f"{address}/start", data={"endpoint": "fake", "way": "single", "most_calls": "5"})
+    assert started.status_code == 303 and judge.calls == before
+    new = JobStore(home / "evaluations").get(started.headers["location"].split("/")[-2])
+    assert new.is_asked("start") and new.spec(EvaluateSpec).evaluators[0].most_calls == 5
+    assert client.get(started.headers["location"]).status_code == 200
+    assert client.post(f"{address}/start", data={}, headers={"origin": "https://evil.example"}).status_code == 403
+    for other in ("nobody", "answers", ".."):
+        assert client.get(f"/evaluations/{other}/judge").status_code in (400, 404)
+
+
+def test_addresses_of_a_judge_are_the_owners():
+    for path in ("/evaluations/x/judge", "/evaluations/x/judge/cost", "/evaluations/x/judge/start"):
+        assert routes.who_may(path) == "owner"

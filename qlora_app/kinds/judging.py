@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..evaluate import Contestant, Judge
 from ..evaluate.contenders import FileContender
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
-from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, Vicuna, questions_named
+from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, SetQuestion, Vicuna, questions_named
 from ..jobs import Job, JobStore
 from ..runs import RunStore
 from ..settings import Settings
@@ -98,15 +98,17 @@ def of_files(files: Sequence[Path], questions: QuestionsChoice | None, settings:
         asked = questions or _questions_beside(files, Path(folder)) or Vicuna()
         found = asked.read(asked.file.parent if asked.file else Path(folder), settings)
         answers = {one.word: _answers_of(one, found) for one in contestants}
-        spec = EvaluateSpec(contestants=contestants, questions=asked, evaluators=(Judge(),))
-        judgeable = Judgeable(spec, answers, "judge-files")
-        if not judgeable.questions:
+        common = [one for one in found.questions if all(one.id in rows for rows in answers.values())]
+        if not common:
             raise UserError(
                 "judge.nothing_in_common",
                 "No question of {questions} is answered in every file. Name the file of questions.",
                 questions=found.name,
             )
-        yield judgeable
+        if len(common) < len(found.questions):
+            asked = _written(common, Path(folder))
+        spec = EvaluateSpec(contestants=contestants, questions=asked, evaluators=(Judge(),))
+        yield Judgeable(spec, answers, "judge-files")
 
 
 def find_evaluation(name: str, settings: Settings) -> Job | None:
@@ -139,8 +141,20 @@ def _questions_beside(files: Sequence[Path], folder: Path) -> QuestionFile | Non
                 asked.setdefault(id, {"question_id": id, "text": line["question"], **more})
     if not asked:
         return None
-    path = folder / "questions.jsonl"
-    path.write_text("".join(json.dumps(one) + "\n" for one in asked.values()), encoding="utf-8")
+    return _file_of(asked.values(), folder / "questions.jsonl")
+
+
+def _written(questions: Sequence[SetQuestion], folder: Path) -> QuestionFile:
+    """Only these, as a file of their own."""
+    rows = []
+    for one in questions:
+        row = {"question_id": one.id, "question": one.text, "category": one.category}
+        rows.append(row | ({"answer": one.expected} if one.expected else {}))
+    return _file_of(rows, folder / "answered-questions.jsonl")
+
+
+def _file_of(rows: Iterable[Mapping[str, Any]], path: Path) -> QuestionFile:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return QuestionFile(path=str(path))
 
 
