@@ -34,6 +34,7 @@ from qlora_app.ui import (
     JudgeRoutes,
     RequestGuard,
     build,
+    exported,
     served_file,
 )
 from qlora_app.ui.door.admission import Admission
@@ -85,7 +86,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             max_file_size=f"{settings.max_upload_mb}mb",
             app_kwargs={
                 "middleware": [door],
-                "routes": [Route(SCRIPTS, served_file), programs, *alone],
+                "routes": [Route(SCRIPTS, served_file), *exported(store), programs, *alone],
             },
         )
     except OSError as error:

@@ -4,6 +4,7 @@ from .arena import ArenaRoutes
 from .build import TITLE, build
 from .context import AppContext
 from .door.request_guard import RequestGuard
+from .exported import exported
 from .judge import JudgeRoutes
 from .scripts import PATH as SCRIPTS
 from .scripts import served_file
@@ -19,5 +20,6 @@ __all__ = [
     "JudgeRoutes",
     "RequestGuard",
     "build",
+    "exported",
     "served_file",
 ]
