@@ -10,6 +10,7 @@ import qlora_app
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Judge
+from qlora_app.evaluate.changed import what_changed
 from qlora_app.evaluate.judge.budget import Budget, Cost, Estimate, Limits, Price
 from qlora_app.evaluate.judge.client import Asking
 from qlora_app.evaluate.judge.judged import judged_in, total_of
@@ -528,6 +529,54 @@ def test_the_page_of_a_judge_shows_all_it_wrote_and_starts_another(page, judge, 
         assert client.get(f"/evaluations/{other}/judge").status_code in (400, 404)
 
 
+def test_what_changed_is_grouped_by_what_says_which_is_better():
+    rows = [
+        {"id": "1", "question": "a", "answers": {"x": "A", "y": "B"}, "scores": {"exact": {"x": 0.0, "y": 1.0}}},
+        {"id": "2", "question": "b", "answers": {"x": "A", "y": "B"}, "scores": {"exact": {"x": 1.0, "y": 0.0}}},
+        {"id": "3", "question": "c", "answers": {"x": "A", "y": "B"}, "scores": {"exact": {"x": 1.0, "y": 1.0}}},
+        {"id": "4", "question": "d", "answers": {"x": "A ", "y": "A"}, "scores": {}},
+        {"id": "5", "question": "e", "answers": {"x": "A"}, "scores": {}},
+    ]
+    found = what_changed(rows, "x", "y", {"exact": True})
+    assert [one.kind for one in found.changed] == ["better", "worse", "other"] and found.alike == 1
+    assert found.counts == {"better": 1, "worse": 1, "other": 1}
+    turned = what_changed(rows, "y", "x", {"exact": True})
+    assert [one.kind for one in turned.changed] == ["worse", "better", "other"]
+    assert what_changed(rows, "x", "y", {"exact": False}).counts == turned.counts
+    assert json.loads(json.dumps(found.to_json()))["counts"]["better"] == 1
+
+
+def test_a_judge_says_which_answer_is_better_before_any_score():
+    with FakeJudge().serving() as endpoint:
+        bench = Bench(endpoint, pairs(4))
+        bench.judge()
+    rows = [
+        {"id": one.question, "question": one.text, "answers": {"one": one.answer_a, "two": one.answer_b}}
+        for one in pairs(4)
+    ]
+    found = what_changed(rows, "one", "two", {}, bench.rows)
+    winners = {row.question: row.winner for row in bench.rows}
+    assert [one.kind for one in found.changed] == [{"a": "worse", "b": "better"}[winners[row["id"]]] for row in rows]
+    assert {one.by for one in found.changed} == {"judge"}
+
+
+def test_the_page_of_what_changed_is_searched_and_grouped(page):
+    client, job = page
+    shown = client.get(f"/evaluations/{job.id}/changed").text
+    assert "&lt;b&gt;three" in shown and "<b>three" not in shown
+    found = client.get(f"/evaluations/{job.id}/changed", params={"find": "Why 2?", "first": "file:two.jsonl"}).text
+    assert found.count('class="judged"') == 1 and "Why 3?" not in found
+    kinds = [client.get(f"/evaluations/{job.id}/changed", params={"show": kind}).text for kind in ("better", "worse")]
+    assert all(one.count('class="judged"') > 0 for one in kinds)
+    german = client.get(f"/evaluations/{job.id}/changed", headers={"accept-language": "de"}).text
+    assert "Besser:" in german and "Wortgleich beantwortet" in german and "Better" not in german
+
+
 def test_addresses_of_a_judge_are_the_owners():
-    for path in ("/evaluations/x/judge", "/evaluations/x/judge/cost", "/evaluations/x/judge/start"):
+    for path in (
+        "/evaluations/x/judge",
+        "/evaluations/x/judge/cost",
+        "/evaluations/x/judge/start",
+        "/evaluations/x/changed",
+    ):
         assert routes.who_may(path) == "owner"

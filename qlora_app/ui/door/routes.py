@@ -64,6 +64,7 @@ ROUTES: dict[str, Who] = {
     "/evaluations/{name}/judge": "owner",
     "/evaluations/{name}/judge/cost": "owner",
     "/evaluations/{name}/judge/start": "owner",
+    "/evaluations/{name}/changed": "owner",
     # files into the app
     UPLOAD: "owner",
     f"{API}/upload_progress": "owner",

@@ -1,7 +1,7 @@
 """What the server answers at /evaluations/NAME/judge and /evaluations/NAME/changed. The door lets in its owner only."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from ...errors import Problem, UserError
+from ...evaluate.changed import what_changed
 from ...evaluate.evaluation import ROWS
-from ...evaluate.judge import JudgeReport
+from ...evaluate.judge import Judged, JudgeReport
 from ...evaluate.judge.evaluator import JUDGMENTS
 from ...evaluate.judge.judged import judged_in
 from ...jobs import Job, JobStore
-from ...kinds.evaluate import evaluation_of
+from ...kinds.evaluate import EvaluateSpec, evaluation_of
 from ...kinds.judging import of_evaluation
 from ...storage.reading import read_lines
 from ..arena.rating_page import NOT_KEPT, careful, document, refused_page
@@ -26,6 +27,7 @@ from ..context import AppContext
 from ..guard import in_words
 from ..language import language_of, problem_in, translated
 from ..translate import said_to
+from .changed_page import changed_html
 from .form import Typed, form_html, judge_of
 from .report_page import Listed, judgments_html, report_html
 
@@ -46,6 +48,7 @@ class JudgeRoutes:
             Route("/evaluations/{name}/judge", self.judge, methods=["GET"]),
             Route("/evaluations/{name}/judge/cost", self.cost, methods=["GET"]),
             Route("/evaluations/{name}/judge/start", self.start, methods=["POST"]),
+            Route("/evaluations/{name}/changed", self.changed, methods=["GET"]),
         ]
 
     # ---- its addresses
@@ -83,6 +86,26 @@ class JudgeRoutes:
             return self._shown(request, typed, in_words(error), 400)
         return RedirectResponse(f"{_root(request)}/evaluations/{job.id}/judge", 303)
 
+    # ---- what changed
+
+    async def changed(self, request: Request) -> Response:
+        """The answers of two contestants that differ."""
+        return await run_in_threadpool(self._changed, request)
+
+    def _changed(self, request: Request) -> Response:
+        return answered(request, "What changed", lambda language: self._changed_body(request))
+
+    def _changed_body(self, request: Request) -> str:
+        job, asked = _job(self.page, request), dict(request.query_params)
+        contestants = job.spec(EvaluateSpec).contestants
+        names = [one.word for one in contestants]
+        pair = _pair_of(asked, names)
+        found = what_changed(rows_of(job).values(), *pair, _directions(job), _judged_in(job))
+        address = f"{_root(request)}/evaluations/{job.id}/changed"
+        head = f"""<header><h1>What changed <span translate="no">{escape(job.id)}</span></h1></header>
+<main class="owner judging">"""
+        return head + changed_html(found, pair, contestants, _listed(asked), address, _root(request)) + "</main>"
+
     # ---- the page
 
     def _estimated(self, job: Job, typed: Typed) -> Problem:
@@ -97,7 +120,7 @@ class JudgeRoutes:
         report = report_of_job(job)
         parts = [self._head(job, language)]
         if report is not None:
-            judged = judged_in(read_lines(job.folder / f"{JUDGMENTS}.jsonl", 0)[0])
+            judged = _judged_in(job)
             parts += [report_html(report, judged, language)]
             parts += [judgments_html(judged, rows_of(job), _listed(typed), address)]
         parts.append(self._form(job, address, typed, problem, language))
@@ -108,7 +131,8 @@ class JudgeRoutes:
         is_moving = status.is_active or status.state == "queued"
         said = escape(problem_in(status.sentence, language))
         return f"""<header><h1>Judge <span translate="no">{escape(job.id)}</span></h1></header>
-<main class="owner judging"{" data-moving" if is_moving else ""}><p class="muted" role="status">{said}</p>"""
+<main class="owner judging"{" data-moving" if is_moving else ""}><p class="muted" role="status">{said}</p>
+<p><a href="changed">What changed, answer by answer</a></p>"""
 
     def _form(self, job: Job, address: str, typed: Typed, problem: Problem | None, language: str) -> str:
         """Nothing before all have answered."""
@@ -149,6 +173,27 @@ def report_of_job(job: Job) -> JudgeReport | None:
 def rows_of(job: Job) -> dict[str, dict[str, Any]]:
     """{id of a question: it, with all answers}"""
     return {str(row.get("id")): row for row in read_lines(job.folder / f"{ROWS}.jsonl", 0)[0]}
+
+
+def _judged_in(job: Job) -> list[Judged]:
+    return judged_in(read_lines(job.folder / f"{JUDGMENTS}.jsonl", 0)[0])
+
+
+def _directions(job: Job) -> dict[str, bool]:
+    """{evaluator: is more better?}: those that tell right from wrong."""
+    kinds = [(one.name, type(one)) for one in job.spec(EvaluateSpec).evaluators]
+    return {name: kind.higher_is_better for name, kind in kinds if kind.scores_answers and kind.unit == "share"}
+
+
+def _pair_of(asked: Typed, names: Sequence[str]) -> tuple[str, str]:
+    """From the base to what was trained on it, where nothing is said. Raises UserError where one alone answered."""
+    if len(names) < 2:
+        raise UserError("judge.one_alone", "A judge of pairs needs two contestants. Name another one.")
+    bases = [name for name in names if name.startswith("base:")]
+    first = asked["first"] if asked.get("first") in names else next(iter(bases), names[0])
+    others = [name for name in names if name != first]
+    second = asked["second"] if asked.get("second") in others else others[0]
+    return first, second
 
 
 def _job(page: AppContext, request: Request) -> Job:
