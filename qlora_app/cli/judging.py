@@ -78,7 +78,7 @@ def judge_command(given: argparse.Namespace, settings: Settings) -> int:
 def judge_of(given: argparse.Namespace) -> Judge:
     """Raises UserError for a prompt that cannot be read, or a limit without a price."""
     if given.most_money is not None and not (given.price_in or given.price_out):
-        raise UserError("judge.no_price", "A limit in money needs prices: --price-in and --price-out.")
+        raise UserError("judge.no_price", "A limit in money needs prices: for what is read and for what is written.")
     return Judge(
         endpoint=given.judge,
         way="single" if given.single else "pairs",
