@@ -13,7 +13,8 @@ from ..evaluate import Contestant, Judge
 from ..evaluate.contenders import FileContender
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
-from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, SetQuestion, Vicuna, questions_named
+from ..evaluate.known_sets import questions_named
+from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, SetQuestion, Vicuna
 from ..jobs import Job, JobStore
 from ..runs import RunStore
 from ..settings import Settings
