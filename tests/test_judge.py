@@ -504,6 +504,13 @@ def test_the_page_of_a_judge_shows_all_it_wrote_and_starts_another(page, judge, 
     )
     assert KEY not in shown and shown.count('class="judged"') == 25
     assert "Beide Reihenfolgen" in client.get(address, headers={"accept-language": "de"}).text
+    assert "Where people judged the same" not in shown
+    arena = home / "evaluations" / "arena"
+    arena.mkdir()
+    (arena / "answers.jsonl").write_text((job.folder / "rows.jsonl").read_text())
+    vote = {"question": "Why 1?", "model_a": "file:one.jsonl", "model_b": "file:two.jsonl", "winner": "b"}
+    (arena / "votes.jsonl").write_text(json.dumps(vote) + "\n")
+    assert "Where people judged the same, it agrees in 100%" in client.get(address).text
     found = client.get(address, params={"find": "Why 29?", "page": "0"}).text
     assert found.count('class="judged"') == 3 and "Why 28?" not in found
     cost = client.get(f"{address}/cost", params={"way": "single", "price_in": "2,5"}).json()

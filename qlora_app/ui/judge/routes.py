@@ -1,7 +1,8 @@
 """What the server answers at /evaluations/NAME/judge and /evaluations/NAME/changed. The door lets in its owner only."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ...evaluate.evaluation import ROWS
 from ...evaluate.judge import Judged, JudgeReport
 from ...evaluate.judge.evaluator import JUDGMENTS
 from ...evaluate.judge.judged import judged_in
+from ...evaluate.judge.people import votes_on
+from ...evaluate.judge.report import with_people
 from ...jobs import Job, JobStore
 from ...kinds.evaluate import EvaluateSpec, evaluation_of
 from ...kinds.judging import of_evaluation
@@ -120,9 +123,10 @@ class JudgeRoutes:
         report = report_of_job(job)
         parts = [self._head(job, language)]
         if report is not None:
-            judged = _judged_in(job)
+            judged, rows = _judged_in(job), rows_of(job)
+            report = _with_votes(report, judged, rows, job.folder.parent)
             parts += [report_html(report, judged, language)]
-            parts += [judgments_html(judged, rows_of(job), _listed(typed), address)]
+            parts += [judgments_html(judged, rows, _listed(typed), address)]
         parts.append(self._form(job, address, typed, problem, language))
         return "".join(parts) + "</main>"
 
@@ -173,6 +177,18 @@ def report_of_job(job: Job) -> JudgeReport | None:
 def rows_of(job: Job) -> dict[str, dict[str, Any]]:
     """{id of a question: it, with all answers}"""
     return {str(row.get("id")): row for row in read_lines(job.folder / f"{ROWS}.jsonl", 0)[0]}
+
+
+def _with_votes(
+    report: JudgeReport, judged: Sequence[Judged], rows: Mapping[str, Mapping[str, Any]], evaluations: Path
+) -> JudgeReport:
+    """With what people have said of the same answers since."""
+    answers: dict[str, dict[str, dict[str, str]]] = {}
+    for id, row in rows.items():
+        for name, text in row.get("answers", {}).items():
+            answers.setdefault(name, {})[id] = {"question": row.get("question", ""), "answer": text}
+    readable = [one for one in judged if one.winner is not None]
+    return replace(report, people=with_people(readable, votes_on(answers, evaluations)))
 
 
 def _judged_in(job: Job) -> list[Judged]:
