@@ -11,6 +11,7 @@ from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Judge
 from qlora_app.evaluate.changed import what_changed
+from qlora_app.evaluate.judge import judging
 from qlora_app.evaluate.judge.budget import Budget, Cost, Estimate, Limits, Price
 from qlora_app.evaluate.judge.client import Asking
 from qlora_app.evaluate.judge.judged import judged_in, total_of
@@ -27,7 +28,7 @@ from tests.fixtures.judge import KEPT, KEY, PASSING, TEXTS, FakeJudge, pairs
 from tests.fixtures.serving import served
 from tests.refusing import refused
 
-QUICK = Asking(attempts=3, seconds=0.4)
+PATIENT = Asking(attempts=3, seconds=60)
 NO_LIMITS, FREE = Limits(), Price()
 PROMPT = JudgePrompt.of("pairs")
 
@@ -35,7 +36,7 @@ PROMPT = JudgePrompt.of("pairs")
 class Bench:
     """One evaluation that is judged, again and again: its lines stay."""
 
-    def __init__(self, endpoint, answered, prompt=PROMPT, asking=QUICK, limits=NO_LIMITS, price=FREE):
+    def __init__(self, endpoint, answered, prompt=PROMPT, asking=PATIENT, limits=NO_LIMITS, price=FREE):
         self.endpoint, self.prompt, self.asking, self.limits, self.price = endpoint, prompt, asking, limits, price
         self.tasks, self.lines, self.waited = tasks_of(answered, prompt, endpoint.model), [], []
 
@@ -147,16 +148,23 @@ def test_whatever_an_endpoint_does_nothing_is_lost_repeated_or_made_up(seed):
     assert KEY not in json.dumps(bench.lines)
 
 
-@pytest.mark.parametrize("fault", [one for one in PASSING if one not in ("drip",)])
+@pytest.mark.parametrize("fault", PASSING)
 def test_a_fault_that_stays_is_a_sentence_and_no_verdict(fault):
     judge = FakeJudge([fault] * 99)
     with judge.serving() as endpoint:
-        bench = Bench(endpoint, pairs(6), asking=Asking(attempts=2, seconds=0.4))
+        bench = Bench(endpoint, pairs(6), asking=Asking(attempts=2, seconds=60))
         with refused("judge.never_answers"):
             bench.judge()
     assert bench.rows and not any(row.is_asked or row.winner or row.text for row in bench.rows)
     assert all(row.problem for row in bench.rows) and bench.report().calls == judge.calls
     assert KEY not in json.dumps(bench.lines)
+
+
+def test_an_answer_that_never_ends_is_given_up():
+    judge = FakeJudge(["drip"] * 99)
+    with judge.serving() as endpoint, refused("judge.never_answers"):
+        Bench(endpoint, pairs(6), asking=Asking(attempts=1, seconds=0.2)).judge(at_once=4)
+    assert judge.calls <= 12
 
 
 @pytest.mark.parametrize(
@@ -215,12 +223,14 @@ def test_what_an_endpoint_will_not_be_told_is_not_told_again():
 def test_it_waits_as_long_as_it_is_asked_to():
     judge = FakeJudge(["busy", "broken", "busy"])
     with judge.serving() as endpoint:
-        bench = Bench(endpoint, pairs(1), asking=Asking(attempts=5, seconds=5))
+        bench = Bench(endpoint, pairs(1), asking=Asking(attempts=5, seconds=60))
         bench.judge(at_once=1)
     assert [waited == 0 for waited in bench.waited] == [True, False, True]
 
 
-def test_who_stops_keeps_what_is_judged_and_goes_on_there():
+def test_who_stops_keeps_what_is_judged_and_goes_on_there(monkeypatch):
+    monkeypatch.setattr(judging, "GRACE", 60.0)  # of a busy machine too
+
     class Enough(BaseException):
         pass
 
