@@ -86,6 +86,21 @@ def compare(*named: "str | Run") -> dict[str, Any]:
     return {"runs": [one.to_json() for one in standings(jobs)], "settings": settings}
 
 
+def ratings(
+    judgments: str | Path | Sequence[Mapping[str, Any]], *, k: float = 32.0, orderings: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """{"elo": {model: rating}, "bradley_terry": {model: {"rating", "low", "high"}}, ...} of a file of judgments, or of
+    rows with question, model_a, model_b, winner (a, b or tie) and rater. Raises UserError.
+    """
+    from .evaluate.ratings import Judgments, judgment_of, rate, read_judgments  # numpy is imported with it
+
+    if isinstance(judgments, str | Path):
+        judged = read_judgments(Path(judgments))
+    else:
+        judged = Judgments([judgment_of(row) for row in judgments])
+    return rate(judged, k=k, orderings=orderings, seed=seed).to_json()
+
+
 def sweep(
     recipe: str | Path | Recipe,
     values: Mapping[str, str | Sequence[Any]],
