@@ -243,7 +243,7 @@ def test_who_stops_keeps_what_is_judged_and_goes_on_there(monkeypatch):
         bench = Bench(endpoint, pairs(9))
         with pytest.raises(Enough):
             bench.judge(on_progress=stop)
-        assert 3 <= len(bench.rows)
+        assert len(bench.rows) >= 3
         bench.lines.append({"key": "torn"})  # as a crash may leave it
         bench.judge()
     assert judge.repeated == 0 and judge.calls == 18 and bench.report().readable == 18
