@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..storage.digests import sha256_of
 from ..storage.files import write_json
 
-RECORDED = ("torch", "transformers", "peft", "gguf", "xllamacpp")
+RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "xllamacpp")
 
 
 class Exporter(Choices):
