@@ -14,7 +14,7 @@ import yaml
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.export import AdapterExporter, GgufExporter, MergedExporter
-from qlora_app.export.ollama import modelfile
+from qlora_app.export.modelfile import modelfile
 from qlora_app.inference.llama_cpp import NAME
 from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.export import export_job

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from qlora_app.errors import UserError
-from qlora_app.export.ollama import Written
+from qlora_app.export.modelfile import Written
 from qlora_app.tasks.chat import ensure_template
 from qlora_app.tasks.template import ChatTemplate
 from tests.chat_templates import KINDS, tokenizer_for
