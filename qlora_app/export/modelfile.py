@@ -1,7 +1,8 @@
-"""The text of a Modelfile: how Ollama writes a conversation, in the language of Go's templates, found by trying the chat
-template of the training.
+"""The text of a Modelfile: how Ollama writes a conversation, in the language of Go's templates, which is found by trying
+the chat template of the training.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,18 @@ def modelfile(run: Run, file: str) -> str:
     lines += [f"PARAMETER num_ctx {longest(run)}", "PARAMETER temperature 0"]
     lines += [f"SYSTEM {QUOTES}{template.system}{QUOTES}"] if template.system else []
     return "\n".join(lines) + "\n"
+
+
+def ollama_commands(run: Run, file: str) -> str:
+    """What makes a model of Ollama of a Modelfile, and opens the same file in LM Studio and llama.cpp; all of them in
+    the folder that it lies in.
+    """
+    name = shlex.quote(run.id)
+    return (
+        f"ollama create {name} -f Modelfile && ollama run {name}\n"
+        f"lms import {shlex.quote(file)}\n"
+        f"llama-cli --model {shlex.quote(file)} --jinja"
+    )
 
 
 def _unlike() -> UserError:

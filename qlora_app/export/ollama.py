@@ -12,11 +12,10 @@ from ..errors import Problem, UserError
 from ..jobs import JobWriter
 from ..runs import Run
 from ..runs.exports import Export
-from ..runs.other_servers import ollama_commands
 from ..settings import Settings
 from ..storage.files import replace_file
 from .gguf_exporter import GgufExporter
-from .modelfile import modelfile
+from .modelfile import modelfile, ollama_commands
 
 MODELFILE = "Modelfile"
 

@@ -21,18 +21,6 @@ def llama_server(run: Run, file: Path) -> str:
     return shlex.join(["llama-server", *words, "--jinja"])
 
 
-def ollama_commands(run: Run, file: str) -> str:
-    """What makes a model of Ollama of a Modelfile, and opens the same file in LM Studio and llama.cpp; all of them in
-    the folder that it lies in.
-    """
-    name = shlex.quote(run.id)
-    return (
-        f"ollama create {name} -f Modelfile && ollama run {name}\n"
-        f"lms import {shlex.quote(file)}\n"
-        f"llama-cli --model {shlex.quote(file)} --jinja"
-    )
-
-
 def vllm_problem(run: Run) -> Problem | None:
     """Why vLLM cannot put the adapter on its base; None where it can."""
     saved = read_json(run.adapter / "adapter_config.json") or {}

@@ -4,12 +4,13 @@ from html import escape
 from urllib.parse import quote
 
 from ...export import EXPORTERS, Exporter
+from ...export.modelfile import ollama_commands
 from ...formatting import size
 from ...jobs import Job, Status
 from ...kinds.export import newest_export
 from ...runs import Run
 from ...runs.exports import FILES, Differing, Export, Fidelity, exports_of, file_of, made_by
-from ...runs.other_servers import asked_elsewhere, llama_server, ollama_commands, vllm_config, vllm_problem
+from ...runs.other_servers import asked_elsewhere, llama_server, vllm_config, vllm_problem
 from ..exported import address_of
 from ..translate import translate
 from .code_block import code_block
