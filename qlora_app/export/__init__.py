@@ -10,10 +10,12 @@ from .adapter import AdapterExporter
 from .exporter import Exporter
 from .gguf_exporter import GgufExporter
 from .merged import MergedExporter
+from .ollama import OllamaExporter
 from .script import ScriptExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
-    kind.model_fields["name"].default: kind for kind in (GgufExporter, MergedExporter, AdapterExporter, ScriptExporter)
+    kind.model_fields["name"].default: kind
+    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter)
 }
 
 
@@ -43,6 +45,7 @@ __all__ = [
     "Exporter",
     "GgufExporter",
     "MergedExporter",
+    "OllamaExporter",
     "ScriptExporter",
     "exporter_of",
 ]
