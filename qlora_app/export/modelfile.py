@@ -1,5 +1,5 @@
-"""The text of a Modelfile: how Ollama writes a conversation, in the language of Go's templates, which is found by trying
-the chat template of the training.
+"""The text of a Modelfile: how Ollama writes a conversation, in the language of Go's templates, which is found by
+trying the chat template of the training.
 """
 
 import shlex
