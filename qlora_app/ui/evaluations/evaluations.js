@@ -3,6 +3,7 @@
 const find = name => element.querySelector(name), sheet = find('.evaluations');
 const esc = text => String(text ?? '').replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const button = (name, words, kind = '') => `<button type="button" class="${kind}" data-do="${name}">${word(words)}</button>`;
+const USUAL = {general: 'general', mmlu: 'mmlu', vicuna: 'length'}; // what such questions are measured by
 let rows = [], live = false, opened = null, view = {which: 'all', search: '', start: 0, by: ''}, offered = null, file = null, typed = 0;
 for (const one of element.querySelectorAll('h2')) one.textContent = word(one.textContent);
 
@@ -119,7 +120,7 @@ async function begin() {
   } finally { submit.disabled = false; }
 }
 
-function open(id) { opened = id; view = {which: 'all', search: '', start: 0, by: ''}; find('.evaluation-one').replaceChildren(); poll.want(); }
+function open(id) { opened = id; sheet.scrollIntoView({block: 'start'}); view = {which: 'all', search: '', start: 0, by: ''}; find('.evaluation-one').replaceChildren(); poll.want(); }
 function close() { opened = null; find('.evaluation-one').replaceChildren(); find('.evaluation-list').dataset.said = ''; poll.want(); }
 
 element.addEventListener('click', async e => {
@@ -139,6 +140,7 @@ element.addEventListener('submit', e => { e.preventDefault(); begin(); });
 element.addEventListener('change', e => {
   if (e.target.name === 'by') { view = {...view, by: e.target.value}; answers(); return; }
   if (e.target.name === 'file') { read(e.target); return; }
+  if (e.target.name === 'set') for (const one of element.querySelectorAll('[name="what"]')) one.checked = one.value === (USUAL[e.target.value] || 'exact_match');
   if (e.target.closest('form')) takes();
 });
 element.addEventListener('input', e => {
