@@ -12,7 +12,7 @@ from tests.test_evaluate_job import a_file, an_evaluation
 
 @pytest.fixture
 def evaluated(home, page):
-    """Two contestants: the first is right on 0 to 5 of 8 questions, the second on 4 to 7 and as wrong as the first never."""
+    """Two contestants: the first is right on questions 0 to 5 of 8, the second on 4 to 6."""
     right = {"one.jsonl": range(6), "other.jsonl": range(4, 7)}
     for name, places in right.items():
         rows = [
@@ -62,6 +62,7 @@ def test_whatever_is_asked_of_it_gets_an_answer(evaluated, asked):
     assert shown.takes(asked)["words"] and "problem" in shown.begin(asked)
 
 
+@pytest.mark.slow
 def test_the_form_begins_an_evaluation_with_an_uploaded_file(evaluated, page, answering_run, home):
     shown, _ = evaluated
     form = {"contestants": [answering_run.id, f"base:{answering_run.id}"], "evaluators": ["contains"], "set": "file"}
@@ -72,7 +73,7 @@ def test_the_form_begins_an_evaluation_with_an_uploaded_file(evaluated, page, an
     job = page.jobs.evaluations.get(told["id"])
     assert job.is_asked("start") and (job.folder / "files" / "mine.jsonl").is_file()
     assert shown.begin(form | {"set": "mmlu", "folder": "/nowhere"})["problem"].startswith("There is no folder")
-    assert "files of the home" not in shown.begin(form | {"contestants": ["file:/etc/passwd"]})["problem"]
+    assert "from the command line" in shown.begin(form | {"contestants": ["file:/etc/passwd"]})["problem"]
 
 
 def test_visitors_are_shown_none(evaluated, page, monkeypatch):
