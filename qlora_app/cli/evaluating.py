@@ -10,6 +10,8 @@ from rich.text import Text
 
 from ..evaluate import EVALUATORS, Evaluation, Figure, Measure
 from ..evaluate.decoding import AnswerDecoding
+from ..evaluate.expected_time import seconds_for
+from ..formatting import about
 from ..jobs import Job
 from ..kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of, spec_from
 from ..settings import Settings
@@ -38,7 +40,9 @@ def add_evaluate(commands: Any) -> None:
 
 def evaluate_command(given: argparse.Namespace, settings: Settings) -> int:
     """Ask several models the same questions and measure their answers."""
-    job = evaluate_job(settings, _spec(given, settings), given.name)
+    spec = _spec(given, settings)
+    job = evaluate_job(settings, spec, given.name)
+    _say_how_long(given, spec, settings)
     start_if_idle(job, settings.runs, given.screen)
     if given.no_watch:
         return report(given, job, job.status())
@@ -53,6 +57,13 @@ def evaluate_command(given: argparse.Namespace, settings: Settings) -> int:
     else:
         show(job, found)
     return DONE
+
+
+def _say_how_long(given: argparse.Namespace, spec: EvaluateSpec, settings: Settings) -> None:
+    file = spec.questions.file
+    seconds = seconds_for(spec, settings, file.parent if file else Path())
+    if seconds:
+        given.screen.print(Text(f"Takes about {about(seconds)} on this machine."), soft_wrap=True)
 
 
 def _spec(given: argparse.Namespace, settings: Settings) -> EvaluateSpec:
