@@ -77,9 +77,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
         settings.token or "",
         spec.private,
         run.id,
-        lambda done, total, name: out.progress(
-            done, total, f"Sending {name}: {size(done)} of {size(total)} sent."
-        ),
+        lambda done, total, name: out.progress(done, total, f"Sending {name}: {size(done)} of {size(total)} sent."),
         out.is_asked_to_stop,
     )
     out.write("result", {"url": pushed.url, "commit": pushed.commit, "files": sorted(files), "sent": pushed.sent})
