@@ -48,8 +48,8 @@ def _for_the_hub(run: Run) -> str:
     if run.newest_adapter() != run.adapter:
         return ""
     return (
-        '<h3>Hugging Face Hub</h3><p class="quiet">In a terminal: this lists what would be sent. With --yes it is sent, '
-        "private unless you add --public.</p>"
+        '<h3>Hugging Face Hub</h3><p class="quiet">In a terminal: this lists what would be sent. With --yes it is '
+        "sent, private unless you add --public.</p>"
         f"{code_block(f'python -m qlora_app publish {run.id} you/your-model --what adapter')}"
     )
 
