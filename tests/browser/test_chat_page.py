@@ -81,6 +81,32 @@ def test_messages_wait_for_the_answer_that_is_written_and_an_earlier_one_is_aske
     assert "chat=1" in page.url
 
 
+def test_what_is_being_typed_outlasts_a_reload_until_it_is_sent_or_taken_back(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    ask(page, "Who is Mira?")
+    answered(page, 1)
+    row = page.locator(".exchange")
+    typed = {
+        "#ask textarea": "And Oscar,\nwho is",
+        ".you .editing": "Who was Mira?",
+        ".answer[data-who=run] .editing": "Mira is <b>",
+    }
+    row.get_by_role("button", name="Edit").click()
+    row.get_by_role("button", name="Correct").nth(1).click()
+    for place, text in typed.items():
+        page.locator(place).fill(text)
+    visitor.reload(page)
+    for place, text in typed.items():
+        expect(page.locator(place)).to_have_value(text)
+    row.locator(".you").get_by_role("button", name="Cancel").click()
+    row.locator(".answer").get_by_role("button", name="Cancel").click()
+    page.locator("#ask textarea").fill("")
+    visitor.reload(page)
+    answered(page, 1)
+    expect(page.locator(".editing")).to_have_count(0)
+    expect(page.locator("#ask textarea")).to_have_value("")
+
+
 def test_a_stop_keeps_what_was_said_and_gives_back_what_waits(visitor, app):
     page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
     page.locator("#ask textarea").evaluate("""box => { for (const text of ['Hello!', 'Next?']) { box.value = text;

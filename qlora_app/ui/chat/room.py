@@ -24,6 +24,7 @@ SCRIPTS = (
     "deeds",
     "shelf",
     "far_shelf",
+    "drafts",
     "why",
     "rows",
     "menus",

@@ -18,7 +18,7 @@ class Rows {
   // `drawn` is what the server made of texts: {text: HTML}.
   // `names`: of each column. `boxes`: in which somebody writes, by what they stand in the place of: the id of an answer, or of a
   // turn for its question. They go along when rows are drawn anew.
-  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; this.canVote = false; this.boxes = new Map(); }
+  constructor(place, drafts) { this.place = place; this.drafts = drafts; this.drawn = new Map(); this.names = []; this.canVote = false; this.boxes = new Map(); }
 
   show(talk) {
     const writing = document.activeElement;
@@ -28,7 +28,7 @@ class Rows {
   }
 
   write(id, box) { this.boxes.get(id)?.remove(); this.boxes.set(id, box); this.fillBoxes(); }
-  written(id) { this.boxes.get(id)?.remove(); this.boxes.delete(id); this.fillBoxes(); }
+  written(id) { this.boxes.get(id)?.remove(); this.boxes.delete(id); this.drafts.remove(id); this.fillBoxes(); }
   fillBoxes() { this.place.querySelectorAll('[data-id]').forEach(place => this.fillBox(place, place.dataset.id)); }
 
   // What can be written over is not seen meanwhile.
