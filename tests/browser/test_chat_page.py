@@ -175,6 +175,21 @@ def test_columns_are_added_changed_swapped_and_removed_and_answer_what_came_befo
     expect(page.locator(".earlier")).to_have_count(3)
 
 
+def test_a_column_that_was_stopped_while_it_caught_up_is_asked_when_one_likes(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    ask(page, "Hello!")
+    answered(page, 1)
+    tuned = said(page)[1]
+    page.evaluate("""document.querySelector('[data-do=add-column]').click();
+        document.querySelector('#stop-chat').click();""")
+    expect(page.locator(".exchange")).to_have_attribute("data-state", "stopped")
+    expect(page.locator(".answer .said").last).to_have_text("Not asked.")
+    page.locator(".answer").last.get_by_role("button", name="Ask").click()
+    answered(page, 1)
+    assert said(page)[2] == tuned
+    expect(page.locator(".not-asked:visible")).to_have_count(0)
+
+
 def test_a_strength_and_a_mix_answer_in_columns_of_their_own(visitor, app, newer_run):
     page = visitor.open(f"?tab=chat&run={app.store.list()[1].id}")
     page.get_by_role("button", name="Change column 2").click()
@@ -230,7 +245,7 @@ def test_what_was_said_by_a_run_that_was_deleted_can_be_read(visitor, app, newer
         shutil.rmtree(run.folder)
     page.locator(".chats .open").click()
     page.locator(f".earlier[data-run='{run.id}'] .go-on").click()
-    expect(page.locator(".who .words")).to_contain_text("not here any more")
+    expect(page.locator(".departed")).to_contain_text("not here any more")
     expect(page.locator(".who .open b")).to_have_text(title)
     assert said(page) == words and page.locator(".exchange .question").inner_text() == "Who is Mira?"
     expect(page.locator("#ask")).to_be_hidden()

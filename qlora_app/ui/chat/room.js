@@ -48,8 +48,8 @@ function goOn(run) {
 
 function head() {
   find('.who b').textContent = partner.title;
-  find('.who .words').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.')
-    : [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.departed').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.') : '';
   page.dataset.task = taskOf(partner);
   find('.answering').inert = !!partner.isGone;
   find('#chips').replaceChildren(...partner.chips.map(text =>
@@ -315,6 +315,7 @@ function controls() {
   find('.queued').replaceChildren(...queued.map((text, i) => make('li', {}, make('span', {class: 'quiet'}, word('Asked next:')), ' ',
     make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
   page.toggleAttribute('data-empty', !talk?.turns.length);
+  page.toggleAttribute('data-busy', isBusy);
   find('.more').hidden = !talk?.turns.length;
 }
 
@@ -341,6 +342,7 @@ page.addEventListener('click', e => {
   if (one.dataset.question) ask(one.dataset.question);
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(at);
+  else if (name === 'catch-up') catchUp();
   else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);

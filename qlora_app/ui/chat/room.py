@@ -73,6 +73,7 @@ SKELETON = f"""
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
     <p class="quiet note fill"></p>
+    <p class="note departed" role="status"></p>
     <p class="quiet note gone" role="status"></p>
     <p class="quiet note votes" role="status"></p>
     <p class="quiet note link" role="status"></p>

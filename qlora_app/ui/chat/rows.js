@@ -57,7 +57,7 @@ class Rows {
   row(turn, at) {
     const answers = this.sides.map((side, place) => make('section', {class: 'answer', 'data-who': side.who, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
-      make('p', {class: 'problem'}),
+      make('p', {class: 'not-asked', hidden: ''}, button('catch-up', word('Ask'))), make('p', {class: 'problem'}),
       make('p', {class: 'took quiet'}, make('span'), make('span', {class: 'deeds'},
         button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}), ...(this.canVote ? votes(place) : []),
         button('copy', word('Copy'), {'data-copy': place})))));
@@ -92,6 +92,7 @@ class Rows {
     else if (said.dataset.of !== answer.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
+    place.querySelector('.not-asked').hidden = !!given;
     this.fillBox(place, given?.id || '');
     this.fillVotes(place, turn, answer);
     place.querySelector('.took span').textContent = took(answer);
