@@ -30,6 +30,7 @@ from qlora_app.ui import (
     THEME,
     TITLE,
     AppContext,
+    ArenaRoutes,
     RequestGuard,
     build,
     served_file,
@@ -59,6 +60,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     own_name = os.environ.get("SPACE_HOST", "")
     is_open = settings.is_local and settings.login is None
     programs = Mount("/v1", endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open))
+    arenas = ArenaRoutes(settings).routes()
     door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors)
     try:
         demo.launch(
@@ -80,7 +82,10 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             ssr_mode=False,
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",
-            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file), programs]},
+            app_kwargs={
+                "middleware": [door],
+                "routes": [Route(SCRIPTS, served_file), programs, *arenas],
+            },
         )
     except OSError as error:
         raise UserError(

@@ -595,6 +595,7 @@ COMMANDS = [
     "score",
     "evaluate",
     "ratings",
+    "arena",
     "diagnose",
     "answer",
     "export",

@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..storage.disk import disk_trouble
 from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
+from .arena import add_arena
 from .asking import add_answer, add_ask, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .compare import add_compare
@@ -59,6 +60,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_score,
     add_evaluate,
     add_ratings,
+    add_arena,
     add_diagnose,
     add_answer,
     add_export,

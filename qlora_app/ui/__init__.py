@@ -1,5 +1,6 @@
 """The page. The only folder that imports gradio."""
 
+from .arena import ArenaRoutes
 from .build import TITLE, build
 from .context import AppContext
 from .door.request_guard import RequestGuard
@@ -7,4 +8,4 @@ from .scripts import PATH as SCRIPTS
 from .scripts import served_file
 from .theme import STYLE, THEME
 
-__all__ = ["SCRIPTS", "STYLE", "THEME", "TITLE", "AppContext", "RequestGuard", "build", "served_file"]
+__all__ = ["SCRIPTS", "STYLE", "THEME", "TITLE", "AppContext", "ArenaRoutes", "RequestGuard", "build", "served_file"]
