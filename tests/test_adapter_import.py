@@ -89,7 +89,7 @@ def logits_of(run):
     pool = ModelPool()
     session = pool.get(run)
     found = session.alone(lambda: session.model(input_ids=IDS).logits)
-    pool.forget()
+    pool.make_way()
     return found.detach()
 
 

@@ -130,7 +130,6 @@ class ModelPool:
         self._is_shared = False  # is the processor that answers trained on?
         self._progress: dict[_Key, _Progress] = {}
         self._given_back: dict[_Key, Why] = {}
-        self._forgotten = 0  # how often all was given back
         self._keeper: threading.Thread | None = None
 
     # ---- what is asked of it
@@ -161,15 +160,6 @@ class ModelPool:
             return (progress or _Progress()).words()
         error = opening.exception()
         return Loading("failed", str(error)) if error else Loading("ready")
-
-    def forget(self) -> None:
-        """Give all memory back, for other work that loads a model; an answer being written keeps its hold."""
-        with self._changing:
-            self._forgotten += 1
-            bases = list(self._bases.values())
-            self._bases.clear()
-            self._sessions.clear()
-        _close(bases)
 
     def make_way(self) -> None:
         """Give back what is not being used at this moment."""
@@ -208,7 +198,7 @@ class ModelPool:
             known = self._sessions.get(key)
             if known is None or (known.done() and known.exception()):  # what was wrong may have been repaired
                 known = Future()
-                how = (run, adapter, known, self._forgotten)
+                how = (run, adapter, known)
                 threading.Thread(target=self._load, args=how, name="loading", daemon=True).start()
                 self._sessions[key] = known  # only now: nobody may wait for a thread that was not started
             self._sessions.move_to_end(key)
@@ -216,7 +206,7 @@ class ModelPool:
                 self._sessions.popitem(last=False)
             return known
 
-    def _load(self, run: Run, adapter: Path, opening: "Future[ChatSession]", forgotten: int) -> None:
+    def _load(self, run: Run, adapter: Path, opening: "Future[ChatSession]") -> None:
         key = _key(adapter)
         progress = self._progress[key] = _Progress()
         try:
@@ -229,7 +219,7 @@ class ModelPool:
             self._wait_for_room(progress, wanted)
             with self._one_at_a_time:
                 progress.began = time.monotonic()
-                session = self._opened(wanted, forgotten)
+                session = self._opened(wanted)
                 if adapter == run.adapter:
                     _speed_up(session, run)
             opening.set_result(session)
@@ -250,7 +240,7 @@ class ModelPool:
             if run.read_recipe().recipe.base_model.source != "starter":
                 check_tried(adapter)
 
-    def _opened(self, wanted: _Wanted, forgotten: int) -> ChatSession:
+    def _opened(self, wanted: _Wanted) -> ChatSession:
         name = wanted.base()
         with self._changing:
             base = self._bases.get(name)
@@ -264,10 +254,9 @@ class ModelPool:
             base.engine.rest()  # its thread holds what nobody else may
             raise
         with self._changing:
-            if forgotten == self._forgotten:
-                self._bases[name] = base
-                self._bases.move_to_end(name)
-                self._keep_watch()
+            self._bases[name] = base
+            self._bases.move_to_end(name)
+            self._keep_watch()
         return session
 
     def _wait_for_room(self, progress: _Progress, wanted: _Wanted) -> None:

@@ -226,7 +226,7 @@ class ChatSession:
         )
         row = self.submit(Row(asked, stop, into))
         if form:
-            return CallingWriting(row, self.tokenizer, reasons, letters, form, json.loads(told), prompt.note)
+            return CallingWriting(row, self.tokenizer, reasons, letters, form, json.loads(told or "[]"), prompt.note)
         return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
 
     def submit(self, row: Row) -> Row:

@@ -186,13 +186,13 @@ def test_an_adapter_that_changes_the_base_of_others_is_not_put_on_it(runs, bias)
         ModelPool().get(runs[0])
 
 
-def test_what_was_forgotten_goes_and_who_holds_it_may_go_on(runs):
+def test_what_made_way_goes_and_who_holds_it_may_go_on(runs):
     models = ModelPool()
     held = models.get(runs[0])
     before, model = answer(held, base=True), weakref.ref(held.model)
-    models.forget()
+    assert wait_for(lambda: not held.base.is_busy)
+    models.make_way()
     assert models.state(runs[0]).state == "absent" and answer(held, base=True) == before
-    models.forget()
     held.base.close()
     thread = held.base.engine._thread
     del held

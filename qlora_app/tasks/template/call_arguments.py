@@ -55,8 +55,8 @@ def is_text(schema: Any) -> bool:
     """Does it allow texts only?"""
     if not isinstance(schema, dict):
         return False
-    choices = schema.get("enum")
-    return schema.get("type") == "string" or (bool(choices) and all(isinstance(one, str) for one in choices))
+    choices = schema.get("enum") or [None]
+    return schema.get("type") == "string" or all(isinstance(one, str) for one in choices)
 
 
 def _value(written: str, schema: Any) -> Any:

@@ -3,10 +3,7 @@
 const ALL_EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
-const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
-for (const name of ['aria-label', 'placeholder'])
-  page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
+speak(page);
 
 const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}, storageHere()) : storageHere());
 const drafts = new Drafts(storageHere(), () => shelf.storage.who || '');
