@@ -190,7 +190,7 @@ def test_what_made_way_goes_and_who_holds_it_may_go_on(runs):
     models = ModelPool()
     held = models.get(runs[0])
     before, model = answer(held, base=True), weakref.ref(held.model)
-    assert wait_for(lambda: not held.base.is_busy)
+    assert wait_for(lambda base=held.base: not base.is_busy)
     models.make_way()
     assert models.state(runs[0]).state == "absent" and answer(held, base=True) == before
     held.base.close()
