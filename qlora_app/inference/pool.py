@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.loading import bytes_of, import_everything
+from ..base_models.telling import weights_told
 from ..errors import UserError
 from ..formatting import gigabytes, size
 from ..hardware import here
@@ -61,6 +62,10 @@ class _Progress:
     bytes: float = 0.0
     began: float = 0.0  # 0: not yet
     waits: bool = False  # for memory that a training has
+    share: float | None = None  # of its weights that are there
+
+    def tell(self, done: int, total: int) -> None:
+        self.share = done / total if total else None
 
     def words(self) -> Loading:
         needed, free = size(self.bytes), gigabytes(here().free)
@@ -72,7 +77,10 @@ class _Progress:
             )
         if not self.began:
             return Loading("loading", "Loading the model…")
-        return Loading("loading", f"Loading the model… {needed}, {time.monotonic() - self.began:.0f} s")
+        took = f"{time.monotonic() - self.began:.0f} s"
+        if self.share is None:
+            return Loading("loading", f"Loading the model… {needed}, {took}")
+        return Loading("loading", f"Loading the model… {self.share:.0%} of {needed}, {took}")
 
 
 class _Key(NamedTuple):
@@ -219,7 +227,7 @@ class ModelPool:
             self._wait_for_room(progress, wanted)
             with self._one_at_a_time:
                 progress.began = time.monotonic()
-                session = self._opened(wanted)
+                session = self._opened(wanted, progress)
                 if adapter == run.adapter:
                     _speed_up(session, run)
             opening.set_result(session)
@@ -240,13 +248,14 @@ class ModelPool:
             if run.read_recipe().recipe.base_model.source != "starter":
                 check_tried(adapter)
 
-    def _opened(self, wanted: _Wanted) -> ChatSession:
+    def _opened(self, wanted: _Wanted, progress: _Progress) -> ChatSession:
         name = wanted.base()
         with self._changing:
             base = self._bases.get(name)
         if base is None:
             self._make_room(bytes_of(wanted.choice, wanted.quantizes))
-            base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
+            with weights_told(progress.tell):
+                base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
             base.engine.shares = lambda: self._is_shared
         try:
             session = ChatSession.on(base, wanted.choice, wanted.method, wanted.adapter, wanted.task)
