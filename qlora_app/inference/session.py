@@ -2,6 +2,7 @@
 end and programs all ask it, and its prompts are those of the training.
 """
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -134,7 +135,7 @@ class ChatSession:
             )
         name = first.base.sum_of([(session.name, weight) for session, weight in parts])
         made = cls(first.base, first.tokenizer, first.task, name, first.adapter)
-        made.checksum = first.checksum if len(parts) == 1 else ""
+        made.checksum = first.checksum if len(parts) == 1 else _checksum_of(parts)
         return made
 
     @property
@@ -349,3 +350,9 @@ class ChatSession:
     def alone(self, work: Callable[[], T]) -> T:
         """`work` has the model for itself, with this session's adapter switched on."""
         return self.base.engine.alone(work, self.name)
+
+
+def _checksum_of(parts: Sequence[tuple[ChatSession, float]]) -> str:
+    """SHA-256 of what several adapters are and how much of each there is: another one where one of their files is."""
+    told = "\n".join(f"{session.checksum} {weight!r}" for session, weight in parts)
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -205,8 +205,11 @@ def test_a_strength_and_a_mix_answer_in_columns_of_their_own(visitor, app, newer
     page.get_by_role("button", name="Choose").click()
     page.locator(".side [data-run]").first.click()
     expect(page.locator(".share")).to_have_count(2)
+    saved = page.locator(".side").get_by_label("Checkpoint").last
+    saved.select_option(label="Step 4")
+    expect(saved).to_have_value("4")
     page.get_by_role("button", name="Use it").click()
-    expect(page.locator(".head .words").last).to_contain_text("+")
+    expect(page.locator(".head .words").last).to_contain_text("step 4 0.50")
     ask(page, "Hello!")
     answered(page, 1)
     base, without, mixed = said(page)

@@ -96,7 +96,7 @@ class Rows {
     this.fillBox(place, given?.id || '');
     this.fillVotes(place, turn, answer);
     place.querySelector('.took span').textContent = took(answer);
-    place.querySelector('.took span').title = answer.checksum ? `SHA-256 ${answer.checksum}` : '';
+    place.querySelector('.took span').title = answer.checksum && place.dataset.who !== 'mix' ? `SHA-256 ${answer.checksum}` : '';
     place.querySelector('.problem').textContent = answer.problem || '';
   }
 
