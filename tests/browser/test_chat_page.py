@@ -1,11 +1,13 @@
 """The chat with a browser: what was typed is shown, what was said is kept, and a link opens its run."""
 
+import json
 import shutil
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PHONE, copied
+from visiting import DESK, PATIENCE, PHONE, copied
 
 from qlora_app.inference.loaded import checksum
 from qlora_app.ui.runs.card_parts import title_of
@@ -105,6 +107,32 @@ def test_what_is_being_typed_outlasts_a_reload_until_it_is_sent_or_taken_back(vi
     answered(page, 1)
     expect(page.locator(".editing")).to_have_count(0)
     expect(page.locator("#ask textarea")).to_have_value("")
+
+
+def test_a_conversation_is_exported_as_rows_of_a_dataset(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    ask(page, TYPED)
+    answered(page, 1)
+    tuned = page.locator('.answer[data-who="run"] .said').inner_text()
+    page.get_by_role("button", name="This conversation").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as JSONL").click()
+    (row,) = map(json.loads, download.value.path().read_text().splitlines())
+    asked, told = row["messages"][-2:]
+    assert asked == {"role": "user", "content": TYPED}
+    assert told["role"] == "assistant" and told["content"].split() == tuned.split()
+    assert download.value.suggested_filename.endswith(".jsonl")
+
+
+def test_page_and_programs_are_told_alike_what_answers(visitor, app):
+    run = app.finished_run()
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    ask(page, "Hello!")
+    answered(page, 1)
+    shown = page.locator('.answer[data-who="run"] .took span').first.inner_text()
+    asked = {"model": run.id, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 2}
+    told = httpx.post(f"{app.url}v1/chat/completions", json=asked, timeout=PATIENCE / 1000).json()["system_fingerprint"]
+    assert told in ("transformers", "llama.cpp") and ("llama.cpp" in shown) == (told == "llama.cpp")
 
 
 def test_a_stop_keeps_what_was_said_and_gives_back_what_waits(visitor, app):
