@@ -42,21 +42,18 @@ class AdapterImport:
                     scale=4,
                     min_width=260,
                 )
-            with gr.Row(equal_height=True):
                 self.precision = gr.Dropdown(
                     [("Unquantized", ""), *((words, name) for name, words in PRECISIONS.items())],
                     value="",
                     label="Precision of the base",
                     info="How the base is held: best as it was where the adapter was made.",
-                    scale=5,
+                    scale=3,
                     min_width=260,
                 )
-                self.downloads = gr.Checkbox(
-                    label="Download its base",
-                    info="Where it is not on this machine. Without this the import says how much that would be.",
-                    scale=4,
-                    min_width=260,
-                )
+            self.downloads = gr.Checkbox(
+                label="Download its base",
+                info="Where it is not on this machine. Without this the import says how much that would be.",
+            )
             with gr.Row():
                 self.go = gr.Button("Open it", size="sm", min_width=140)
                 self.upload = gr.UploadButton("Upload a zip", file_types=[".zip"], size="sm", min_width=140)
