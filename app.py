@@ -33,6 +33,7 @@ from qlora_app.ui import (
     ArenaRoutes,
     RequestGuard,
     build,
+    exported,
     served_file,
 )
 from qlora_app.ui.door.admission import Admission
@@ -84,7 +85,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             max_file_size=f"{settings.max_upload_mb}mb",
             app_kwargs={
                 "middleware": [door],
-                "routes": [Route(SCRIPTS, served_file), programs, *arenas],
+                "routes": [Route(SCRIPTS, served_file), *exported(store), programs, *arenas],
             },
         )
     except OSError as error:

@@ -48,6 +48,8 @@ ROUTES: dict[str, Who] = {
     f"{API}/reset": "visitor",
     f"{API}/component_server": "visitor",
     f"{API}/file={{path_or_url:path}}": "visitor",
+    # what was made of a run, as files, see exported.py
+    "/exports/{path:path}": "owner",
     # what programs ask, see serving/
     "/v1": "program",
     "/v1/{path:path}": "program",
