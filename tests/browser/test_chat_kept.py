@@ -181,7 +181,9 @@ def test_what_was_said_before_a_first_login_is_kept_under_it_once(app, browsers)
     talk = {"run": run, "number": 90, "title": "helper", "at": 1, "sides": sides, "turns": [turn]}
     query, kept = f"?tab=chat&run={run}&chat=90", f"guanaco-chat:{run}:90"
     page = browsers(query, here={kept: talk})
-    expect(page.locator(".gone")).to_have_text("Conversations of this browser that are now kept under your login too: 1.")
+    expect(page.locator(".gone")).to_have_text(
+        "Conversations of this browser that are now kept under your login too: 1."
+    )
     assert page.evaluate(f"localStorage.getItem('{kept}')"), "it stays in the browser"
     other = browsers(query)
     expect(other.locator(".exchange .question")).to_have_text("Said before?")
