@@ -93,6 +93,7 @@ OTHER_PROSE = {
     "A run cannot be shown",  # for the terminal
     "A model could not be loaded",  # for the terminal
     "This machine could not be looked at",  # for the terminal
+    "Loading weights",  # what a library calls its bar
     "If this demonstration is yours, set",  # for the terminal, with the two below
     "PASSWORD and log in.",
     "USER and",

@@ -3,13 +3,11 @@
 const ALL_EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
-const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
-for (const name of ['aria-label', 'placeholder'])
-  page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
+speak(page);
 
 const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}, storageHere()) : storageHere());
-const rows = new Rows(find('.exchanges')), log = find('.talk');
+const drafts = new Drafts(storageHere(), () => shelf.storage.who || '');
+const rows = new Rows(find('.exchanges'), drafts), log = find('.talk');
 const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find({...asked, onlyChats: true}), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
@@ -47,8 +45,8 @@ function goOn(run) {
 
 function head() {
   find('.who b').textContent = partner.title;
-  find('.who .words').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.')
-    : [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.departed').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.') : '';
   page.dataset.task = taskOf(partner);
   find('.answering').inert = !!partner.isGone;
   find('#chips').replaceChildren(...partner.chips.map(text =>
@@ -72,12 +70,27 @@ function choose(run, number = 0) {
 
 function show(other) {
   talk = other;
+  composer.putBack(drafts.messageOf(talk));
   columns();
   remember(); controls(); toEnd(true);
   drawKept();
+  writeOn();
   if (talk.how) trigger('recall', talk.how);
   composer.box.focus({preventScroll: true});
 }
+
+// The boxes in which somebody wrote when the page was left.
+function writeOn() {
+  const draftOf = id => rows.boxes.has(id) || partner.isGone ? '' : drafts.get(id);
+  talk.turns.forEach((turn, at) => {
+    const question = draftOf(Talk.id(turn));
+    if (question) edit(at, question);
+    if (rows.canVote) turn.answers.forEach((answer, place) => { const right = answer && draftOf(answer.id); if (right) correct(at, place, right); });
+  });
+}
+
+// What waits to be asked is typed, too.
+function keepMessage() { if (talk) drafts.putMessage(talk, [...queued, composer.box.value].filter(text => text.trim()).join('\n')); }
 
 // ---- its columns
 
@@ -135,6 +148,7 @@ async function drawKept() {
 function ask(question) {
   if (!partner || partner.isGone || !talk) return;
   turnHow(false);
+  if (mustJudge()) { composer.putBack(question); return; }
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
   if (!talk.turns.length && shelf.get(talk.run, talk.number)?.turns.length) talk = {...talk, number: shelf.next(talk.run)};
   const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
@@ -142,7 +156,7 @@ function ask(question) {
   page.dataset.used = '1'; sent += 1;
   rows.update(talk, talk.turns.length - 1);
   save(true); remember(); controls(); toEnd(true);
-  trigger('ask', {asking, question, before, sides: talk.sides});
+  trigger('ask', {asking, question, before, sides: talk.sides, blind: asksBlind()});
 }
 
 function hear() {
@@ -156,7 +170,7 @@ function hear() {
   const told = props.how ? JSON.parse(props.how) : null, how = told?.asking === news.asking ? told.values : undefined;
   talk = Talk.heard(how ? {...talk, how} : talk, {...news, how});
   rows.update(talk, at);
-  Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
+  if (!news.blind) Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
   save(!isUnderWay);
   if (wasAtEnd) toEnd(true);
   if (!isUnderWay) ended(talk.turns[at]);
@@ -176,7 +190,7 @@ function giveBack() { if (queued.length) composer.putBack(queued.join('\n')); qu
 
 function say(turn) {
   const short = text => text.slice(0, 400) || word('(It answered nothing.)');
-  find('.spoken').textContent = turn.answers.map((answer, place) => `${rows.names[place]}: ${short(answer?.text || '')}`).join(' ');
+  find('.spoken').textContent = turn.answers.map((answer, place) => `${rows.nameOf(turn, place)}: ${short(answer?.text || '')}`).join(' ');
 }
 
 function end(state, note) {
@@ -206,10 +220,10 @@ function askFrom(at, question) {
   ask(question);
 }
 
-function edit(at) {
+function edit(at, draft) {
   const id = Talk.id(talk.turns[at]);
   const box = make('textarea', {class: 'editing', 'aria-label': word('Message'), rows: 2});
-  box.value = talk.turns[at].question;
+  box.value = draft ?? talk.turns[at].question;
   const put = () => rows.written(id);
   const send = () => { const text = box.value.trim(); put(); if (text) askFrom(talk.turns.findIndex(turn => Talk.id(turn) === id), text); };
   const take = make('button', {type: 'button'}, word('Ask')), leaveIt = make('button', {type: 'button'}, word('Cancel'));
@@ -292,14 +306,16 @@ async function measure() {
 }
 
 function controls() {
-  measure();
+  measure(); keepMessage();
   const isBusy = !!talk && Talk.isUnderWay(talk);
   find('#stop-chat').hidden = !isBusy; find('#send').textContent = word(isBusy ? 'Ask next' : 'Ask');
   find('.queued').hidden = !queued.length;
   find('.queued').replaceChildren(...queued.map((text, i) => make('li', {}, make('span', {class: 'quiet'}, word('Asked next:')), ' ',
     make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
   page.toggleAttribute('data-empty', !talk?.turns.length);
+  page.toggleAttribute('data-busy', isBusy);
   find('.more').hidden = !talk?.turns.length;
+  hide();
 }
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
@@ -325,6 +341,7 @@ page.addEventListener('click', e => {
   if (one.dataset.question) ask(one.dataset.question);
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(at);
+  else if (name === 'catch-up') catchUp();
   else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
@@ -336,6 +353,7 @@ page.addEventListener('click', e => {
   else if (name === 'put-back') { putBack(); composer.box.focus(); }
   else if (name === 'untell') untell();
   else if (name === 'vote') vote(at, one.dataset.vote, talk.turns[at].answers[one.dataset.place].id);
+  else if (name === 'judge') judge(at, one.dataset.choice);
   else if (name === 'correct') correct(at, +one.dataset.place);
   else if (name === 'train-on') trigger('train_on', {on: one.dataset.on});
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
@@ -346,6 +364,7 @@ function turnHow(isOpen) {
   find('.how').setAttribute('aria-expanded', String(isOpen));
 }
 
+find('.blind').addEventListener('click', turnBlind);
 find('.how').addEventListener('click', () => turnHow(find('.how').getAttribute('aria-expanded') !== 'true'));
 // On the document: the panel may come after this script, and the focus may stand on its button.
 document.addEventListener('keydown', e => {
@@ -353,7 +372,8 @@ document.addEventListener('keydown', e => {
   turnHow(false); find('.how').focus();
 });
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
-composer.box.addEventListener('input', measure);
+composer.box.addEventListener('input', () => { measure(); keepMessage(); });
+find('.exchanges').addEventListener('input', e => { if (e.target.matches('.editing')) drafts.put(e.target.closest('[data-id]').dataset.id, e.target.value); });
 find('#stop-chat').addEventListener('click', stop);
 find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title, talk?.sides)); });
 document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });

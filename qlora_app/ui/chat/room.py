@@ -24,13 +24,16 @@ SCRIPTS = (
     "deeds",
     "shelf",
     "far_shelf",
+    "drafts",
     "why",
+    "blind",
     "rows",
     "menus",
     "heads",
     "composer",
     "picture",
     "acts",
+    "judging",
     "room",
     "chats",
 )
@@ -49,6 +52,8 @@ SKELETON = f"""
       <div class="list" hidden><input type="search" role="combobox" aria-expanded="true" aria-label="Find a run"
         placeholder="Name, model, setting" autocomplete="off"><div role="listbox" aria-label="Runs"></div></div></div>
     <span class="right">
+    <button type="button" class="blind" aria-pressed="false" hidden title="Judge first, then see who answered"
+      >Blind</button>
     <button type="button" class="how" aria-expanded="false" aria-controls="how-asked" aria-label="How it is asked"><span
       class="wide">Settings</span><span class="narrow" aria-hidden="true">⚙</span></button>
     <div class="menu chats"><button type="button" class="open" aria-expanded="false">Chats</button>
@@ -72,6 +77,7 @@ SKELETON = f"""
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
     <p class="quiet note fill"></p>
+    <p class="note departed" role="status"></p>
     <p class="quiet note gone" role="status"></p>
     <p class="quiet note votes" role="status"></p>
     <p class="quiet note link" role="status"></p>
