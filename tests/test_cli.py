@@ -594,6 +594,7 @@ COMMANDS = [
     "why",
     "score",
     "evaluate",
+    "judge",
     "ratings",
     "arena",
     "diagnose",

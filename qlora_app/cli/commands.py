@@ -27,6 +27,7 @@ from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
+from .judging import add_judge
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
 from .models import add_models
@@ -59,6 +60,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_why,
     add_score,
     add_evaluate,
+    add_judge,
     add_ratings,
     add_arena,
     add_diagnose,

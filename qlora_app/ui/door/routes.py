@@ -48,6 +48,8 @@ ROUTES: dict[str, Who] = {
     f"{API}/reset": "visitor",
     f"{API}/component_server": "visitor",
     f"{API}/file={{path_or_url:path}}": "visitor",
+    # what was made of a run, as files, see exported.py
+    "/exports/{path:path}": "owner",
     # what programs ask, see serving/
     "/v1": "program",
     "/v1/{path:path}": "program",
@@ -59,6 +61,11 @@ ROUTES: dict[str, Who] = {
     "/arenas/{name}/live": "owner",
     "/arenas/{name}/file/{file}": "owner",
     "/arenas/{name}/link/{deed}": "owner",
+    # pages of an evaluation that stand alone, see ui/judge/
+    "/evaluations/{name}/judge": "owner",
+    "/evaluations/{name}/judge/cost": "owner",
+    "/evaluations/{name}/judge/start": "owner",
+    "/evaluations/{name}/changed": "owner",
     # files into the app
     UPLOAD: "owner",
     f"{API}/upload_progress": "owner",
