@@ -15,7 +15,7 @@ Winner = Literal["a", "b", "tie"]
 LARGEST = 500_000_000  # bytes of one file
 MOST_KEPT = 20  # rows that cannot be used, said one by one; the others are counted
 NAMES = {  # ours first, then those of FastChat, of MT-bench and of the QLoRA repository
-    "question": ("question", "question_id", "prompt_id", "id", "prompt"),
+    "question": ("question", "question_id", "prompt_id", "prompt"),
     "model_a": ("model_a", "model_1", "model1", "a"),
     "model_b": ("model_b", "model_2", "model2", "b"),
     "winner": ("winner", "score", "vote", "g1_winner", "preference"),
