@@ -111,7 +111,7 @@ def finished_run() -> Run:
     """A short run, trained once for the homes of all apps, by a worker as an app sends it."""
     home = Path(tempfile.mkdtemp(prefix="finished-run-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    few = {"max_steps": 4, "scored_questions": 2, "samples": 1, "measured_examples": 8}
+    few = {"max_steps": 4, "scored_questions": 2, "general_questions": 0, "samples": 1, "measured_examples": 8}
     run = RunStore(home / "runs").create(Recipe.from_dict({"training": few}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLORA_APP_HOME", str(home))
