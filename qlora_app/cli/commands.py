@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..storage.disk import disk_trouble
 from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
+from .arena import add_arena
 from .asking import add_answer, add_ask, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .compare import add_compare
@@ -26,6 +27,7 @@ from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
+from .judging import add_judge
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
 from .models import add_models
@@ -58,7 +60,9 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_why,
     add_score,
     add_evaluate,
+    add_judge,
     add_ratings,
+    add_arena,
     add_diagnose,
     add_answer,
     add_export,

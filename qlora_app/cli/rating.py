@@ -39,11 +39,12 @@ def ratings_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.json:
         print(json.dumps(ratings.to_json(), ensure_ascii=False))
     else:
-        _show(ratings)
+        show_ratings(ratings)
     return DONE
 
 
-def _show(ratings: Any) -> None:
+def show_ratings(ratings: Any) -> None:
+    """What `rate` found, for people."""
     table = Table("rank", "model", "rating", "95 % interval", "Elo", "matches", "won", box=None, pad_edge=False)
     for one in ratings.standings:
         table.add_row(

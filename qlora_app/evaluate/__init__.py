@@ -5,10 +5,11 @@ from .evaluation import Comparison, Evaluation, Measure, Measured
 from .evaluator import Evaluator
 from .exact_match import ExactMatch
 from .figures import Figure
+from .judge.evaluator import Judge
 from .length import Length
 from .token_f1 import TokenF1
 
-KINDS: tuple[type[Evaluator], ...] = (ExactMatch, TokenF1, Length)
+KINDS: tuple[type[Evaluator], ...] = (ExactMatch, TokenF1, Length, Judge)
 EVALUATORS: dict[str, type[Evaluator]] = {kind.model_fields["name"].default: kind for kind in KINDS}
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Evaluator",
     "ExactMatch",
     "Figure",
+    "Judge",
     "Length",
     "Measure",
     "Measured",

@@ -30,6 +30,7 @@ class Evaluator(Choices):
     highest: ClassVar[float] = 1.0  # a score may be
     needs_expected: ClassVar[bool] = True  # the right answers
     higher_is_better: ClassVar[bool] = True
+    scores_answers: ClassVar[bool] = True  # one after the other, as `scores` says
 
     def score(self, question: Question, answer: str) -> float:
         """From 0 to 1, how right an answer is. `question.expected` is the right one."""
@@ -44,6 +45,11 @@ class Evaluator(Choices):
 
     def check(self, contestant: Contestant) -> None:
         """Raises UserError where such a contestant cannot be measured so."""
+
+    def check_all(self, contestants: Sequence[Contestant], settings: Settings) -> None:
+        """Raises UserError where something speaks against a start."""
+        for contestant in contestants:
+            self.check(contestant)
 
     def kept_for(self, decoding: AnswerDecoding) -> dict[str, Any]:
         """What the kept rows depend on, beside contestant and questions: evaluators of the same share their rows."""

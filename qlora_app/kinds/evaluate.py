@@ -62,8 +62,7 @@ def evaluate_job(settings: Settings, spec: EvaluateSpec, name: str = "") -> Job:
     """
     different(spec.contestants)
     for evaluator in spec.evaluators:
-        for contestant in spec.contestants:
-            evaluator.check(contestant)
+        evaluator.check_all(spec.contestants, settings)
     files = _files(spec)
     spec = spec.model_copy(update={"digests": {file.name: sha256_of(file) for file in files}})
 
@@ -200,7 +199,7 @@ def _write_rows(
 ) -> None:
     """A line for each question, as the page shows them side by side."""
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    for evaluator in spec.evaluators:
+    for evaluator in (one for one in spec.evaluators if one.scores_answers):
         scored = evaluator.scored(asked)
         for name, kinds in gathered.items():
             found = evaluator.scores(scored, kinds[kind_of(evaluator, spec)].rows)
