@@ -600,6 +600,7 @@ COMMANDS = [
     "diagnose",
     "answer",
     "export",
+    "publish",
     "serve",
     "keys",
     "data",

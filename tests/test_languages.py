@@ -59,6 +59,7 @@ ELSEWHERE = (
     "cli/",
     "serving/",  # speaks to programs
     "evaluate/",
+    "export/hub_card.py",  # goes into a file
     "export/modelfile.py",  # goes into a file
     "export/reproduce.py",  # goes into a file
     "export/gguf_words.py",  # texts that llama.cpp is tried on
@@ -93,6 +94,7 @@ OTHER_PROSE = {
     "A run cannot be shown",  # for the terminal
     "A model could not be loaded",  # for the terminal
     "This machine could not be looked at",  # for the terminal
+    "Loading weights",  # what a library calls its bar
     "If this demonstration is yours, set",  # for the terminal, with the two below
     "PASSWORD and log in.",
     "USER and",
