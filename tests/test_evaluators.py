@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+from qlora_app.chance import student
 from qlora_app.evaluate import EVALUATORS
 from qlora_app.evaluate.compare import compared
 from qlora_app.evaluate.contestants import Contestant
-from qlora_app.evaluate.figures import Figure, student
+from qlora_app.evaluate.figures import Figure
 from qlora_app.evaluate.general_rules import General, GeneralRules
 from qlora_app.evaluate.mmlu import macro
 from qlora_app.evaluate.mmlu_subjects import CATEGORY, category_of

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...chance import student
 from ...errors import Problem
-from ..figures import Figure, student
+from ..figures import Figure
 from .budget import Cost
 from .judged import Judged
 

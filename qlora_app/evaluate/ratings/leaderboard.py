@@ -14,7 +14,8 @@ from .agreement import AgreementOfAll, agreement
 from .bradley_terry import Fit, bradley_terry
 from .elo import elo
 from .games import Games
-from .rows import Judgment, Judgments
+from .reading import Judgments
+from .rows import Judgment
 
 ENOUGH = 10  # matches of a model, below which its rating is not told as one
 FEW_QUESTIONS = 10
@@ -184,7 +185,7 @@ def _notes(judged: Judgments, games: Games, fit: Fit, standings: Sequence[Standi
         notes.append(
             Problem(
                 "ratings.left_out",
-                "{count:,} rows are left out: they do not say who was better.",
+                "Rows left out: {count:,}. They do not say who was better.",
                 count=judged.bad_count,
             )
         )
@@ -202,7 +203,7 @@ def _notes(judged: Judgments, games: Games, fit: Fit, standings: Sequence[Standi
         notes.append(
             Problem(
                 "ratings.few_questions",
-                "Only {count:,} questions: the intervals say little of other questions.",
+                "So few questions ({count:,}) say little of others: the intervals cannot show that.",
                 count=games.questions,
             )
         )
