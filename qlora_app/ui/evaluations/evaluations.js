@@ -4,6 +4,7 @@ const find = name => element.querySelector(name), sheet = find('.evaluations');
 const esc = text => String(text ?? '').replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const button = (name, words, kind = '') => `<button type="button" class="${kind}" data-do="${name}">${word(words)}</button>`;
 const USUAL = {general: 'general', mmlu: 'mmlu', vicuna: 'length'}; // what such questions are measured by
+const alone = (id, page, words) => `<a href="${location.pathname.replace(/\/$/, '')}/evaluations/${esc(id)}/${page}" target="_blank" rel="noopener">${word(words)}</a> `;
 let rows = [], live = false, opened = null, view = {which: 'all', search: '', start: 0, by: ''}, offered = null, file = null, typed = 0;
 for (const one of element.querySelectorAll('h2')) one.textContent = word(one.textContent);
 
@@ -34,7 +35,8 @@ async function show() {
     !one.live && one.contestants.length > 1 ? `<a class="quiet" href="./arenas">${word('Let people judge')}</a>` : ''];
   const head = `<div class="line">${button('list', '← Evaluations', 'back')}<h2 translate="no">${esc(one.name)}</h2><span class="does deeds">${MAY_CHANGE ? does.join('') : ''}</span></div>`
     + `<p class="quiet"><span class="state ${esc(one.state)}">${esc(one.word)}</span> ${one.asked ? word('{n} questions', {n: figure(one.asked)}) + ` · <span translate="no">${esc(one.questions)}</span>` : ''} ${esc(one.sentence)}</p>`
-    + (one.live && one.part !== null ? `<progress max="100" value="${one.part}"></progress>` : '');
+    + (one.live && one.part !== null ? `<progress max="100" value="${one.part}"></progress>` : '')
+    + (one.asked && MAY_CHANGE ? `<p class="deeds">${alone(id, 'judge', 'Judge')}${one.titles.length > 1 ? alone(id, 'changed', 'What changed') : ''}</p>` : '');
   const text = head + one.measures.map(measure).join('');
   const place = find('.evaluation-one');
   if (!place.querySelector('.told')) place.innerHTML = '<div class="told"></div><div class="side-by-side"></div>';
