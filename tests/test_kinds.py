@@ -190,36 +190,46 @@ def test_every_kind_but_the_training_is_tried():
 # ---- what all promise
 
 
-@pytest.mark.slow
-def test_it_is_done_and_says_how_far_it_was(toy):
-    assert worker.main(toy.job.folder) == 0
+def is_done(toy) -> bool:
+    """It says so, and all of it was made."""
     status = toy.job.status()
     assert (status.state, status.progress) == ("done", 1.0) and status.sentence.endswith(".")
-    assert toy.made() == toy.whole and toy.job.result()
+    return toy.made() == toy.whole and bool(toy.job.result())
 
 
 @pytest.mark.slow
-def test_it_stops_when_asked_and_goes_on(toy):
+def test_it_stops_when_asked_goes_on_and_says_how_far_it_was(toy):
     toy.job.request("stop")
     assert worker.main(toy.job.folder) == 0
     assert toy.job.status().state == "stopped" and "Resume" in toy.job.status().sentence
     assert toy.job.result() is None
-    assert worker.main(toy.job.folder) == 0 and toy.job.status().state == "done"
+    assert worker.main(toy.job.folder) == 0 and is_done(toy)
+
+
+def killed(job):
+    """It was begun by a worker of its own, which then died."""
+    process = local.launch(job)
+    assert job.status().state == "starting"
+    wait_for(job.is_alive)
+    process.kill()
+    process.wait()
+    status = job.status()  # killed before it took the wish to start, it waits for another worker
+    assert status.state == "queued" or (status.state == "interrupted" and "Resume" in status.sentence)
 
 
 @pytest.mark.slow
 def test_killed_it_is_interrupted_and_all_of_it_is_made_in_the_end(toy):
-    process = local.launch(toy.job)
-    assert toy.job.status().state == "starting"
-    wait_for(toy.job.is_alive)
-    process.kill()
-    process.wait()
-    status = toy.job.status()  # killed before it took the wish to start, it waits for another worker
-    assert status.state == "queued" or (status.state == "interrupted" and "Resume" in status.sentence)
+    killed(toy.job)
+    assert worker.main(toy.job.folder) == 0 and is_done(toy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("toy", ["import"], indirect=True)
+def test_the_last_word_of_a_killed_worker_counts_no_more_when_another_is_sent(toy):
+    killed(toy.job)
     again = local.launch(toy.job)
-    assert not toy.job.status().has_ended, "the last word of the one before counts no more"
-    assert again.wait() == 0 and toy.job.status().state == "done"
-    assert toy.made() == toy.whole
+    assert not toy.job.status().has_ended
+    assert again.wait() == 0 and is_done(toy)
 
 
 @pytest.mark.slow

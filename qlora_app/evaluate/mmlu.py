@@ -163,7 +163,7 @@ def _shots_note(name: str, rows: Rows, shots: int) -> str:
     told = ""
     if fewer:
         told = f"{name} was shown fewer than {shots} shots on {len(fewer):,} of {len(left):,} questions: "
-        told += f"{min(fewer)} to {max(fewer)} were there or left room for the question."
+        told += f"at least {min(fewer)} were there and left room for the question."
     if cut:
         told += f" {cut:,} questions lost their beginning: even without shots they are too long."
     return told.strip()

@@ -6,7 +6,7 @@ evaluations/answers/        what each contestant answered, shared by all evaluat
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,12 @@ from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.kept_answers import FOLDER, KeptAnswers
-from ..evaluate.known_sets import QUESTIONS
+from ..evaluate.known_sets import QUESTIONS, questions_named
 from ..evaluate.question_sets import QuestionsChoice, QuestionSet
 from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
+from ..runs import RunStore
 from ..settings import Settings
 from ..storage.digests import sha256_of
 from ..storage.files import replace_file
@@ -65,6 +66,9 @@ def evaluate_job(settings: Settings, spec: EvaluateSpec, name: str = "") -> Job:
     for evaluator in spec.evaluators:
         evaluator.check_all(spec.contestants, settings)
     files = _files(spec)
+    if spec.questions.name != "held_out":  # those are looked for by the worker, with the model's tokenizer
+        place = spec.questions.file.parent if spec.questions.file else Path()
+        check_questions(spec, spec.questions.read(place, settings))
     digests = {file.name: sha256_of(file) for file in files if file.is_file()}
     spec = spec.model_copy(update={"digests": digests})
 
@@ -75,6 +79,51 @@ def evaluate_job(settings: Settings, spec: EvaluateSpec, name: str = "") -> Job:
             bring(file, job.folder / FILES / file.name)
 
     return JobStore(settings.evaluations).create(name or _named(spec), spec, copy)
+
+
+def spec_from(
+    words: Sequence[str],
+    settings: Settings,
+    questions: str | Path | None,
+    by: Sequence[str],
+    limit: int | None,
+    decoding: AnswerDecoding,
+) -> EvaluateSpec:
+    """What a command line or a script means; questions: None for those held out by the first run. Raises UserError."""
+    contestants = tuple(Contestant.of(word, settings) for word in words)
+    first = next((one.run for one in contestants if one.is_here), "")
+    if not questions and not first:
+        raise UserError("evaluate.which_questions", "Name the questions: --questions FILE.")
+    chosen = questions_named(str(questions or f"held_out:{first}"), RunStore(settings.runs), first)
+    return EvaluateSpec(
+        contestants=contestants,
+        questions=chosen,
+        limit=limit,
+        decoding=decoding,
+        evaluators=tuple(map(evaluator_named, by)),
+    )
+
+
+def evaluator_named(word: str) -> Any:
+    """`name` or `name:setting=value`. Raises UserError."""
+    name, _, rest = word.partition(":")
+    if name not in EVALUATORS:
+        raise UserError(
+            "evaluate.unknown_evaluator",
+            "There is no evaluator {name}. There are: {known}.",
+            name=name,
+            known=", ".join(EVALUATORS),
+        )
+    setting, equals, value = rest.partition("=")
+    if rest and setting not in EVALUATORS[name].model_fields:
+        raise UserError(
+            "evaluate.unknown_setting",
+            "{name} has no setting {setting}. It has: {known}.",
+            name=name,
+            setting=setting,
+            known=", ".join(one for one in EVALUATORS[name].model_fields if one != "name") or "none",
+        )
+    return EVALUATORS[name].model_validate({setting: value} if equals else {})
 
 
 def evaluation_of(job: Job) -> Evaluation | None:
@@ -228,15 +277,21 @@ def explain(error: BaseException, job: Job) -> Problem:
 def _questions(job: Job, spec: EvaluateSpec, settings: Settings) -> QuestionSet:
     questions: QuestionsChoice = spec.questions
     found = questions.read(job.folder / FILES, settings)
+    check_questions(spec, found)
+    return found.first(spec.limit)
+
+
+def check_questions(spec: EvaluateSpec, found: QuestionSet) -> None:
+    """Raises UserError where an evaluator can measure none of them."""
     for evaluator in spec.evaluators:
         if not evaluator.scored(found):
             raise UserError(
                 "evaluate.no_expected",
-                "{title} needs right answers, and {name} has none. Choose another evaluator, or other questions.",
+                "{title}: this cannot be measured of {name}, which lacks the right answers that it needs. Choose "
+                "another evaluator, or other questions.",
                 title=evaluator.title,
                 name=found.name,
             )
-    return found.first(spec.limit)
 
 
 def _contender(

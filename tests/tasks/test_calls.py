@@ -71,6 +71,7 @@ def test_most_templates_with_tools_are_read():
         assert CallForm.of(tokenizer_for(name)) is None
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("name", READ)
 def test_what_a_template_writes_is_read_again(name):
     tokenizer = knowing(name)
@@ -87,6 +88,7 @@ def test_what_a_template_writes_is_read_again(name):
     law()
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("name", READ)
 @given(text=st.text(max_size=60))
 def test_what_calls_nothing_is_text(name, text):

@@ -9,7 +9,7 @@ from ...errors import UserError
 
 Winner = Literal["a", "b", "tie"]
 NAMES = {  # ours first, then those of FastChat, of MT-bench and of the QLoRA repository
-    "question": ("question", "question_id", "prompt_id", "id", "prompt"),
+    "question": ("question", "question_id", "prompt_id", "prompt"),
     "model_a": ("model_a", "model_1", "model1", "a"),
     "model_b": ("model_b", "model_2", "model2", "b"),
     "winner": ("winner", "score", "vote", "preference"),

@@ -56,6 +56,7 @@ ROUTES: dict[str, Who] = {
     # where people judge answers, and where the owner sees what came of it, see ui/arena/
     "/arena/{name}": "rater",
     "/arena/{name}/{deed}": "rater",
+    "/arenas": "owner",
     "/arenas/{name}": "owner",
     "/arenas/{name}/live": "owner",
     "/arenas/{name}/file/{file}": "owner",
