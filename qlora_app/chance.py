@@ -38,7 +38,7 @@ class Share:
         return f"{self.value:.0%} right (95 % interval: {low:.0%} to {high:.0%})."
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def wilson(share: float, count: float) -> tuple[float, float]:
     """The 95 % interval of a share of `count`: never beyond 0 and 1, also for few questions."""
     middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
     margin = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2)) / (1 + Z**2 / count)

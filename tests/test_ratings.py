@@ -32,6 +32,7 @@ from qlora_app.evaluate.ratings import (
     write_files,
 )
 from qlora_app.evaluate.ratings.agreement import alpha, cohen_kappa, fleiss_kappa
+from tests.refusing import refused
 
 POINTS = math.log(10) / 400
 
@@ -179,7 +180,14 @@ def test_rank_counts_those_that_are_surely_better():
     told = standings_of(rows_of(simulated(1, [0, 5, 600], 600)), orderings=1)
     assert [one.rank for one in told] == [1, 2, 2]
     for one in told:
-        assert one.rank == 1 + sum(other.low > one.high for other in told)
+        assert one.rank > sum(other.low > one.high for other in told), "the difference is surer than both by themselves"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_is_clear_where_every_rank_is_another_one(seed):
+    rows = rows_of(simulated(seed, [0, 60, 160, 260], 600))
+    ranks = [one.rank for one in standings_of(rows, orderings=1)]
+    assert (votes_to_clear(rows) == 0) == (ranks == [1, 2, 3, 4])
 
 
 def test_about_so_many_more_votes_make_it_clear():
@@ -363,6 +371,26 @@ def test_the_command_prints_json_for_scripts_and_a_table_for_people(tmp_path, ca
     assert said["bad_rows"] == [{"line": 121, "code": "ratings.no_json", "sentence": said["bad_rows"][0]["sentence"]}]
     assert main(["ratings", str(file), "--orderings", "10", "--out", str(tmp_path / "out")]) == 0
     assert "line 121" in capsys.readouterr().out and (tmp_path / "out" / "leaderboard.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        *(({"k": k}, "ratings.bad_k") for k in (math.nan, math.inf, -5, 0)),
+        ({"seed": -1}, "ratings.bad_seed"),
+        ({"judges": ["nobody"]}, "ratings.no_such_rater"),
+    ],
+)
+def test_what_rates_nothing_is_refused(given, code):
+    with refused(code):
+        rate(Judgments(ROWS[:20]), orderings=10, **given)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, capsys, home):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ROWS[0].to_json()) + "\n")
+    assert main(["ratings", str(file), "--orderings", "10", "--out", str(file / "x")]) != 0
+    assert "Choose another folder" in capsys.readouterr().err
 
 
 def test_from_python_it_is_the_same(tmp_path, home):

@@ -28,7 +28,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--questions", metavar="QUESTIONS", help=QUESTIONS)
     words = f"{', '.join(EVALUATORS)}; a setting follows a colon, as in regex:pattern=^[0-9]+$. May be given again"
     parser.add_argument("--by", metavar="EVALUATOR", action="append", help=words)
-    parser.add_argument("--limit", metavar="N", type=count, help="only the first N questions")
+    parser.add_argument("--limit", metavar="N", type=count, help="only N questions, evenly of all categories")
     parser.add_argument("--max-new-tokens", metavar="N", type=count, default=256, help="the most of an answer")
     words = "of the sampling; 0, the default, takes the likeliest tokens"
     parser.add_argument("--temperature", metavar="T", type=float, default=0.0, help=words)

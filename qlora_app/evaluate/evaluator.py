@@ -84,7 +84,7 @@ class Evaluator(Choices):
         """Those that can be measured."""
         if not self.needs_expected:
             return list(questions.questions)
-        return [one for one in questions.questions if one.expected]
+        return [one for one in questions.questions if one.expected.strip()]
 
     def scores(self, asked: Sequence[SetQuestion], rows: Rows) -> list[float]:
         """One a question."""

@@ -7,6 +7,7 @@ On the command line and in Python a set is written as one word: a file's path, `
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,8 +71,14 @@ class QuestionSet:
         return cls(name, digest, tuple(questions), left_out)
 
     def first(self, limit: int | None) -> "QuestionSet":
-        """At most `limit` questions, of the same set."""
-        return QuestionSet(self.name, self.digest, self.questions[:limit], self.left_out)
+        """At most `limit` questions, of the same set: the categories take turns, each with its first ones."""
+        counts: Counter[str] = Counter()
+        turns = []
+        for place, one in enumerate(self.questions):
+            turns.append((counts[one.category], place))
+            counts[one.category] += 1
+        chosen = sorted(place for _, place in sorted(turns)[:limit])
+        return QuestionSet(self.name, self.digest, tuple(self.questions[place] for place in chosen), self.left_out)
 
     @property
     def categories(self) -> list[str]:

@@ -43,7 +43,7 @@ class EvaluateSpec(JobSpec):
     needs: Needs = "torch"
     contestants: tuple[Contestant, ...] = Field(min_length=1, max_length=MOST_CONTESTANTS)
     questions: QUESTIONS
-    limit: int | None = Field(None, ge=1)  # only the first so many
+    limit: int | None = Field(None, ge=1)  # so many at most, evenly of all categories
     decoding: AnswerDecoding = AnswerDecoding()
     evaluators: tuple[EVALUATOR, ...] = Field(min_length=1)
     digests: dict[str, str] = {}  # {name of a copied file: its SHA-256}

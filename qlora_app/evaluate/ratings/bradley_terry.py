@@ -42,6 +42,16 @@ class Fit:
         variance = c[first, first] + c[second, second] - 2 * c[first, second]
         return float(self.ratings[first] - self.ratings[second]), self.quantile * math.sqrt(max(0.0, float(variance)))
 
+    def surely_better(self) -> Array:
+        """[m, m] whether the model of a row is better than that of a column, by the interval of their difference; never
+        between groups.
+        """
+        own = np.diag(self.covariance)
+        variance = own[:, None] + own[None, :] - 2 * self.covariance
+        apart = self.ratings[:, None] - self.ratings[None, :]
+        is_clear = apart > self.quantile * np.sqrt(np.maximum(0.0, variance))
+        return is_clear & (self.group[:, None] == self.group[None, :])
+
 
 def bradley_terry(games: Games) -> Fit:
     """Fit all matches. Where a model only won or only lost (or a set of them against all others), half a virtual win

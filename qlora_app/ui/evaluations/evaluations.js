@@ -31,7 +31,8 @@ async function show() {
   const id = opened, one = await server.one({id});
   if (id !== opened) return;
   if (!one.id) { close(); return; }
-  const does = [one.live ? button('stop', 'Stop') : '', ['stopped', 'failed', 'interrupted'].includes(one.state) ? button('resume', 'Resume', 'main') : '', one.live ? '' : button('delete', 'Delete…', 'red')];
+  const does = [one.live ? button('stop', 'Stop') : '', ['stopped', 'failed', 'interrupted'].includes(one.state) ? button('resume', 'Resume', 'main') : '', one.live ? '' : button('delete', 'Delete…', 'red'),
+    !one.live && one.contestants.length > 1 ? `<a class="quiet" href="./arenas">${word('Let people judge')}</a>` : ''];
   const head = `<div class="line">${button('list', '← Evaluations', 'back')}<h2 translate="no">${esc(one.name)}</h2><span class="does deeds">${MAY_CHANGE ? does.join('') : ''}</span></div>`
     + `<p class="quiet"><span class="state ${esc(one.state)}">${esc(one.word)}</span> ${one.asked ? word('{n} questions', {n: figure(one.asked)}) + ` · <span translate="no">${esc(one.questions)}</span>` : ''} ${esc(one.sentence)}</p>`
     + (one.live && one.part !== null ? `<progress max="100" value="${one.part}"></progress>` : '')
