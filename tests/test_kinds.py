@@ -30,6 +30,7 @@ from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.kinds.export import export_job
+from qlora_app.kinds.publish import PublishSpec, publish_job
 from qlora_app.launch import local
 from qlora_app.launch.queue import unled
 from qlora_app.measurement import measure_job, measurement_of
@@ -41,7 +42,8 @@ from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_files
 from qlora_app.training_data.sources.hub import paths_of
 from tests.conftest import short_recipe, wait_for
-from tests.fixtures.hub import DATASET
+from tests.fixtures.hub import DATASET, MODEL
+from tests.hub_server import GOOD
 from tests.refusing import refused
 
 FEW_TOKENS = 2
@@ -147,6 +149,23 @@ def an_export(request) -> Toy:
     return Toy(job, made, 2, broken, "only a finished adapter can be exported")
 
 
+def a_publication(request) -> Toy:
+    hub, patch = request.getfixturevalue("hub"), request.getfixturevalue("monkeypatch")
+    run = request.getfixturevalue("answering_run")
+    patch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
+    patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    patch.setenv("HF_HUB_DISABLE_XET", "1")
+    recipe = run.recipe()
+    base = recipe.base_model.model_copy(update={"source": "hub", "id": MODEL, "revision": "0" * 40})
+    (run.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base}).to_yaml())
+    job = publish_job(run, PublishSpec(repository="me/mine"), Settings.from_environment())
+
+    def made():
+        return len(hub.repos["models/me/mine"].files) and 1
+
+    return Toy(job, made, 1, (run.adapter / "proof.json").unlink, "has not finished")
+
+
 def an_evaluation(request) -> Toy:
     run, home, settings = (
         request.getfixturevalue("answering_run"),
@@ -168,6 +187,7 @@ def an_evaluation(request) -> Toy:
 
 
 TOYS = {
+    "publish": a_publication,
     "answer": an_answer,
     "evaluate": an_evaluation,
     "export": an_export,

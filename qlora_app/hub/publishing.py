@@ -56,6 +56,7 @@ def push(
                     commit_message=f"{name} of {tag}",
                 )
             done += files[name].stat().st_size
+        on_progress(total, total, "README.md")
         commit = str(api.repo_info(repository.id).sha)
         _check_whole(_checksums(api, repository, commit), files, repository)
         api.create_tag(repository.id, tag=tag, revision=commit, exist_ok=True)
