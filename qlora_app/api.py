@@ -128,12 +128,12 @@ def ratings(
     """{"elo": {model: rating}, "bradley_terry": {model: {"rating", "low", "high"}}, ...} of a file of judgments, or of
     rows with question, model_a, model_b, winner (a, b or tie) and rater. Raises UserError.
     """
-    from .evaluate.ratings import Judgments, judgment_of, rate, read_judgments  # numpy is imported with it
+    from .evaluate.ratings import Judgments, judgments_of, rate, read_judgments  # numpy is imported with it
 
     if isinstance(judgments, str | Path):
         judged = read_judgments(Path(judgments))
     else:
-        judged = Judgments([judgment_of(row) for row in judgments])
+        judged = Judgments([one for row in judgments for one in judgments_of(row)])
     return rate(judged, k=k, orderings=orderings, seed=seed).to_json()
 
 

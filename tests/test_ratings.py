@@ -226,7 +226,7 @@ WRITTEN = {
     "pipes.csv": "question|model_a|model_b|winner|rater\nq1|x|y|a|ann\n",
     "excel.csv": "sep=;\r\nquestion;model a;model b;winner;rater\r\nq1;x;y;a;ann\r\n",
     "capitals.jsonl": '{"Question": "q1", "Model_A": "x", "MODEL_B": "y", "Winner": "a", "Rater": "ann"}',
-    "arena.csv": "id,model_a,model_b,rater,winner_model_a,winner_model_b,winner_tie\nq1,x,y,ann,1,0,0\n",
+    "arena.csv": "question_id,model_a,model_b,rater,winner_model_a,winner_model_b,winner_tie\nq1,x,y,ann,1,0,0\n",
     "two_scores.csv": "question,model_a,model_b,score_a,score_b,rater\nq1,x,y,9,8.5,ann\n",
     "one.json": '{\n "question": "q1",\n "model_a": "x", "model_b": "y", "winner": "a", "rater": "ann"\n}',
     "under.json": '{"rows": [{"question": "q1", "model_a": "x", "model_b": "y", "winner": "a", "rater": "ann"}]}',

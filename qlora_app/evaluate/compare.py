@@ -63,7 +63,7 @@ def _turned_p(differences: Sequence[float], mean: float) -> float:
 
     if mean == 0:
         return 1.0
-    gaps = np.asarray([gap for gap in differences if gap])
+    gaps = np.sort([gap for gap in differences if gap])  # whatever order the answers came in
     if len(gaps) <= MOST_TURNED:  # every way of the coins
         coins = (np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps))) & 1
     else:

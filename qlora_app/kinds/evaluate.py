@@ -174,16 +174,23 @@ class _Asking:
             left = [one for one in self.questions.questions if one.id not in rows]
             self.done += len(self.questions.questions) - len(left)
             self._tell(contender)
-            problem = None
-            if left:
-                for found in self._answers(contender, evaluator, left):
-                    self.done += 1
-                    if found.problem is None:
-                        kept.append(found.row())
-                    else:
-                        problem = problem or found.problem
-                    self._tell(contender)
+            problem = self._ask(contender, evaluator, left, kept) if left else None
             return _Gathered(kept, kept.rows(), problem)
+
+    def _ask(self, contender: Contender, evaluator: Evaluator, left: list[Any], kept: KeptAnswers) -> Problem | None:
+        """What first went wrong. One that cannot be asked any more does not keep the others from being measured."""
+        problem = None
+        try:
+            for found in self._answers(contender, evaluator, left):
+                self.done += 1
+                if found.problem is None:
+                    kept.append(found.row())
+                else:
+                    problem = problem or found.problem
+                self._tell(contender)
+        except UserError as error:
+            return problem or error.problem
+        return problem
 
     def _answers(self, contender: Contender, evaluator: Evaluator, left: list[Any]) -> Iterator[Any]:
         if isinstance(contender, HereContender):
@@ -209,12 +216,16 @@ def _measure(
     out: JobWriter,
     settings: Settings,
 ) -> None:
-    """Of the questions that all have answered: figures of different questions cannot be compared."""
-    every = [one for kinds in gathered.values() for one in kinds.values()]
-    common = tuple(one for one in questions.questions if all(one.id in kind.rows for kind in every))
+    """Of the questions that all have answered: figures of different questions cannot be compared. Who answered less
+    than half of them is left out.
+    """
     unanswered = [found for name, kinds in gathered.items() if (found := _unanswered(name, kinds, questions))]
+    silent = {one.contestant for one in unanswered if 2 * one.questions > len(questions.questions)}
+    gathered = {name: kinds for name, kinds in gathered.items() if name not in silent}
+    every = [one for kinds in gathered.values() for one in kinds.values()]
+    common = tuple(one for one in questions.questions if every and all(one.id in kind.rows for kind in every))
     if not common:
-        raise UserError("evaluate.no_answers", "No question was answered by all: {why}", why=unanswered[0].why)
+        raise UserError("evaluate.no_answers", "There are no answers to measure: {why}", why=unanswered[0].why)
     asked = QuestionSet(questions.name, questions.digest, common, questions.left_out)
     out.say("Measuring the answers.", state="running")
     measures = []
@@ -228,8 +239,8 @@ def _measure(
     if unanswered:
         raise UserError(
             "evaluate.some_unanswered",
-            "{contestant} did not answer {count:,} of {of:,} questions ({why}). The figures are of the others. Resume "
-            "asks these again.",
+            "{contestant} did not answer {count:,} of {of:,} questions ({why}). What could be measured without them is "
+            "there. Resume asks these again.",
             contestant=unanswered[0].contestant,
             count=unanswered[0].questions,
             of=len(questions.questions),
