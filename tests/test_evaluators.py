@@ -6,6 +6,7 @@ import random
 import pytest
 
 from qlora_app.chance import student, wilson
+from qlora_app.cli.evaluating import _figure as told_figure
 from qlora_app.evaluate import EVALUATORS
 from qlora_app.evaluate.compare import compared
 from qlora_app.evaluate.contestants import Contestant
@@ -202,6 +203,16 @@ def test_subjects_without_a_spread_make_nothing_surer():
     rare = macro([[1.0, 0.0, 0.0], *[[0.0] * 3] * 5])
     assert 0 < rare.low < 1 / 18 and rare.high > 0.2
     assert macro([[1.0] * 2, [1.0]]).low < 0.5
+
+
+def test_a_difference_is_no_larger_than_there_can_be():
+    pair = compared("x", "y", [1.0, 0.5, 1.0], [0.0, 0.5, 0.0], largest=1.0)
+    assert -1 <= pair.low <= pair.difference <= pair.high <= 1
+
+
+def test_of_nothing_no_figure_is_told():
+    assert told_figure(Figure.mean_of([]), "share") == ("-", "-")
+    assert told_figure(Figure.mean_of([1.0, 0.0]), "share")[0] == "50.0%"
 
 
 def test_a_limit_takes_turns_over_the_categories():

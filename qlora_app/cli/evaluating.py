@@ -99,6 +99,8 @@ def _table(measure: Measure) -> Table:
 
 
 def _figure(figure: Figure, unit: str) -> tuple[str, str]:
+    if not figure.questions:
+        return "-", "-"
     if unit == "share":
         return f"{figure.value:.1%}", f"{figure.low:.1%} to {figure.high:.1%}"
     return f"{figure.value:.4g} {unit}", f"{figure.low:.4g} to {figure.high:.4g}"

@@ -17,9 +17,14 @@ Better = Literal["higher", "lower", "neither"]  # which score is the better one
 
 
 def compared(
-    first: str, second: str, one: Sequence[float], other: Sequence[float], better: Better = "higher"
+    first: str,
+    second: str,
+    one: Sequence[float],
+    other: Sequence[float],
+    better: Better = "higher",
+    largest: float = math.inf,
 ) -> Comparison:
-    """one, other: the scores of each, question by question."""
+    """one, other: the scores of each, question by question. largest: difference that there can be."""
     count = len(one)
     differences = [a - b for a, b in zip(one, other, strict=True)]
     sign = -1 if better == "lower" else 1
@@ -31,7 +36,7 @@ def compared(
         p = Pairs(count, first_better, second_better).p
     else:
         p = _turned_p(differences, mean)
-    low, high = _interval(differences, mean, p)
+    low, high = (end if end is None else min(largest, max(-largest, end)) for end in _interval(differences, mean, p))
     how: How = "right" if is_right_or_wrong else "better"
     if better == "neither":
         how = "more"

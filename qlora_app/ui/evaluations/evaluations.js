@@ -9,7 +9,7 @@ let rows = [], live = false, opened = null, view = {which: 'all', search: '', st
 for (const one of element.querySelectorAll('h2')) one.textContent = word(one.textContent);
 
 const bar = f => `<span class="interval" title="${esc(`${f.low} – ${f.high}`)}"><i style="left:${f.left}%;width:${Math.max(0.5, f.width)}%"></i><b style="left:${f.at}%"></b></span>`;
-const figureOf = f => f ? `<span class="figure"><b>${esc(f.value)}</b> <small>${esc(f.low)} – ${esc(f.high)}</small> ${bar(f)}</span>` : '–';
+const figureOf = f => f && f.questions ? `<span class="figure"><b>${esc(f.value)}</b> <small>${esc(f.low)} – ${esc(f.high)}</small> ${bar(f)}</span>` : '–';
 
 // ---- the list
 
@@ -47,7 +47,7 @@ async function show() {
 
 function measure(one) {
   const lines = one.rows.map((row, i) => `<tr><th scope="row" translate="no">${esc(row.name)}</th><td>${figureOf(row.figures[0])}</td><td>${figure(row.figures[0].questions)}</td>`
-    + `<td class="others">${row.figures.slice(1).map(f => `${esc(f.name)} ${esc(f.value)} <small>${esc(f.low)} – ${esc(f.high)}</small>`).join('<br>')}</td></tr>`).join('');
+    + `<td class="others">${row.figures.slice(1).filter(f => f.questions).map(f => `${esc(f.name)} ${esc(f.value)} <small>${esc(f.low)} – ${esc(f.high)}</small>`).join('<br>')}</td></tr>`).join('');
   const heads = ['', word('95 % interval'), word('Questions'), ''].map(words => `<th scope="col">${words}</th>`).join('');
   const categories = one.categories.map(each => `<tr><th scope="row" translate="no">${esc(each.name)}</th>${each.cells.map(cell => `<td>${figureOf(cell)}</td>`).join('')}</tr>`).join('');
   const names = one.rows.map(row => `<th scope="col" translate="no">${esc(row.name)}</th>`).join('');
