@@ -5,6 +5,7 @@ import random
 import re
 import threading
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import httpx
@@ -24,6 +25,8 @@ from qlora_app.evaluate.arena import (
     set_open,
     standing_of,
 )
+from qlora_app.evaluate.arena import doubts as doubts_room
+from qlora_app.evaluate.arena.doubts import CROWD, HASTY, doubted, without
 from qlora_app.evaluate.ratings import read_judgments
 from qlora_app.settings import Settings
 from qlora_app.ui.arena.rating_page import shown
@@ -222,6 +225,22 @@ def test_the_owner_is_told_when_it_is_clear(settings, home):
     assert standing.words.code == "arena.is_clear" and standing.ratings.standings[0].model == MODELS[0]
 
 
+def test_votes_in_doubt_are_counted_and_can_be_left_out(arena, monkeypatch):
+    for at in range(CROWD + 1):
+        near = "" if at == CROWD else "one"
+        arena.vote(f"rater{at}", arena.give(f"rater{at}").id, "left", near=near)
+    arena.vote("calm", arena.give("calm").id, "left", near="two")
+    votes = [replace(vote, seconds=HASTY - 1 if at == CROWD else HASTY) for at, vote in enumerate(arena.votes())]
+    assert {doubt: len(some) for doubt, some in doubted(votes).items()} == {"hasty": 1, "crowded": CROWD}
+    assert [vote.rater for vote in without(votes, ["hasty", "crowded"])] == ["calm"]
+    assert without(votes, ["crowded"]) == votes[CROWD:] and without(votes, []) == votes
+    monkeypatch.setattr(doubts_room, "HASTY", 3600)  # however slow this machine is
+    assert standing_of(arena).doubts == {"hasty": CROWD + 2, "crowded": CROWD} and standing_of(arena).votes == CROWD + 2
+    assert standing_of(arena, ["hasty"]).words.code == "arena.all_left_out"
+    assert standing_of(arena, ["hasty"]).votes == 0 and standing_of(arena, ["crowded"]).votes == 2
+    assert [row["rater"] for row in rows_of(arena, ["crowded"])] == [f"rater{CROWD}", "calm"]
+
+
 def test_reasoning_tells_no_model_from_another():
     assert shown("<think>a thought</think>\nHello.") == shown(" Hello.\n")
     assert "<img" not in shown("<img src=x onerror=alert(1)>")
@@ -328,11 +347,19 @@ def test_who_asks_too_often_waits(rated):
     assert "assignment" in calm.ask("next").json(), "nobody else waits for it"
 
 
-def test_the_owner_s_page_shows_the_ranking_and_closes_the_link(rated):
+def test_the_owner_s_page_shows_the_ranking_and_closes_the_link(rated, monkeypatch):
+    monkeypatch.setattr(doubts_room, "HASTY", 3600)
     for rater in ("ann", "bob", "cat"):  # so that every model has a vote
         rated.arena.vote(rater, rated.arena.give(rater).id, "left")
     client = httpx.Client(base_url=f"http://127.0.0.1:{rated.port}", headers={"accept-language": "de"})
+    rater = Rater(rated)
+    rater.open()
+    rater.ask("vote", assignment=rater.ask("next").json()["assignment"], choice="left")
+    assert re.fullmatch("[0-9a-f]{12}", rated.arena.votes()[-1].near)
+    left_out = client.get(f"/arenas/{rated.arena.id}?without=hasty&without=nonsense").text
+    assert "Stimmen: 0." in left_out and "Wieder mitzählen" in left_out and "nonsense" not in left_out
     page = client.get(f"/arenas/{rated.arena.id}")
+    assert "Weglassen" in page.text
     assert page.status_code == 200 and MODELS[0] in page.text and "Wertung" in page.text
     assert MODELS[0] in client.get(f"/arenas/{rated.arena.id}/live").json()["html"]
     for name in ("votes.jsonl", "preferences.jsonl", "leaderboard.csv"):

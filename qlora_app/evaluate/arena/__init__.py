@@ -1,6 +1,7 @@
 """People judge answers of two models without knowing whose they are."""
 
 from .arena import CHOICES, Arena, Assignment, Vote
+from .doubts import DOUBTS
 from .made import ArenaSpec, Link, arena_named, arenas, chat_arena, create_arena, link_of, path_of, set_open, spec_of
 from .questions import ArenaQuestion
 from .standing import ArenaStanding, standing_of
@@ -8,6 +9,7 @@ from .taken_out import preferences_of, rows_of
 
 __all__ = [
     "CHOICES",
+    "DOUBTS",
     "Arena",
     "ArenaQuestion",
     "ArenaSpec",

@@ -66,6 +66,7 @@ class Vote:
     seconds: float  # between the answers and the vote
     time: str
     assignment: str
+    near: str = ""  # where the rater came from, as a word that tells no address; "" where it is not known
 
     @property
     def judgment(self) -> Judgment:
@@ -110,7 +111,7 @@ class Arena:
             self._questions[question.id] = question
             return self._assign(rater, question.id, next(question.pairs))
 
-    def vote(self, rater: str, id: str, choice: str, comment: str = "") -> Vote:
+    def vote(self, rater: str, id: str, choice: str, comment: str = "", near: str = "") -> Vote:
         """Say which answer was better. Raises UserError for what this rater may not vote on, or not again."""
         with self._alone():
             given = self._given(rater, id)
@@ -128,6 +129,7 @@ class Arena:
                 round(time.time() - given.given, 1),
                 datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 id,
+                near,
             )
             self._append(VOTES, vars(vote))
             self._take_vote(vars(vote))

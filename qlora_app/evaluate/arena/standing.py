@@ -1,5 +1,6 @@
 """How an arena stands, for its owner: who leads, how sure that is, and how much longer it takes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from ...errors import Problem
 from ..ratings import Ratings, rate, votes_to_clear
 from ..ratings.reading import Judgments
 from .arena import Arena
+from .doubts import Doubt, doubted, without
 
 ORDERS = 200  # of Elo: a page that is looked at while people vote is there at once
 
@@ -14,7 +16,8 @@ ORDERS = 200  # of Elo: a page that is looked at while people vote is there at o
 @dataclass(frozen=True)
 class ArenaStanding:
     """ratings: None before the first vote. more: about how many votes are missing until no two neighbours are alike, 0
-    where that is so, None where it cannot be told.
+    where that is so, None where it cannot be told. doubts: how many of all votes each is about; left_out: which of
+    them are not counted.
     """
 
     votes: int
@@ -22,10 +25,14 @@ class ArenaStanding:
     comments: int
     ratings: Ratings | None
     more: int | None
+    doubts: dict[Doubt, int]
+    left_out: tuple[Doubt, ...]
 
     @property
     def words(self) -> Problem:
         """What its owner is told first."""
+        if not self.votes and self.left_out:
+            return Problem("arena.all_left_out", "No vote is counted: all of them are left out.")
         if not self.votes:
             return Problem("arena.no_votes", "No votes yet. Send the link to those who are to judge.")
         if self.more is None:
@@ -41,12 +48,14 @@ class ArenaStanding:
     def to_json(self) -> dict[str, Any]:
         ratings = self.ratings.to_json() if self.ratings else None
         told = {"code": self.words.code, "sentence": str(self.words), "more_votes": self.more}
-        return {"votes": self.votes, "raters": self.raters, "comments": self.comments, **told, "ratings": ratings}
+        counts = {"votes": self.votes, "raters": self.raters, "comments": self.comments}
+        return {**counts, "doubts": self.doubts, "left_out": list(self.left_out), **told, "ratings": ratings}
 
 
-def standing_of(arena: Arena) -> ArenaStanding:
-    """From all votes so far."""
-    votes = arena.votes()
+def standing_of(arena: Arena, leave_out: Collection[str] = ()) -> ArenaStanding:
+    """From all votes so far, without those that a doubt of `leave_out` is about."""
+    every = arena.votes()
+    doubts, votes = doubted(every), without(every, leave_out)
     rows = [vote.judgment for vote in votes]
     return ArenaStanding(
         len(votes),
@@ -54,6 +63,8 @@ def standing_of(arena: Arena) -> ArenaStanding:
         sum(bool(vote.comment) for vote in votes),
         rate(Judgments(rows), orderings=ORDERS) if rows else None,
         votes_to_clear(rows) if rows else None,
+        {doubt: len(some) for doubt, some in doubts.items()},
+        tuple(doubt for doubt in doubts if doubt in leave_out),
     )
 
 

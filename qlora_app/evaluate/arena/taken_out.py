@@ -1,24 +1,25 @@
-"""Votes to take along: as rows for `ratings`, and as pairs to train on."""
+"""Votes to take along: as rows for `ratings`, and as pairs to train on. leave_out: doubts whose votes stay here."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from .arena import Arena, Vote
+from .doubts import without
 
 
-def rows_of(arena: Arena) -> Iterator[dict[str, Any]]:
+def rows_of(arena: Arena, leave_out: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """A row a vote, with what was asked and answered. model_a stood on the left."""
-    for vote in arena.votes():
+    for vote in without(arena.votes(), leave_out):
         asked = arena.questions[vote.question]
         answers = {"answer_a": asked.answers[vote.model_a], "answer_b": asked.answers[vote.model_b]}
         yield {**vars(vote), "prompt": asked.text, **answers}
 
 
-def preferences_of(arena: Arena) -> Iterator[dict[str, Any]]:
+def preferences_of(arena: Arena, leave_out: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """{"prompt": [message], "chosen": [message], "rejected": [message], "source"} of each vote for one of two, as TRL
     reads them.
     """
-    for vote in arena.votes():
+    for vote in without(arena.votes(), leave_out):
         if vote.winner == "tie":
             continue
         asked, better, worse = arena.questions[vote.question], *_sides(vote)

@@ -3,7 +3,7 @@
 import io
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from ...errors import UserError
 from ...evaluate.arena import (
+    DOUBTS,
     Arena,
     ArenaStanding,
     create_arena,
@@ -34,6 +35,10 @@ from ..translate import said_to
 from .list_page import list_html
 from .rating_page import NOT_KEPT, careful, document, refused_page
 
+DOUBT_WORDS = {
+    "hasty": "Votes within two seconds: {n}.",
+    "crowded": "Votes from where many raters came: {n}.",
+}
 FILES = ("votes.jsonl", "preferences.jsonl", "leaderboard.csv")
 
 
@@ -96,17 +101,21 @@ class ArenaOwner:
         path = path_of(arena)
         root = request.scope.get("root_path", "")
         here = f"{root}/arenas/{arena.id}"
+        leave_out = _left_out(request)
+        asked = _asked(leave_out)
         address = f"{request.url.scheme}://{request.url.netloc}{root}{path}"
         link = f'<input class="link" readonly aria-label="Link for raters" value="{escape(address)}">' if path else ""
         deed, words = ("close", "Close the link") if path else ("open", "Open a new link")
-        files = "".join(f'<a class="button" href="{here}/file/{name}" translate="no">{name}</a>' for name in FILES)
+        files = "".join(
+            f'<a class="button" href="{here}/file/{name}{asked}" translate="no">{name}</a>' for name in FILES
+        )
         models = {model for one in arena.questions.values() for model in one.answers}
         facts = f"Questions: {len(arena.questions):,}. Models: {len(models)}."
         return f"""<header><h1>Arena <span translate="no">{escape(arena.id)}</span></h1></header>
-<main class="owner" data-live="{here}/live"><p class="muted">{facts}</p>
+<main class="owner" data-live="{here}/live{asked}"><p class="muted">{facts}</p>
 <p>{"Whoever has this link may rate:" if path else "Closed: its link opens nothing any more."}</p>{link}
 <div class="deeds"><form method="post" action="{here}/link/{deed}"><button>{words}</button></form>{files}</div>
-<div id="live">{standing_html(standing_of(arena), language)}</div>
+<div id="live">{standing_html(standing_of(arena, leave_out), language)}</div>
 <p><a href="{root}/arenas">All arenas</a></p></main>"""
 
     async def live(self, request: Request) -> Response:
@@ -116,7 +125,7 @@ class ArenaOwner:
     def _live(self, request: Request) -> Response:
         language = language_of(request.headers.get("accept-language"))
         try:
-            standing = standing_of(self.arena(request.path_params["name"]))
+            standing = standing_of(self.arena(request.path_params["name"]), _left_out(request))
         except UserError as error:
             return JSONResponse({"problem": said_to(request, in_words(error))}, 404, NOT_KEPT)
         return JSONResponse({"html": translated(standing_html(standing, language), language)}, headers=NOT_KEPT)
@@ -134,7 +143,9 @@ class ArenaOwner:
         if name not in FILES:
             return JSONResponse({"problem": name}, 404, NOT_KEPT)
         headers = NOT_KEPT | {"content-disposition": f'attachment; filename="{arena.id}-{name}"'}
-        return Response(_text_of(arena, name), media_type="text/plain; charset=utf-8", headers=headers)
+        return Response(
+            _text_of(arena, name, _left_out(request)), media_type="text/plain; charset=utf-8", headers=headers
+        )
 
     async def link(self, request: Request) -> Response:
         """Close it, or open another one; then the page again."""
@@ -154,6 +165,7 @@ def standing_html(standing: ArenaStanding, language: str) -> str:
     ratings = standing.ratings
     counts = f"Votes: {standing.votes:,}. Raters: {standing.raters:,}. Comments: {standing.comments:,}."
     html = f'<p class="lead">{escape(problem_in(standing.words, language))}</p><p class="muted">{counts}</p>'
+    html += _doubts(standing)
     if ratings is None:
         return html
     rows = "".join(map(_row, ratings.standings))
@@ -165,6 +177,31 @@ def standing_html(standing: ArenaStanding, language: str) -> str:
         html += f"<p>Raters agree with Krippendorff's alpha {alpha:.2f} on what several judged.</p>"
     notes = "".join(f"<li>{escape(problem_in(note, language))}</li>" for note in ratings.notes)
     return f"{html}<ul>{notes}</ul>"
+
+
+def _doubts(standing: ArenaStanding) -> str:
+    """Each that is about some votes, with a link that leaves them out, or counts them again."""
+    html = ""
+    for doubt, count in standing.doubts.items():
+        if not count:
+            continue
+        is_out = doubt in standing.left_out
+        others = [one for one in standing.left_out if one != doubt]
+        asked = _asked(others if is_out else [*others, doubt]) or "?"
+        deed = "Count them again" if is_out else "Leave them out"
+        words = DOUBT_WORDS[doubt].format(n=f"{count:,}")
+        html += f'<p class="muted"><span>{words}</span> <a href="{asked}">{deed}</a></p>'
+    return html
+
+
+def _left_out(request: Request) -> list[str]:
+    """The doubts whose votes are not counted, as the address says."""
+    return [doubt for doubt in DOUBTS if doubt in request.query_params.getlist("without")]
+
+
+def _asked(leave_out: Sequence[str]) -> str:
+    """What an address has behind it for these; "" for none."""
+    return "?" + "&amp;".join(f"without={doubt}" for doubt in leave_out) if leave_out else ""
 
 
 def _row(one: Standing) -> str:
@@ -179,11 +216,11 @@ def _row(one: Standing) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _text_of(arena: Arena, name: str) -> str:
+def _text_of(arena: Arena, name: str, leave_out: Collection[str]) -> str:
     if name == "leaderboard.csv":
-        ratings = standing_of(arena).ratings
+        ratings = standing_of(arena, leave_out).ratings
         return csv_of(ratings.standings if ratings else ())
     text = io.StringIO()
-    for row in rows_of(arena) if name == "votes.jsonl" else preferences_of(arena):
+    for row in rows_of(arena, leave_out) if name == "votes.jsonl" else preferences_of(arena, leave_out):
         text.write(json.dumps(row, ensure_ascii=False) + "\n")
     return text.getvalue()

@@ -86,5 +86,11 @@ def _signature(arena: Arena, id: str) -> str:
     return hmac.new(link_of(arena).key.encode(), id.encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def near_of(request: Request, arena: Arena) -> str:
+    """The same word for all raters of one neighbourhood of the network in one arena; it tells no address."""
+    address = _address_of(request)
+    return _signature(arena, f"near {address}")[:12] if address else ""
+
+
 def _address_of(request: Request) -> str:
     return neighbourhood(request.client.host) if request.client else ""

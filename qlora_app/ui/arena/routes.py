@@ -24,7 +24,7 @@ from ..guard import in_words
 from ..language import language_of
 from ..translate import said_to
 from .owner import ArenaOwner
-from .raters import LIVES, RaterLimits, cookie_name, new_cookie, rater_of
+from .raters import LIVES, RaterLimits, cookie_name, near_of, new_cookie, rater_of
 from .rating_page import NOT_KEPT, careful, rating_page, refused_page, shown
 
 MOST_KEPT = 50  # arenas whose votes are kept in memory
@@ -121,17 +121,18 @@ class ArenaRoutes:
             if not rater:
                 raise UserError("arena.no_cookie", "Open the link again, in a browser that keeps cookies.")
             self.limits.ask(request, rater)
-            self._deeds(request.path_params["deed"])(arena, rater, sent)
+            near = near_of(request, arena)
+            self._deeds(request.path_params["deed"], near)(arena, rater, sent)
             return JSONResponse(_told(arena, rater, arena.give(rater)), headers=NOT_KEPT)
         except UserError as error:
             problem = in_words(error, may_change=False)
             told = {"problem": said_to(request, problem), "code": problem.code}
             return JSONResponse(told, _status_of(error), headers=NOT_KEPT)
 
-    def _deeds(self, name: str) -> Callable[[Arena, str, Sent], Any]:
+    def _deeds(self, name: str, near: str) -> Callable[[Arena, str, Sent], Any]:
         deeds: dict[str, Callable[[Arena, str, Sent], Any]] = {
             "next": lambda arena, rater, sent: None,
-            "vote": lambda arena, rater, sent: arena.vote(rater, sent.assignment, sent.choice, sent.comment),
+            "vote": lambda arena, rater, sent: arena.vote(rater, sent.assignment, sent.choice, sent.comment, near),
             "skip": lambda arena, rater, sent: arena.skip(rater, sent.assignment),
         }
         if name not in deeds:

@@ -90,7 +90,7 @@ async function offer(runs) {
     + `<fieldset><legend>${word('Questions')}</legend><select name="set" aria-label="${word('Questions')}">${sets}</select>`
     + `<label data-of="file" hidden>${word('File')} <input type="file" name="file" accept=".jsonl,.json,.csv,.tsv,.txt"></label>`
     + `<label data-of="mmlu" hidden>${word('Folder on this machine')} <input type="text" name="folder" autocomplete="off"></label>`
-    + `<label>${word('Only the first')} <input type="number" name="limit" min="1" step="1" placeholder="${word('all')}"></label></fieldset>`
+    + `<label>${word('At most')} <input type="number" name="limit" min="1" step="1" placeholder="${word('all')}"></label></fieldset>`
     + `<fieldset><legend>${word('What is measured')}</legend>${what}<label data-by="regex" hidden>${word('Regular expression')} <input type="text" name="pattern" value="." autocomplete="off"></label>`
     + `<label data-by="mmlu" hidden>${word('Shots')} <select name="shots"><option>5</option><option>0</option></select></label></fieldset>`
     + `<p class="takes quiet" role="status"></p><p class="wrong" role="alert" hidden></p><div class="deeds"><button type="submit" class="main">${word('Evaluate')}</button>${button('cancel', 'Cancel')}</div></form>`;
