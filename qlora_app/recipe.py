@@ -21,6 +21,7 @@ from .choices import (
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
 from .methods.method import PRECISIONS
+from .preferences import Preferences
 from .reporting import Reporting
 from .storage.disk import said
 from .storage.files import replace_file
@@ -215,6 +216,7 @@ class Recipe(Choices):
     dataset: DatasetChoice = DatasetChoice()
     task: TaskChoice = TaskChoice()
     method: AnyMethod = METHODS[0]()
+    preferences: Preferences = Preferences()
     training: Training = Training()
     reporting: Reporting = Reporting()
 

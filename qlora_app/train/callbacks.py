@@ -196,13 +196,19 @@ class EvalCallback(TrainerCallback):
     def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
         self.job, self.reporter, self.best = job, reporter, best
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Preferences are held against what the run begins with, which is gone after the first step."""
+        is_new = state.global_step == 0 and self.job.recipe.training.evaluations
+        if self.job.objective and self.job.measures and is_new:
+            self.reporter.held_out(0, self.job.measure())
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
         training = self.job.recipe.training
         step, total = state.global_step, state.max_steps
-        if due(step, total, training.evaluations) and self.job.held_out_batches:
-            figures = self.job.task.measure(model, self.job.held_out_batches)
+        if due(step, total, training.evaluations) and self.job.measures:
+            figures = self.job.measure()
             self.reporter.held_out(step, figures)
             self.best.hear(model, step, total, figures)
         if due(step, total, training.samples):
@@ -218,7 +224,7 @@ class EvalCallback(TrainerCallback):
 
     def _measure_base(self, model: Any) -> None:
         """Where the held-out line begins; the proof needs it too, and the base does not change."""
-        if not self.job.recipe.training.evaluations or not self.job.held_out_batches:
+        if not self.job.recipe.training.evaluations or not self.job.measures or self.job.objective:
             return
         with model.disable_adapter():
             self.job.measured_base = self.job.task.measure(model, self.job.held_out_batches)

@@ -101,7 +101,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
 
 def _kept(job: TrainingSetup, best: BestSoFar, steps: int) -> Kept:
     if best.last is None and best.best is not None:  # it was ended before it could be proven, and is measured once more
-        best.hear(job.model, steps, steps, job.task.measure(job.model, job.held_out_batches))
+        best.hear(job.model, steps, steps, job.measure())
     return best.restore(job.model, steps)
 
 
