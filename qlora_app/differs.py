@@ -57,7 +57,7 @@ _MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on
 def recommended(recipe: Recipe) -> Recipe:
     """The recipe that is recommended for the model, the data and the method of this one."""
     data = DatasetChoice(source=recipe.dataset.source, id=recipe.dataset.id)
-    return suggested(recipe.base_model, data, recipe.method.name)
+    return suggested(recipe.base_model, data, recipe.method.name, recipe.preferences.trainer)
 
 
 def differs(recipe: Recipe, examples: int | None = None) -> dict[str, Any]:

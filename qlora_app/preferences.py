@@ -12,6 +12,15 @@ TRAINERS = {
     "kto": "KTO: which answers are good and which are not",
 }
 ON_PAIRS = ("dpo", "orpo")
+WITH_REFERENCE = ("dpo", "kto")  # held against the adapter as it began
+_USED = {
+    "sft": ("trainer",),
+    "dpo": ("trainer", "beta", "loss_type", "label_smoothing", "sft_weight"),
+    "orpo": ("trainer", "beta"),
+    "kto": ("trainer", "beta", "desirable_weight", "undesirable_weight"),
+}
+# The learning rate, as a part of that with which answers are learned.
+RATES = {"sft": 1.0, "dpo": 0.1, "orpo": 0.1, "kto": 0.1}
 AUTOMATIC = 0.0
 FEWEST = 8  # pairs, or judged answers
 
@@ -68,7 +77,7 @@ class Preferences(Choices):
     @property
     def has_reference(self) -> bool:
         """Is it held against the adapter as it began?"""
-        return self.trainer in ("dpo", "kto")
+        return self.trainer in WITH_REFERENCE
 
     @property
     def title(self) -> str:
@@ -112,6 +121,11 @@ class Preferences(Choices):
             count=count,
             fewest=FEWEST,
         )
+
+
+def uses(trainer: str, setting: str) -> bool:
+    """Does this one make use of a setting of the group, by its name?"""
+    return setting in _USED.get(trainer, ())
 
 
 def _at_trainer(code: str, words: str, chosen: Preferences) -> dict[str, Problem]:

@@ -21,11 +21,11 @@ from .choices import (
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
 from .methods.method import PRECISIONS
-from .preferences import Preferences
+from .preferences import RATES, Preferences
 from .reporting import Reporting
 from .storage.disk import said
 from .storage.files import replace_file
-from .storage.reading import LARGEST_YAML, parse_yaml, read_text
+from .storage.yaml_files import read_yaml
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
 
@@ -239,14 +239,18 @@ class Recipe(Choices):
     def title(self) -> str:
         return self.name or f"{self.base_model.title} on {self.dataset.title}"
 
-    def suiting(self, method: str) -> "Recipe":
-        """The same with the learning rate for another method: a model that bears larger steps with one bears them with
-        the other. A precision in which it does not train becomes the smallest in which it does.
+    def suiting(self, method: str = "", trainer: str = "") -> "Recipe":
+        """The same with the learning rate for another method, or for what else is learned from the data: a model that
+        bears larger steps with one bears them with the other. A precision in which it does not train becomes the
+        smallest in which it does.
         """
-        kind = next((kind for kind in METHODS if kind.model_fields["name"].default == method), None)
-        if kind is None or method == self.method.name:
+        kind = next((kind for kind in METHODS if kind.model_fields["name"].default == method), type(self.method))
+        same_trainer = trainer in ("", self.preferences.trainer)
+        if kind is type(self.method) and same_trainer:
             return self
         rate = self.training.learning_rate * kind.learning_rate.value / self.method.learning_rate.value
+        if not same_trainer and self.base_model.source != "starter":  # which is so small that it bears the same steps
+            rate *= RATES.get(trainer, 1.0) / RATES[self.preferences.trainer]
         rounded = min(1.0, float(f"{rate:.2g}"))
         base, training = self.base_model, self.training.model_copy(update={"learning_rate": rounded})
         if base.precision not in kind.precisions:
@@ -301,30 +305,6 @@ class Recipe(Choices):
     def to_yaml(self) -> str:
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         return text
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The nested settings of a recipe file, unchecked. Raises UserError naming the file."""
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError("recipe.not_readable", "{path} cannot be read: {error}.", path=path, error=error) from error
-    if len(text) > LARGEST_YAML:
-        raise UserError(
-            "recipe.too_long",
-            "{path} has {characters:,} characters; a recipe has less than 65,536.",
-            path=path,
-            characters=len(text),
-        )
-    try:
-        values = parse_yaml(text)
-    except ValueError as error:
-        raise UserError("recipe.no_yaml", "{path} is not valid YAML: {error}", path=path, error=error) from error
-    if not isinstance(values, dict):
-        raise UserError(
-            "recipe.empty", "{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.", path=path
-        )
-    return values
 
 
 def wrong_settings(problems: dict[str, Problem]) -> UserError:

@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ..errors import Problem, UserError
 from ..runs import Run, RunStatus, RunWriter
 from ..runs.checkpoints import seal
+from ..runs.curve import REWARDS
 from ..runs.rows import MetricRow
 from ..runs.run import Spent
 from ..usage import own_memory
@@ -158,6 +159,7 @@ class MetricsCallback(TrainerCallback):
             "tokens_per_second": round(self.tokens / max(1e-6, time.monotonic() - self.began)),
             "memory_mb": memory_mb(),
             "seconds": self.seconds(),
+            **{name: round(logs[name], 5) for name in REWARDS if name in logs},  # type: ignore[typeddict-item]
         }
 
     def held_out(self, step: int, measured: dict[str, float]) -> None:

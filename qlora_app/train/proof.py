@@ -3,6 +3,8 @@
 import contextlib
 import math
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +38,7 @@ from .callbacks import MetricsCallback, sample
 from .card import model_card
 from .endings import with_endings
 from .log_lines import log_finished
+from .preferences.proof import preferred
 from .questions import spread
 from .scoring import score
 from .setup import TrainingSetup
@@ -77,7 +80,8 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
         heldout=held_out(job, allowed),
         learned=score(job, job.questions.learned, allowed).answered,
         kept=kept,
-        loss=training_loss(reporter, kept),
+        # a loss of preferences is no loss of answers, and is not held against one
+        loss=TrainingLoss() if job.objective else training_loss(reporter, kept),
         update=Update(**changed),
         reload=reload(job, unfinished),
         method=figures,
@@ -85,6 +89,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
         weights=weights_of(unfinished),
         seconds=seconds,
         data=data_figures(job),
+        preferred=preferred(job, distance),
         versions={name: version(name) for name in RECORDED},
     )
     (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof, job.tokenizer), encoding="utf-8")
@@ -131,12 +136,14 @@ def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
     )
 
 
-def distance(job: TrainingSetup) -> Distance:
-    """Of the adapter from its base, on held-out rows from all over the data, as many as are enough for a mean."""
+def distance(job: TrainingSetup, other: Callable[[], AbstractContextManager[Any]] | None = None) -> Distance:
+    """Of the adapter from its base, or from what the model is in the `other` context, on held-out rows from all over
+    the data, as many as are enough for a mean.
+    """
     batches = job.held_out_batches
     if not batches:
         return Distance()
-    nats, labels = job.task.distance(job.model, spread(batches, MOST_BATCHES), MOST_LABELS)
+    nats, labels = job.task.distance(job.model, spread(batches, MOST_BATCHES), MOST_LABELS, other)
     return Distance(float(f"{nats:.4g}"), labels) if labels and math.isfinite(nats) else Distance()
 
 

@@ -11,13 +11,12 @@ import torch
 
 from ...messages import IGNORED, JUDGED
 from ...preferences import Preferences
+from ...runs.curve import REWARDS
 from ...tasks.packing import on_device
 from ...tasks.task import evaluating
 from . import losses
 from .likelihood import answers_of, only_answers
 from .losses import Answers
-
-REWARDS = ("rewards_chosen", "rewards_rejected", "rewards_margins", "rewards_accuracies")
 
 
 @dataclass

@@ -7,6 +7,7 @@ is resumed reads it again; where the file is gone, it is computed anew from what
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def _read(file: Path, key: str, count: int) -> torch.Tensor | None:
             values = kept["log_probabilities"]
             if str(kept["key"]) != key or values.shape != (count, 2) or not numpy.isfinite(values).all():
                 return None
-    except (OSError, ValueError, KeyError, EOFError):  # there is none, or half of one
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # there is none, or half of one
         return None
     return torch.from_numpy(values)
 

@@ -3,11 +3,19 @@
 from typing import Any
 
 import torch
+from transformers import TrainerCallback
 
 from ...messages import JUDGED
+from ..callbacks import MetricsCallback
 from ..first_loss import check_first_loss
-from ..trainer import MethodTrainer
+from ..setup import TrainingSetup
+from ..trainer import MethodTrainer, build_trainer
 from .objective import Objective, Step, add, means
+
+
+def trainer_for(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[TrainerCallback]) -> MethodTrainer:
+    """The Trainer of a run, whatever it learns from its data."""
+    return build_trainer(job, reporter, callbacks, PreferenceTrainer if job.objective else MethodTrainer)
 
 
 class PreferenceTrainer(MethodTrainer):
