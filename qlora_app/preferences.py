@@ -92,8 +92,13 @@ class Preferences(Choices):
                 "preferences.chat_only", "{title} is for chats only. Choose SFT, or the task Chat.", self
             )
         if option_losses:
-            words = "{title} does not go together with losses over answer options. Switch those off."
-            return _at_trainer("preferences.options", words, self)
+            return {
+                "preferences.trainer": Problem(
+                    "preferences.options",
+                    "{title} does not go together with losses over answer options. Switch those off.",
+                    title=self.title,
+                )
+            }
         if self.trainer == "kto" and batch_size < 2:
             return {
                 "training.batch_size": Problem(
@@ -126,7 +131,3 @@ class Preferences(Choices):
 def uses(trainer: str, setting: str) -> bool:
     """Does this one make use of a setting of the group, by its name?"""
     return setting in _USED.get(trainer, ())
-
-
-def _at_trainer(code: str, words: str, chosen: Preferences) -> dict[str, Problem]:
-    return {"preferences.trainer": Problem(code, words, title=chosen.title)}

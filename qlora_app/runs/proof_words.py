@@ -87,10 +87,10 @@ def preferred_words(preferred: Preferred) -> list[str]:
     if not preferred.trainer or not pairs or accuracy is None:
         return []
     if not likelier.is_known:
-        return [f"Of {count_of(pairs, 'held-out answer')}, {accuracy:.0%} became likelier if good, unlikelier if bad."]
+        return [f"Held-out answers: {pairs:,}. Good ones became likelier, or bad ones unlikelier, in {accuracy:.0%}."]
     before, after = (round((share or 0.0) * pairs) for share in (likelier.before, likelier.after))
     return [
-        f"Of {count_of(pairs, 'held-out pair')}, it gives the chosen answer rather than the rejected one in {after:,}; "
+        f"Held-out pairs: {pairs:,}. It gives the chosen answer rather than the rejected one in {after:,} of them; "
         f"{before:,} before."
     ]
 

@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..formatting import count_of
 from ..messages import Conversation, Message
 from .checks import question_number
 from .store import Concat
@@ -49,7 +48,7 @@ class PairCounts:
         chosen, rejected = (round(total / self.pairs) for total in self.characters)
         share = self.longer_preferred / max(1, self.unequal)
         said = [
-            f"{count_of(self.pairs, 'pair')}: chosen answers have {chosen:,} characters on average, rejected ones "
+            f"Pairs of answers: {self.pairs:,}. Chosen ones have {chosen:,} characters on average, rejected ones "
             f"{rejected:,}; the longer one was preferred in {share:.0%} of them."
         ]
         if share > LEAK and self.unequal >= COMPARED:
@@ -58,7 +57,7 @@ class PairCounts:
                 "better."
             )
         if self.pairs < FEW:
-            said.append(f"There are only {count_of(self.pairs, 'pair')}: with fewer than {FEW} little can be learned.")
+            said.append(f"With fewer than {FEW} pairs little can be learned.")
         return said
 
 
