@@ -88,9 +88,13 @@ class Preferences(Choices):
         if not self.is_on:
             return {}
         if task not in ("", "chat"):
-            return _at_trainer(
-                "preferences.chat_only", "{title} is for chats only. Choose SFT, or the task Chat.", self
-            )
+            return {
+                "preferences.trainer": Problem(
+                    "preferences.chat_only",
+                    "{title} is for chats only. Choose SFT, or the task Chat.",
+                    title=self.title,
+                )
+            }
         if option_losses:
             return {
                 "preferences.trainer": Problem(

@@ -87,10 +87,10 @@ def preferred_words(preferred: Preferred) -> list[str]:
     if not preferred.trainer or not pairs or accuracy is None:
         return []
     if not likelier.is_known:
-        return [f"Held-out answers: {pairs:,}. Good ones became likelier, or bad ones unlikelier, in {accuracy:.0%}."]
+        return [f"Held-out answers: {pairs:,}, of which {accuracy:.0%} became likelier if good, unlikelier if bad."]
     before, after = (round((share or 0.0) * pairs) for share in (likelier.before, likelier.after))
     return [
-        f"Held-out pairs: {pairs:,}. It gives the chosen answer rather than the rejected one in {after:,} of them; "
+        f"Held-out pairs: {pairs:,}, of which it gives the chosen answer rather than the rejected one in {after:,}; "
         f"{before:,} before."
     ]
 

@@ -48,7 +48,7 @@ class PairCounts:
         chosen, rejected = (round(total / self.pairs) for total in self.characters)
         share = self.longer_preferred / max(1, self.unequal)
         said = [
-            f"Pairs of answers: {self.pairs:,}. Chosen ones have {chosen:,} characters on average, rejected ones "
+            f"Pairs of answers: {self.pairs:,}, chosen ones of {chosen:,} characters on average, rejected ones of "
             f"{rejected:,}; the longer one was preferred in {share:.0%} of them."
         ]
         if share > LEAK and self.unequal >= COMPARED:
