@@ -30,8 +30,10 @@ from qlora_app.ui import (
     THEME,
     TITLE,
     AppContext,
+    ArenaRoutes,
     RequestGuard,
     build,
+    exported,
     served_file,
 )
 from qlora_app.ui.door.admission import Admission
@@ -59,6 +61,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     own_name = os.environ.get("SPACE_HOST", "")
     is_open = settings.is_local and settings.login is None
     programs = Mount("/v1", endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open))
+    arenas = ArenaRoutes(settings).routes()
     door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors)
     try:
         demo.launch(
@@ -80,7 +83,10 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             ssr_mode=False,
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",
-            app_kwargs={"middleware": [door], "routes": [Route(SCRIPTS, served_file), programs]},
+            app_kwargs={
+                "middleware": [door],
+                "routes": [Route(SCRIPTS, served_file), *exported(store), programs, *arenas],
+            },
         )
     except OSError as error:
         raise UserError(

@@ -39,7 +39,15 @@ _FEWEST = 0.01  # smaller numbers are written as powers of ten
 _OF_DATA = ("subset", "split", "revision", "format", "held_out_from")
 _READING = ("encoding", "delimiter", "header", "quoting", "sheet", "pieces")
 # How often it is measured and saved changes nothing of what is learned.
-_MEASURING = ("evaluations", "measured_examples", "checkpoints", "samples", "sample_questions", "scored_questions")
+_MEASURING = (
+    "evaluations",
+    "measured_examples",
+    "checkpoints",
+    "samples",
+    "sample_questions",
+    "scored_questions",
+    "general_questions",
+)
 # What it began with is said as its ancestry, to those who may know that run.
 _BEGINNING = ("start_from",)
 # When a run is broken off changes what it learned less than it tells.

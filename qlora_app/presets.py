@@ -14,8 +14,7 @@ from typing import Any
 from .base_models import ModelChoice
 from .choices import merged
 from .errors import Problem, UserError
-from .recipe import Recipe
-from .storage.yaml_files import read_yaml
+from .recipe import Recipe, read_yaml
 from .training_data import DatasetChoice
 
 SHIPPED = Path(__file__).parent.parent / "presets"

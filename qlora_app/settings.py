@@ -138,6 +138,11 @@ class Settings(BaseModel):
         return self.home / "jobs"
 
     @property
+    def evaluations(self) -> Path:
+        """Jobs that concern several models, and the answers that these gave."""
+        return self.home / "evaluations"
+
+    @property
     def sweeps(self) -> Path:
         return self.home / "sweeps"
 

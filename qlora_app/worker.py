@@ -31,6 +31,7 @@ DONE, FAILED, WRONG_COMMAND = 0, 1, 2
 KINDS = {  # one line a kind: the module that does it, imported when there is such a job
     "train": "qlora_app.train.kind",
     "answer": "qlora_app.kinds.answer",
+    "evaluate": "qlora_app.kinds.evaluate",
     "export": "qlora_app.kinds.export",
     "import": "qlora_app.kinds.data_import",
     "download": "qlora_app.kinds.download",

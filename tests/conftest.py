@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck
 
+from qlora_app import hardware
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from tests.fixtures.answering import answering_run
@@ -37,6 +38,13 @@ hypothesis.settings.load_profile("steady")
 PATIENCE = 240  # seconds; a busy machine must not make a test fail
 
 
+@pytest.fixture(autouse=True)
+def enough_memory(monkeypatch):
+    """What is shown of a fit may not depend on what else this machine computes now."""
+    machine = hardware.Machine("cpu", 32 * 2**30, 24 * 2**30)
+    monkeypatch.setattr(hardware, "_main_memory", lambda when: machine)
+
+
 def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """The first answer of `what` that counts as true."""
     end = time.monotonic() + seconds
@@ -57,6 +65,7 @@ def short_recipe(**training) -> Recipe:
         "evaluations": 2,
         "samples": 1,
         "scored_questions": 4,
+        "general_questions": 0,
         "measured_examples": 8,
         "max_length": 256,
     }

@@ -1,37 +1,34 @@
 """Evaluators: what they score, how sure a figure is, and that adding one is one file and one word."""
 
+import json
 import math
 import random
 
 import pytest
 
-from qlora_app.evaluate import EVALUATORS, Evaluation, Evaluator, ExactMatch, Figure, TokenF1
+from qlora_app.evaluate import EVALUATORS, Evaluation, Evaluator, ExactMatch, Figure, Measure, TokenF1
+from qlora_app.evaluate.evaluation import Unanswered
+from qlora_app.evaluate.question_sets import QuestionSet, SetQuestion
 from qlora_app.tasks import Question
-from qlora_app.tasks.asked import Asked
 
 
-class Parrot:
-    """An answerer with answers of its own."""
-
-    name = "parrot"
-
-    def __init__(self, *answers: str) -> None:
-        self.given = answers
-
-    def answers(self, questions, on_progress):
-        on_progress(len(questions), len(questions))
-        return list(self.given[: len(questions)])
+def asked(*expected: str, categories: str = "") -> QuestionSet:
+    """Questions with these right answers, and with a letter of `categories` each."""
+    found = []
+    for place, text in enumerate(expected):
+        question = Question([{"role": "user", "content": f"q{place}"}], text)
+        found.append(SetQuestion(str(place), categories[place : place + 1], question))
+    return QuestionSet.of("some", found)
 
 
-def questions(*expected: str) -> list[Asked]:
-    return [Asked(Question([{"role": "user", "content": f"q{i}"}], text), 3, 2, 9) for i, text in enumerate(expected)]
+def measured(evaluator: Evaluator, questions: QuestionSet, **answers: list[str]) -> Measure:
+    rows = {name: {str(i): {"answer": one} for i, one in enumerate(given)} for name, given in answers.items()}
+    return evaluator.measure(rows, questions, None, None)
 
 
 def test_exact_match_counts_answers_that_are_right_word_for_word():
-    heard = []
-    found = ExactMatch().run(Parrot("Mira ", "otto"), questions("Mira", "Otto"), lambda *at: heard.append(at))
-    assert found.figures["exact_match"].value == 0.5 and heard == [(2, 2)]
-    assert [row.answer for row in found.misses] == ["otto"] and found.answerer == "parrot"
+    found = measured(ExactMatch(), asked("Mira", "Otto"), parrot=["Mira ", "otto"])
+    assert found.of("parrot").figures["exact_match"].value == 0.5 and found.unit == "share"
 
 
 @pytest.mark.parametrize(
@@ -50,8 +47,9 @@ def test_token_f1_is_the_share_of_words_in_common(answer, expected, score):
 
 
 def test_an_evaluation_comes_back_from_its_file():
-    found = TokenF1().run(Parrot("a b", "c"), questions("a", "c"), lambda *_: None)
-    assert Evaluation.from_json(found.to_json()) == found
+    found = measured(TokenF1(), asked("a", "c", categories="xy"), one=["a b", "c"], other=["a", ""])
+    whole = Evaluation("some", "ab", 2, ["one", "other"], [found], {"one": "k"}, [Unanswered("other", 1, "why")], ["n"])
+    assert Evaluation.from_json(json.loads(json.dumps(whole.to_json()))) == whole
 
 
 @pytest.mark.parametrize(

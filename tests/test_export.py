@@ -1,9 +1,11 @@
 """A finished run as one file: made by its job, opened by the real llama.cpp, and answering in the chat's place."""
 
+import hashlib
 import json
 import shlex
 import shutil
 import socket
+import zipfile
 
 import openai
 import pytest
@@ -16,11 +18,14 @@ from qlora_app.inference.llama_cpp import NAME
 from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.export import export_job
 from qlora_app.methods import METHODS
-from qlora_app.runs import AllJobs, RunStore, address_of
+from qlora_app.runs import AllJobs, RunStore
+from qlora_app.runs import address_of as job_address
 from qlora_app.runs.exports import FILES, MADE_HERE, REPORT, Export, Fidelity, file_of, identical_gguf, made_by
 from qlora_app.runs.other_servers import PORT, asked_elsewhere, llama_server, vllm_config, vllm_problem
 from qlora_app.runs.proof import Shares
+from qlora_app.ui.exported import address_of
 from tests.fixtures.damages import OLD
+from tests.fixtures.serving import served
 from tests.refusing import check_problem, refused
 
 pytestmark = pytest.mark.slow
@@ -74,7 +79,7 @@ def test_its_figures_are_measured(job, run):
     assert json.loads((job.folder / FILES / REPORT).read_text())["same"] == measured.same
     assert file_of(job, made).stat().st_size == made.files[file_of(job, made).name] > 5_000_000
     assert export_job(run, GgufExporter(dtype="F16", questions=4)).id == job.id, "what is there is not made again"
-    assert AllJobs(RunStore(run.folder.parent), None).get(address_of(job)).id == job.id
+    assert AllJobs(RunStore(run.folder.parent), None, None).get(job_address(job)).id == job.id
 
 
 def test_the_chat_is_answered_through_it_where_all_was_the_same(run, believed):
@@ -152,6 +157,28 @@ def test_the_command_exports_and_says_what_it_made(run, job, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["run"] == "finished" and Export.from_json(told) == made_by(job)
     assert main(["export", "finished", "gguf", "--dtype", "Q9"]) == 2 and "Q9" in capsys.readouterr().err
+
+
+# ---- from the page
+
+
+def test_what_was_made_is_saved_from_the_page_and_nothing_else_is(home, run, job, tmp_path):
+    made = made_by(job)
+    (job.folder / FILES / "out").symlink_to(run.folder / "recipe.yaml")
+    with served(home) as site:
+        whole = site.client.get(address_of(run, job)[1:])
+        (tmp_path / "all.zip").write_bytes(whole.content)
+        with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+            assert archive.testzip() is None
+            sums = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+        assert sums == made.checksums
+        one = site.client.get(address_of(run, job, f"{run.id}-F16.gguf")[1:], headers={"range": "bytes=0-3"})
+        assert (one.status_code, one.content) == (206, b"GGUF")
+        for name in ("out", "nothing", "../job.yaml", "..%2Fjob.yaml", "%2Fetc%2Fpasswd"):
+            assert site.client.get(address_of(run, job, name)[1:]).status_code == 404, name
+    (job.folder / FILES / "out").unlink()
+    with served(home, host="0.0.0.0") as site:
+        assert site.client.get(address_of(run, job)[1:]).status_code == 403, "a demonstration gives away no model"
 
 
 # ---- what cannot be

@@ -18,6 +18,9 @@ from rich.console import Console
 from qlora_app import worker
 from qlora_app.cli import main, watching
 from qlora_app.cli.jobs import answers_of
+from qlora_app.evaluate import Contestant, Length
+from qlora_app.evaluate.decoding import AnswerDecoding
+from qlora_app.evaluate.question_sets import QuestionFile
 from qlora_app.export import GgufExporter
 from qlora_app.jobs import Job, JobStore
 from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job
@@ -25,6 +28,7 @@ from qlora_app.kinds.adapter_import import imported as adapter_imported
 from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
 from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
+from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.kinds.export import export_job
 from qlora_app.launch import local
 from qlora_app.launch.queue import unled
@@ -143,8 +147,29 @@ def an_export(request) -> Toy:
     return Toy(job, made, 2, broken, "only a finished adapter can be exported")
 
 
+def an_evaluation(request) -> Toy:
+    run, home, settings = (
+        request.getfixturevalue("answering_run"),
+        request.getfixturevalue("home"),
+        Settings.from_environment(),
+    )
+    spec = EvaluateSpec(
+        contestants=(Contestant(run=run.id), Contestant(who="base", run=run.id)),
+        questions=QuestionFile(path=str(questions(home, 20))),
+        decoding=AnswerDecoding(max_new_tokens=FEW_TOKENS),
+        evaluators=(Length(),),
+    )
+    job = evaluate_job(settings, spec)
+
+    def made():
+        return evaluation_of(job).asked
+
+    return Toy(job, made, 20, (run.adapter / "proof.json").unlink, "This run has saved nothing yet")
+
+
 TOYS = {
     "answer": an_answer,
+    "evaluate": an_evaluation,
     "export": an_export,
     "import": an_import,
     "download": a_download,

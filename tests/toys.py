@@ -108,7 +108,7 @@ def recipe_of(house: House, preset: str, *changes: str):
 
 def test_adding_a_setting(house):
     house.edit(
-        "qlora_app/recipe.py",
+        "qlora_app/recipe/training.py",
         '    epochs: float = setting(2.0, "Epochs"',
         '    wiggle: int = setting(3, "Wiggle", "How much it wiggles.", ge=1, le=9)\n'
         '    epochs: float = setting(2.0, "Epochs"',
@@ -304,20 +304,15 @@ def test_adding_an_evaluator(house, capsys):
         "from .token_f1 import TokenF1\n",
         "from .token_f1 import TokenF1\nfrom .toy import Toy\n",
     )
-    asked, tasks = house.room("tasks.asked").Asked, house.room("tasks")
+    sets, tasks = house.room("evaluate.question_sets"), house.room("tasks")
     question = tasks.Question([{"role": "user", "content": "Who?"}], "Otto")
-
-    class Answerer:
-        name = "somebody"
-
-        def answers(self, questions, on_progress):
-            return ["Mira it is", "Otto"]
-
+    asked = sets.QuestionSet.of("two", [sets.SetQuestion(id, "", question) for id in ("1", "2")])
+    rows = {"somebody": {"1": {"answer": "Mira it is"}, "2": {"answer": "Otto"}}}
     toy = house.room("evaluate").EVALUATORS["toy"]
-    found = toy().run(Answerer(), [asked(question, 1, 1, 9)] * 2, lambda *_: None)
-    assert found.figures["toy"].value == 0.5
+    found = toy().measure(rows, asked, None, None)
+    assert found.of("somebody").figures["toy"].value == 0.5
     with pytest.raises(SystemExit):
-        house.room("cli").main(["score", "--help"])
+        house.room("cli").main(["evaluate", "--help"])
     assert "toy" in capsys.readouterr().out
 
 

@@ -16,20 +16,24 @@ from ..settings import Settings
 from ..storage.disk import disk_trouble
 from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
+from .arena import add_arena
 from .asking import add_answer, add_ask, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
+from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
+from .judging import add_judge
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
 from .models import add_models
 from .presets import add_presets
 from .queueing import add_queue
+from .rating import add_ratings
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .serving import add_keys, add_serve
@@ -55,6 +59,10 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_chat,
     add_why,
     add_score,
+    add_evaluate,
+    add_judge,
+    add_ratings,
+    add_arena,
     add_diagnose,
     add_answer,
     add_export,

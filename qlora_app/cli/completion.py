@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from ..choices import dotted_name, iter_settings
-from ..jobs import JobStore
 from ..overrides import possible_values
 from ..presets import Presets
 from ..recipe import Recipe
@@ -25,8 +24,7 @@ def run_names(**_: Any) -> list[str]:
 
 def job_names(**_: Any) -> list[str]:
     settings = Settings.from_environment()
-    jobs = AllJobs(RunStore(settings.runs), JobStore(settings.jobs)).list()
-    return ["latest", *map(address_of, jobs)]
+    return ["latest", *map(address_of, AllJobs.of(settings).list())]
 
 
 def presets_and_files(prefix: str, **_: Any) -> list[str]:

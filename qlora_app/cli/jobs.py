@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import UserError
-from ..jobs import Job, JobStore, Status
+from ..jobs import Job, Status
 from ..kinds.answer import answer_job, answers_in, spec_for
 from ..launch import local
 from ..launch.ending import end_now
 from ..launch.queue import unled
 from ..overrides import PROGRAM
-from ..runs import AllJobs, Run, RunStore, address_of
+from ..runs import AllJobs, Run, address_of
 from ..runs.proof_words import proof_words
 from ..runs.reported import reported
 from ..settings import Settings
@@ -206,7 +206,7 @@ def _check_free(target: Path) -> None:
 
 def every_job(settings: Settings) -> list[Job]:
     """The runs, newest first, each with what was made of it, and the jobs of no run."""
-    return AllJobs(RunStore(settings.runs), JobStore(settings.jobs)).list()
+    return AllJobs.of(settings).list()
 
 
 def find_job(name: str, settings: Settings) -> Job:

@@ -3,22 +3,23 @@
 import argparse
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from ..evaluate import EVALUATORS, Evaluation
+from ..evaluate import EVALUATORS, Figure
 from ..evaluate.questions import questions_for, questions_with_answers
 from ..inference.answerer import SessionAnswerer
 from ..overrides import recipe_from
 from ..runs import Run
 from ..settings import Settings
-from ..tasks.task import Task, same_answer
+from ..tasks.task import same_answer
 from ..training_data import DatasetChoice
 from .asking import open_session
 from .command import DONE, add_command, add_reading, add_run, count, find_run
+
+BY_ANSWER = [name for name, kind in EVALUATORS.items() if kind.goes_by_answer()]
 
 
 def score(
@@ -49,38 +50,29 @@ def score(
         def show(done: int, of: int) -> None:
             line.update(f"{done:,} of {of:,} questions answered")
 
-        evaluation = EVALUATORS[evaluator]().run(answerer, questions.asked, show)
+        answers = answerer.answers(questions.asked, show)
+    asked = [one.question for one in questions.asked]
+    scores = [EVALUATORS[evaluator]().score(*pair) for pair in zip(asked, answers, strict=True)]
+    missed = [place for place, score in enumerate(scores) if score < 1]
+    figure, expected = Figure.mean_of(scores), [one.expected for one in asked]
     return {
         "run": run.id,
         "file": str(file),
         "base": base,
-        **_in_figures(evaluation, evaluator),
-        "figures": _task_figures(session.task, evaluation),
+        "evaluator": evaluator,
+        "questions": figure.questions,
+        "exact": sum(map(same_answer, answers, expected)),
+        "share": figure.value,
+        "interval": [round(figure.low, 4), round(figure.high, 4)],
+        "figures": session.task.scores(answers, expected),
         "left_out": questions.left_out,
         "out_of_reach": questions.out_of_reach,
         "seconds": round(time.monotonic() - began, 1),
-        "misses": [_miss(row) for row in map(asdict, evaluation.misses[:misses])],
+        "misses": [
+            {"question": asked[place].text, "expected": expected[place], "answer": answers[place]}
+            for place in missed[:misses]
+        ],
     }
-
-
-def _in_figures(evaluation: Evaluation, name: str) -> dict[str, Any]:
-    figure = evaluation.figures[name]
-    return {
-        "evaluator": name,
-        "questions": figure.questions,
-        "exact": sum(same_answer(row.answer, row.expected) for row in evaluation.rows),
-        "share": figure.value,
-        "interval": [round(figure.low, 4), round(figure.high, 4)],
-    }
-
-
-def _task_figures(task: Task, evaluation: Evaluation) -> dict[str, float]:
-    answers = [row.answer for row in evaluation.rows]
-    return task.scores(answers, [row.expected for row in evaluation.rows])
-
-
-def _miss(row: dict[str, Any]) -> dict[str, str]:
-    return {name: row[name] for name in ("question", "expected", "answer")}
 
 
 def show_score(result: dict[str, Any], base: bool, name: str) -> None:
@@ -103,7 +95,7 @@ def add_score(commands: Any) -> None:
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one"
     )
-    parser.add_argument("--evaluator", choices=EVALUATORS, default="exact_match", help="how right an answer is")
+    parser.add_argument("--evaluator", choices=BY_ANSWER, default="exact_match", help="how right an answer is")
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")

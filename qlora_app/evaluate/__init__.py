@@ -1,9 +1,28 @@
 """Is it any good: every way of measuring a model. Adding one: a new file here, and one more member of `EVALUATORS`."""
 
-from .evaluator import Evaluation, Evaluator, Figure, Row
+from .contestants import Contestant
+from .evaluation import Comparison, Evaluation, Measure, Measured
+from .evaluator import Evaluator
 from .exact_match import ExactMatch
+from .figures import Figure
+from .judge.evaluator import Judge
+from .length import Length
 from .token_f1 import TokenF1
 
-EVALUATORS: dict[str, type[Evaluator]] = {kind.model_fields["name"].default: kind for kind in (ExactMatch, TokenF1)}
+KINDS: tuple[type[Evaluator], ...] = (ExactMatch, TokenF1, Length, Judge)
+EVALUATORS: dict[str, type[Evaluator]] = {kind.model_fields["name"].default: kind for kind in KINDS}
 
-__all__ = ["EVALUATORS", "Evaluation", "Evaluator", "ExactMatch", "Figure", "Row", "TokenF1"]
+__all__ = [
+    "EVALUATORS",
+    "Comparison",
+    "Contestant",
+    "Evaluation",
+    "Evaluator",
+    "ExactMatch",
+    "Figure",
+    "Judge",
+    "Length",
+    "Measure",
+    "Measured",
+    "TokenF1",
+]

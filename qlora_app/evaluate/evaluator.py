@@ -1,91 +1,109 @@
 """What every evaluator is to the rest of the app: one file, a class with its settings and what it measures."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from ..chance import Z, wilson
 from ..choices import Choices
-from ..inference.answerer import Answerer, Progress
+from ..jobs import JobWriter
+from ..settings import Settings
 from ..tasks import Question
-from ..tasks.asked import Asked
+from .compare import compared
+from .contenders import Check, Contender
+from .contestants import Contestant
+from .decoding import AnswerDecoding
+from .evaluation import Measure, Measured
+from .figures import Figure
+from .question_sets import QuestionSet, SetQuestion
 
-
-@dataclass(frozen=True)
-class Figure:
-    """A mean over questions, with the interval that holds the true one 95 times of 100."""
-
-    value: float
-    questions: int
-    low: float
-    high: float
-
-    @classmethod
-    def mean_of(cls, scores: Sequence[float]) -> "Figure":
-        """The mean of scores from 0 to 1, one a question. Where all are 0 or 1, the interval is Wilson's (1927)."""
-        count = len(scores)
-        if not count:
-            return cls(0.0, 0, 0.0, 1.0)
-        mean = sum(scores) / count
-        if all(score in (0.0, 1.0) for score in scores):
-            low, high = wilson(mean, count)
-        else:
-            variance = sum((score - mean) ** 2 for score in scores) / max(1, count - 1)
-            margin = Z * math.sqrt(variance / count)
-            low, high = max(0.0, mean - margin), min(1.0, mean + margin)
-        return cls(mean, count, low, high)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One question with its right answer, what was answered, and the score of that from 0 to 1."""
-
-    question: str
-    expected: str
-    answer: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluator found out about one answerer."""
-
-    evaluator: str
-    answerer: str
-    figures: dict[str, Figure]  # by name; the first is the one people are told
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def misses(self) -> list[Row]:
-        """The rows that are not wholly right."""
-        return [row for row in self.rows if row.score < 1.0]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Evaluation":
-        figures = {name: Figure(**figure) for name, figure in values["figures"].items()}
-        rows = [Row(**row) for row in values["rows"]]
-        return cls(values["evaluator"], values["answerer"], figures, rows)
+Rows = Mapping[str, Mapping[str, Any]]  # {id of a question: the kept row of a contestant}
 
 
 class Evaluator(Choices):
-    """Asks every question and scores each answer. A subclass has a `name: Literal[...]`, settings, a title, `score`."""
+    """Scores each answer. A subclass has a `name: Literal[...]`, settings, a title, and `score`.
+
+    One that needs something else than answers says what is kept for it (`kept_for`, `gather`); one for which an answer
+    after the other is not enough has a `measure` of its own.
+    """
 
     title: ClassVar[str]  # what it measures, in words: "Answered word for word"
+    unit: ClassVar[str] = "share"  # of its figure
+    highest: ClassVar[float] = 1.0  # a score may be
+    needs_expected: ClassVar[bool] = True  # the right answers
+    higher_is_better: ClassVar[bool] = True
+    scores_answers: ClassVar[bool] = True  # one after the other, as `scores` says
 
     def score(self, question: Question, answer: str) -> float:
         """From 0 to 1, how right an answer is. `question.expected` is the right one."""
         raise NotImplementedError
 
-    def run(self, answerer: Answerer, questions: Sequence[Asked], on_progress: Progress) -> Evaluation:
-        """Ask them all and score what comes. `on_progress` hears how many of how many are answered."""
-        answers = answerer.answers(questions, on_progress)
-        rows = []
-        for asked, answer in zip(questions, answers, strict=True):
-            question = asked.question
-            rows.append(Row(question.text, question.expected, answer, self.score(question, answer)))
+    @classmethod
+    def goes_by_answer(cls) -> bool:
+        """Is a share of right answers all that it finds out, without settings, so that `score` says it at once?"""
+        return cls.score is not Evaluator.score and cls.unit == "share" and len(cls.model_fields) == 1
+
+    # ---- what is gathered of each contestant
+
+    def check(self, contestant: Contestant) -> None:
+        """Raises UserError where such a contestant cannot be measured so."""
+
+    def check_all(self, contestants: Sequence[Contestant], settings: Settings) -> None:
+        """Raises UserError where something speaks against a start."""
+        for contestant in contestants:
+            self.check(contestant)
+
+    def kept_for(self, decoding: AnswerDecoding) -> dict[str, Any]:
+        """What the kept rows depend on, beside contestant and questions: evaluators of the same share their rows."""
+        return {"decoding": decoding.model_dump(mode="json")}
+
+    def gather(
+        self, contender: Contender, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check
+    ) -> Iterator[Any]:
+        """What is to be kept, question by question: objects with a `row()`, or with a `problem` instead."""
+        return contender.answers(questions, decoding, check)
+
+    # ---- what is found out
+
+    def measure(
+        self, gathered: Mapping[str, Rows], questions: QuestionSet, out: JobWriter, settings: Settings
+    ) -> Measure:
+        """gathered: {contestant: its rows} of the same questions. `out` is for those who work long."""
+        asked = self.scored(questions)
+        scores = {name: self.scores(asked, rows) for name, rows in gathered.items()}
+        found = [self._measured(name, asked, scores[name], gathered[name]) for name in gathered]
+        names = list(gathered)
+        pairs = [
+            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.higher_is_better)
+            for i in range(len(names))
+            for k in range(i + 1, len(names))
+        ]
         name = type(self).model_fields["name"].default
-        return Evaluation(name, answerer.name, {name: Figure.mean_of([row.score for row in rows])}, rows)
+        return Measure(name, self.title, self.unit, found, pairs, self.notes(questions, asked))
+
+    def scored(self, questions: QuestionSet) -> list[SetQuestion]:
+        """Those that can be measured."""
+        if not self.needs_expected:
+            return list(questions.questions)
+        return [one for one in questions.questions if one.expected]
+
+    def scores(self, asked: Sequence[SetQuestion], rows: Rows) -> list[float]:
+        """One a question."""
+        return [self.score(one.question, str(rows[one.id].get("answer", ""))) for one in asked]
+
+    def figures(self, asked: Sequence[SetQuestion], scores: Sequence[float], rows: Rows) -> dict[str, Figure]:
+        """The first is the one people are told."""
+        name = type(self).model_fields["name"].default
+        return {name: Figure.mean_of(scores, highest=self.highest)}
+
+    def notes(self, questions: QuestionSet, asked: Sequence[SetQuestion]) -> list[str]:
+        left = len(questions.questions) - len(asked)
+        if not left:
+            return []
+        return [f"{left:,} of {len(questions.questions):,} questions have no right answer and are not counted."]
+
+    def _measured(self, name: str, asked: Sequence[SetQuestion], scores: Sequence[float], rows: Rows) -> Measured:
+        categories = {}
+        for category in dict.fromkeys(one.category for one in asked if one.category):
+            places = [place for place, one in enumerate(asked) if one.category == category]
+            some, their = [asked[place] for place in places], [scores[place] for place in places]
+            categories[category] = next(iter(self.figures(some, their, rows).values()))
+        return Measured(name, self.figures(asked, scores, rows), categories)

@@ -11,7 +11,7 @@ from ..runs import Run
 from ..runs.exports import Export
 from ..settings import Settings
 from ..storage.reading import is_regular
-from .exporter import Exporter, checksum_of, listed, versions
+from .exporter import Exporter
 
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
 
@@ -20,6 +20,7 @@ class AdapterExporter(Exporter):
     """A copy; nothing is changed, so nothing is measured."""
 
     title: ClassVar[str] = "Adapter"
+    is_offered: ClassVar[bool] = False  # the page hands out the adapter itself
 
     name: Literal["adapter"] = setting("adapter", "Export", "What is made.", labels={"adapter": "Adapter (PEFT)"})
 
@@ -35,12 +36,4 @@ class AdapterExporter(Exporter):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
             out.progress(done, len(wanted), f"Copying {path.name}.")
-        files, checksums = listed(folder)
-        return Export(
-            format="adapter",
-            files=files,
-            checksums=checksums,
-            adapter=checksum_of(run),
-            seconds=round(time.monotonic() - began, 1),
-            versions=versions(),
-        )
+        return self.made(run, folder, began)

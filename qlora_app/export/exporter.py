@@ -2,7 +2,9 @@
 it makes.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -11,9 +13,10 @@ from ..choices import Choices
 from ..errors import Problem, UserError
 from ..jobs import JobWriter
 from ..runs import Run
-from ..runs.exports import Export
+from ..runs.exports import REPORT, Export, Fidelity
 from ..settings import Settings
 from ..storage.digests import sha256_of
+from ..storage.files import write_json
 
 RECORDED = ("torch", "transformers", "peft", "gguf", "xllamacpp")
 
@@ -22,6 +25,8 @@ class Exporter(Choices):
     """Makes files of a run's finished adapter. A subclass has a `name: Literal[...]`, settings, a title, `write`."""
 
     title: ClassVar[str]  # what it makes, in words: "GGUF"
+    about: ClassVar[str] = ""  # what that is for, in a sentence
+    is_offered: ClassVar[bool] = True  # does the page offer it, with its usual settings?
 
     def problems(self, run: Run) -> dict[str, Problem]:
         """What cannot work, before anything is loaded: {setting: why, and what would}."""
@@ -31,9 +36,36 @@ class Exporter(Choices):
         """Into a folder that is empty. Says how far it is, and measures what it made. Raises UserError and Stopped."""
         raise NotImplementedError
 
+    def made(
+        self, run: Run, folder: Path, began: float, measured: Fidelity | None = None, notes: Sequence[str] = ()
+    ) -> Export:
+        """What lies in the folder now, and how far it is from the adapter, which is written beside it.
+
+        began: as time.monotonic() said it then.
+        """
+        if measured is not None:
+            write_json(folder / REPORT, asdict(measured))
+        files, checksums = listed(folder)
+        return Export(
+            format=self.called_by_name(),
+            dtype=str(dict(self).get("dtype", "")),
+            files=files,
+            checksums=checksums,
+            adapter=checksum_of(run),
+            notes=tuple(notes),
+            fidelity=measured or Fidelity(),
+            seconds=round(time.monotonic() - began, 1),
+            versions=versions(),
+        )
+
+    @classmethod
+    def called_by_name(cls) -> str:
+        """Its name: what a command line and a recipe call it."""
+        return str(cls.model_fields["name"].default)
+
     def called(self) -> str:
         """What its job is called."""
-        return type(self).model_fields["name"].default
+        return self.called_by_name()
 
     def check(self, run: Run) -> None:
         """Raises UserError where something speaks against it."""

@@ -1,7 +1,6 @@
 """GGUF: one file for llama.cpp, Ollama, LM Studio and all that read what llama.cpp reads."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,12 +14,11 @@ from ..inference.session import ChatSession
 from ..jobs import JobWriter
 from ..methods import MethodChoices
 from ..runs import Run
-from ..runs.exports import REPORT, Export, Fidelity
+from ..runs.exports import Export, Fidelity
 from ..settings import Settings
-from ..storage.files import write_json
 from ..tasks.asked import Asked
 from ..tasks.generate import how_it_ends
-from .exporter import Exporter, checksum_of, listed, telling, versions
+from .exporter import Exporter, telling
 from .fidelity import Reference, held_out, of_gguf, reference
 from .gguf_families import family_problem
 from .gguf_vocabulary import Vocabulary, vocabulary_of
@@ -38,7 +36,11 @@ TEXTS = 500  # of the run's data, on which llama.cpp's tokens are compared
 class GgufExporter(Exporter):
     """Base and adapter merged, in one file, read back by llama.cpp."""
 
-    title: ClassVar[str] = "GGUF"
+    title: ClassVar[str] = "One file (GGUF)"
+    about: ClassVar[str] = (
+        "Base and adapter merged, for llama.cpp, Ollama and LM Studio. llama.cpp reads it back and is asked what the "
+        "adapter was asked; where every answer is the same and there is no GPU, the chat answers through it."
+    )
 
     name: Literal["gguf"] = setting("gguf", "Export", "What is made.", labels={"gguf": "GGUF (llama.cpp, Ollama)"})
     dtype: Literal["Q8_0", "F16", "BF16", "F32", "Q4_1"] = setting(
@@ -72,19 +74,7 @@ class GgufExporter(Exporter):
         measured, is_alike = _read_back(known, file, out)
         if not is_alike:
             notes.append(OTHERWISE)
-        write_json(folder / REPORT, asdict(measured))
-        files, checksums = listed(folder)
-        return Export(
-            format="gguf",
-            dtype=self.dtype,
-            files=files,
-            checksums=checksums,
-            adapter=checksum_of(run),
-            notes=tuple(notes),
-            fidelity=measured,
-            seconds=round(time.monotonic() - began, 1),
-            versions=versions(),
-        )
+        return self.made(run, folder, began, measured, notes)
 
     def _asked(self, run: Run, out: JobWriter, settings: Settings) -> tuple[Reference, Vocabulary, list[str]]:
         """What the adapter answers, and its tokenizer; the model is given back."""

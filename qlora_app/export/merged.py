@@ -1,7 +1,6 @@
 """Base and adapter merged, as a folder that transformers and whatever reads its files open."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,10 +11,9 @@ from ..inference.loaded import give_memory_back
 from ..inference.session import ChatSession
 from ..jobs import JobWriter
 from ..runs import Run
-from ..runs.exports import REPORT, Export, Fidelity
+from ..runs.exports import Export, Fidelity
 from ..settings import Settings
-from ..storage.files import write_json
-from .exporter import Exporter, checksum_of, listed, telling, versions
+from .exporter import Exporter, telling
 from .fidelity import Reference, held_out, of_model, reference
 from .merging import check_fp16, merge_problem, merged_model
 
@@ -26,6 +24,9 @@ class MergedExporter(Exporter):
     """Saved in 16 or 32 bits, opened again, and asked what the adapter was asked."""
 
     title: ClassVar[str] = "Merged model"
+    about: ClassVar[str] = (
+        "Base and adapter as one model of transformers, opened again and asked what the adapter was asked."
+    )
 
     name: Literal["merged"] = setting("merged", "Export", "What is made.", labels={"merged": "Merged model"})
     dtype: Literal["fp16", "bf16", "fp32"] = setting(
@@ -52,18 +53,7 @@ class MergedExporter(Exporter):
         out.say("Merging base and adapter.")
         self._save(run, folder, known)
         measured = _read_back(run, folder, known, out)
-        write_json(folder / REPORT, asdict(measured))
-        files, checksums = listed(folder)
-        return Export(
-            format="merged",
-            dtype=self.dtype,
-            files=files,
-            checksums=checksums,
-            adapter=checksum_of(run),
-            fidelity=measured,
-            seconds=round(time.monotonic() - began, 1),
-            versions=versions(),
-        )
+        return self.made(run, folder, began, measured)
 
     def _asked(self, run: Run, out: JobWriter, settings: Settings) -> Reference:
         session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from ..errors import UserError
 from .adapters import ActiveAdapters
 from .batching import TokenByToken, joins_between_tokens
 from .prefixes import Prefixes
-from .rows import Row
+from .rows import Row, check_room
 from .whole_answers import WholeAnswers
 
 MOST_ROWS, MOST_WAITING = 8, 64
@@ -72,12 +71,7 @@ class Engine:
     def submit(self, row: Row) -> Row:
         """Its answer begins as soon as there is room. Raises UserError where too many wait."""
         with self._changed:
-            if len(self._waiting) >= self.most_waiting:
-                raise UserError(
-                    "engine.too_many_waiting",
-                    "{count:,} questions wait for this model already. Ask again in a moment.",
-                    count=len(self._waiting),
-                )
+            check_room(self._waiting, self.most_waiting)
             self._wake()
             self._waiting.append(row)
         return row

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..hardware import usable_cores
 from ..messages import Conversation
 from .engine import MOST_ROWS, MOST_WAITING
-from .rows import Row
+from .rows import Row, check_room
 
 NAME = "llama.cpp"
 TOKENS = 16_384  # of all rows together that are remembered at once
@@ -95,12 +95,7 @@ class LlamaCpp:
         """Its answer begins as soon as there is room. Raises UserError where too many wait."""
         row.engine = NAME
         with self._changed:
-            if len(self._waiting) >= self.most_waiting:
-                raise UserError(
-                    "engine.too_many_waiting",
-                    "{count:,} questions wait for this model already. Ask again in a moment.",
-                    count=len(self._waiting),
-                )
+            check_room(self._waiting, self.most_waiting)
             self._waiting.append(row)
             self._begin()
         return row

@@ -3,10 +3,11 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ..errors import UserError
 from .grammar import JsonSchema
 from .sampling import Chooser, Sampling, TokenChances, log_chances
 
@@ -139,3 +140,13 @@ class Row:
         if not self.is_over:
             self.is_over = True
             self.events.put((self, event))
+
+
+def check_room(waiting: Collection[Row], most: int) -> None:
+    """Raises UserError where as many wait as may."""
+    if len(waiting) >= most:
+        raise UserError(
+            "engine.too_many_waiting",
+            "{count:,} questions wait for this model already. Ask again in a moment.",
+            count=len(waiting),
+        )

@@ -36,6 +36,11 @@ def export_job(run: Run, exporter: Exporter) -> Job:
     return JobStore(run.exports).create(exporter.called(), spec)
 
 
+def newest_export(run: Run, name: str) -> Job | None:
+    """The newest job of an exporter of that name, whatever its settings."""
+    return next((job for job in exports_of(run) if _exporter_of(job) == name), None)
+
+
 def run_of(job: Job) -> Run:
     """The run whose adapter is exported."""
     return Run(job.folder.parent.parent)
@@ -61,6 +66,14 @@ def stopped(job: Job) -> str:
 
 def explain(error: BaseException, job: Job) -> Problem:
     return failures.explain(error)
+
+
+def _exporter_of(job: Job) -> str:
+    """Its name; "" where that cannot be read."""
+    try:
+        return str(job.spec(ExportSpec).export.called_by_name())
+    except UserError:
+        return ""
 
 
 def _is_asked_the_same(job: Job, spec: ExportSpec) -> bool:

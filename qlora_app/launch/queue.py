@@ -49,6 +49,7 @@ def queue_of(settings: Settings, runs: RunStore, *overseers: Overseer) -> "Super
     return Supervisor(
         runs,
         JobStore(settings.jobs),
+        JobStore(settings.evaluations),
         overseers=[Sweeps(settings.sweeps, runs).look, *overseers],
         at_once=settings.runs_at_once or max(1, len(devices)),
         devices=devices,

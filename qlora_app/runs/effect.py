@@ -4,7 +4,8 @@ round. Each figure with how good it is, and a sentence that says what it rests o
 
 from typing import Literal, NamedTuple
 
-from .proof import HeldOut, Proof
+from ..chance import LEVEL, Pairs
+from .proof import General, HeldOut, Proof
 
 Colour = Literal["good", "fair", "bad"]
 # Nats a label. Below the first nobody sees a difference: over an answer of a thousand tokens, a tenth of a nat. Below
@@ -12,6 +13,7 @@ Colour = Literal["good", "fair", "bad"]
 NOTHING, HARDLY = 1e-4, 1e-2
 FEWEST = 4  # answers; fewer tell nothing
 ENDS, MOSTLY_ENDS = 0.95, 0.7  # shares of answers
+KNEW = 6  # right answers of the base, of which five can be lost by more than chance
 OFTEN = 0.1  # share of answers that go round from which on it is no chance
 
 
@@ -26,7 +28,7 @@ class Check(NamedTuple):
 def checks(proof: Proof) -> list[Check]:
     """Of what was measured; nothing is said of a figure that is not there."""
     held_out = proof.heldout
-    found = (_distance(held_out), _endings(held_out), _rounds(held_out))
+    found = (_distance(held_out), _endings(held_out), _rounds(held_out), _general(proof.general))
     return [one for one in found if one is not None]
 
 
@@ -72,3 +74,20 @@ def _rounds(held_out: HeldOut) -> Check | None:
         return Check("no_rounds", "good", f"None of {asked:,} answers says the same over and over.")
     words = f"{rounds:,} of {asked:,} answers say the same over and over."
     return Check("rounds", "bad", words) if rounds >= OFTEN * asked else Check("few_rounds", "fair", words)
+
+
+def _general(general: General) -> Check | None:
+    """Not where the base knew so little that nothing could be seen to be lost."""
+    if general.before < KNEW:
+        return None
+    asked, before, after = general.questions, general.before, general.after
+    pairs = Pairs(asked, general.lost, general.gained)
+    if general.lost <= general.gained or pairs.p > LEVEL:
+        words = (
+            f"Of {asked:,} general questions {before:,} right before, {after:,} after: nothing is seen to be forgotten."
+        )
+        return Check("kept_general", "good", words)
+    words = (
+        f"Of {asked:,} general questions {before:,} right before, {after:,} after: it forgot what is not in its data."
+    )
+    return Check("forgot_half", "bad", words) if after < before / 2 else Check("forgot_some", "fair", words)

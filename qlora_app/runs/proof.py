@@ -86,6 +86,19 @@ class HeldOut(Answered):
 
 
 @dataclass(frozen=True)
+class General:
+    """The general questions of evaluate/general.py, and how many of them base and adapter answer right."""
+
+    questions: Count = 0
+    before: Count = 0
+    after: Count = 0
+    lost: Count = 0  # right before, wrong after
+    gained: Count = 0
+    not_asked: Count = 0  # answering them would have taken too long
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)  # {kind: {"questions", "before", "after"}}
+
+
+@dataclass(frozen=True)
 class Kept:
     """Which step's adapter this is. `best` and `last` are its held-out measurement and that of the last step."""
 
@@ -199,6 +212,7 @@ class Proof:
 
     heldout: HeldOut = HeldOut()
     learned: Answered = Answered()  # a few rows it was trained on
+    general: General = General()  # what it could before
     kept: Kept = Kept()
     loss: TrainingLoss = TrainingLoss()
     update: Update = Update()

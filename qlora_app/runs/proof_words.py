@@ -9,9 +9,10 @@ from ..formatting import (
     loss_figure,
 )
 from .contradictions import contradictions
-from .effect import Colour, checks
+from .effect import KNEW, Colour, checks
 from .proof import (
     Answered,
+    General,
     HeldOut,
     Kept,
     Preferred,
@@ -47,6 +48,7 @@ def proof_lines(proof: dict[str, Any] | Proof) -> list[Line]:
     wrong = [Line("warning", one.sentence) for one in contradictions(known)]
     facts = [
         *_learned_words(known.learned),
+        *_general_words(known.general),
         *_not_asked_words(known.heldout),
         *_changed_words(known.preferred),
         *_held_out_words(known.heldout),
@@ -121,6 +123,18 @@ def _learned_words(learned: Answered) -> list[str]:
         return []
     asked = f"{learned.questions:,} learned questions" if learned.questions > 1 else "1 learned question"
     return [f"On {asked}: {_before_after(learned)}"]
+
+
+def _general_words(general: General) -> list[str]:
+    lines = []
+    if general.questions and general.before < KNEW:
+        lines.append(
+            f"Of {general.questions:,} general questions the base answers {general.before:,} right: too few to see "
+            "what is forgotten."
+        )
+    if general.not_asked:
+        lines.append(f"{general.not_asked:,} general questions were not asked: it would have taken too long.")
+    return lines
 
 
 def _not_asked_words(held_out: HeldOut) -> list[str]:

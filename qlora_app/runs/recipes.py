@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..errors import Problem, UserError, joined
-from ..recipe import Recipe
-from ..storage.yaml_files import read_yaml
+from ..recipe import Recipe, read_yaml
 
 MOST_NAMED = 5  # settings
 

@@ -32,6 +32,7 @@ from .rows import AskedRow, MetricRow, SampleRow, keep_until
 NOT_LEARNED = "not_learned.json"
 EXPORTS = "exports"
 HELD_OUT_ANSWERS = "held_out_answers.json"
+GENERAL_ANSWERS = "general_answers.json"
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
     "base.json": dict,
@@ -39,6 +40,7 @@ FILES: dict[str, type | None] = {
     "task.json": dict,
     NOT_LEARNED: list,
     HELD_OUT_ANSWERS: list,
+    GENERAL_ANSWERS: list,
     "curve.json": dict,
     "figures.json": dict,
     LABELS: dict,
@@ -354,6 +356,10 @@ class RunWriter(JobWriter):
     def write_held_out_answers(self, rows: list[dict[str, Any]]) -> None:
         """What the run is scored on, see runs/held_out_answers.py."""
         self.write("held_out_answers", rows)
+
+    def write_general_answers(self, rows: list[dict[str, Any]]) -> None:
+        """Of the general questions, see runs/general_answers.py."""
+        self.write("general_answers", rows)
 
     # ---- what happens
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..messages import Conversation
 from ..tasks.asked import Asked, groups
 from ..tasks.generate import context_of
+from .general import general_seconds
 from .scoring import AT_ONCE, LEAST_SECONDS, PILOT, predicted
 from .setup import TrainingSetup
 
@@ -26,16 +27,17 @@ def sample_seconds(setup: TrainingSetup) -> float:
 
 
 def answering_seconds(setup: TrainingSetup, training: float) -> float:
-    """Of the held-out and the learned questions at the end, by base and adapter; as in `score` no longer than it may
-    take after so many seconds of training.
+    """Of the held-out, the learned and the general questions at the end, by base and adapter; no longer than each of
+    them may take after so many seconds of training.
     """
     total = 0.0
     for questions in (setup.questions.held_out, setup.questions.learned):
         total += min(_scored(setup, questions), max(training, LEAST_SECONDS))
-    return total
+    return total + min(_scored(setup, setup.questions.general, likeliest=False), general_seconds(training))
 
 
-def _scored(setup: TrainingSetup, questions: Sequence[Asked]) -> float:
+def _scored(setup: TrainingSetup, questions: Sequence[Asked], likeliest: bool = True) -> float:
+    """likeliest: is it looked at whether the right answers are the likeliest ones?"""
     if not questions:
         return 0.0
     numbered = dict(enumerate(questions))
@@ -49,7 +51,8 @@ def _scored(setup: TrainingSetup, questions: Sequence[Asked]) -> float:
     seconds *= len(largest) / len(pilot)
     made = min(TOKENS, longest)
     lengths = [max(one.longest for one in group) / made if _generates(setup) else 1.0 for group in every]
-    return 2 * seconds * sum(lengths) + _likeliest(setup, questions)
+    answered = 2 * seconds * sum(lengths)
+    return answered + _likeliest(setup, questions) if likeliest else answered
 
 
 def _likeliest(setup: TrainingSetup, questions: Sequence[Asked]) -> float:

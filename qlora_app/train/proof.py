@@ -37,6 +37,7 @@ from .best import BestSoFar
 from .callbacks import MetricsCallback, sample
 from .card import model_card
 from .endings import with_endings
+from .general import ask_general
 from .log_lines import log_finished
 from .preferences.proof import preferred
 from .questions import spread
@@ -79,6 +80,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
     proof = Proof(
         heldout=held_out(job, allowed),
         learned=score(job, job.questions.learned, allowed).answered,
+        general=ask_general(job, allowed),
         kept=kept,
         # a loss of preferences is no loss of answers, and is not held against one
         loss=TrainingLoss() if job.objective else training_loss(reporter, kept),

@@ -4,11 +4,12 @@ learned.
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from ..evaluate.general import ROOM, general_questions
 from ..messages import Conversation
 from ..recipe import Training
 from ..tasks import Question, Task
@@ -34,6 +35,7 @@ class Questions:
     # held-out ones that were drawn, but are longer than the model reads together with their answer
     out_of_reach: int = 0
     learned: list[Asked] = field(default_factory=list)
+    general: list[Asked] = field(default_factory=list)  # in the order of `general_questions`, spread over it
 
 
 def questions_of(
@@ -72,7 +74,21 @@ def questions_of(
         also_learned,
         len(drawn) - len(held_out),
         list(spread(whole, LEARNED_QUESTIONS)),
+        _general(task, tokenizer, training.general_questions, context),
     )
+
+
+def _general(task: Task, tokenizer: PreTrainedTokenizerBase, most: int, context: int | None) -> list[Asked]:
+    """None of a task that holds no conversation. An answer stands there for its template only: several are right."""
+    found = []
+    for one in spread(general_questions(), most) if task.is_chat and most else ():
+        talk: Conversation = [{"role": "user", "content": one.text}, {"role": "assistant", "content": "yes"}]
+        question = task.question(tokenizer, task.as_trained(tokenizer, talk))
+        cost = asked(task, tokenizer, question, context) if question else None
+        if cost is not None:
+            room = ROOM if context is None else min(ROOM, context - cost.prompt)
+            found.append(replace(cost, answer=room, longest=room))
+    return found
 
 
 def draw(

@@ -31,15 +31,8 @@ class Scored:
 
 def score(job: TrainingSetup, questions: list[Asked], seconds: float) -> Scored:
     """On as many of the questions, drawn evenly, as can be answered in `seconds`."""
-    answers: dict[str, dict[int, Answer]] = {"before": {}, "after": {}}
     began = time.monotonic()
-    chosen = spread(range(len(questions)), PILOT) if _cost(job, questions) > AT_ONCE else range(len(questions))
-    _answer(job, questions, chosen, answers)
-    if len(chosen) < len(questions):
-        each = (time.monotonic() - began) / len(chosen)
-        rest = [place for place in range(len(questions)) if place not in answers["after"]]
-        chosen = spread(rest, max(0, int(max(seconds, LEAST_SECONDS) / each) - len(chosen)))
-        _answer(job, questions, chosen, answers)
+    answers = answers_within(job, questions, max(seconds, LEAST_SECONDS))
     seconds = time.monotonic() - began
     places = sorted(answers["after"])
     scored = [questions[place] for place in places]
@@ -55,6 +48,22 @@ def score(job: TrainingSetup, questions: list[Asked], seconds: float) -> Scored:
     ]
     steps = 2 * sum(one.longest for one in scored)
     return Scored(counted, figures, said, scored, seconds * BATCH / steps if steps else 0.0)
+
+
+def answers_within(job: TrainingSetup, questions: list[Asked], seconds: float) -> dict[str, dict[int, Answer]]:
+    """{"before", "after": {place of a question: what base and adapter answer}}, of as many, evenly drawn, as that takes
+    `seconds` for; the first few are asked whatever it takes.
+    """
+    answers: dict[str, dict[int, Answer]] = {"before": {}, "after": {}}
+    began = time.monotonic()
+    chosen = spread(range(len(questions)), PILOT) if _cost(job, questions) > AT_ONCE else range(len(questions))
+    _answer(job, questions, chosen, answers)
+    if len(chosen) < len(questions):
+        each = (time.monotonic() - began) / len(chosen)
+        rest = [place for place in range(len(questions)) if place not in answers["after"]]
+        chosen = spread(rest, max(0, int(seconds / each) - len(chosen)))
+        _answer(job, questions, chosen, answers)
+    return answers
 
 
 def _kept(asked: Asked, before: Answer, after: Answer) -> HeldOutAnswer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, UserError
-from ..jobs import Job, JobStore
+from ..jobs import Job
 from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
@@ -117,7 +117,7 @@ class AppContext:
     @property
     def jobs(self) -> AllJobs:
         """The runs, what was made of them, and the jobs of no run."""
-        return AllJobs(self.store, JobStore(self.settings.jobs))
+        return AllJobs.of(self.settings, self.store)
 
     def start(self, job: Job) -> None:
         """Have it started as soon as its turn comes; also by a second click, or on a second page."""

@@ -296,6 +296,7 @@ def test_answers_leave_room_for_a_training_on_their_processor(runs, monkeypatch)
     models.give_way([SimpleNamespace(folder=runs[1].folder, is_alive=lambda: True)])
     began = time.monotonic()
     assert list(answering.write(TALK, longest=6))[-1] == before
-    assert time.monotonic() - began >= 0.1 * (before.tokens - 1)
+    pauses = before.tokens - 2  # the first step reads the question and writes two tokens; after the last nobody waits
+    assert time.monotonic() - began >= 0.1 * pauses
     models.give_way([SimpleNamespace(folder=runs[1].folder, is_alive=lambda: False)])
     assert not answering.base.engine.shares(), "what only waits needs nothing"

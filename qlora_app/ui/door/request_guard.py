@@ -146,7 +146,7 @@ class RequestGuard:
             return 404, NOTHING_HERE
         if self.settings.is_demonstration and (who in ("owner", "program") or asked.has_files):
             return 403, DEMONSTRATION
-        if who not in ("anybody", "program") and self.settings.login and not self._is_logged_in(asked):
+        if who not in ("anybody", "program", "rater") and self.settings.login and not self._is_logged_in(asked):
             return 401, NOT_LOGGED_IN
         return 0, ""
 
@@ -162,7 +162,7 @@ class RequestGuard:
         if routes.who_may(asked.path) == "program":  # shows a key behind the door, before anything it sends is read
             await self.app(asked.scope, receive, answer)
             return
-        is_before_login = routes.who_may(asked.path) == "anybody"
+        is_before_login = routes.who_may(asked.path) in ("anybody", "rater")
         limit = bodies.most(self.settings, asked.is_upload, is_before_login)
         bodies.check_length(asked.headers, limit, asked.is_upload)
         if routes.is_stream(asked.path):

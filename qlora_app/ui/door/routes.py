@@ -13,9 +13,9 @@ from starlette.routing import compile_path
 
 # anybody: also before a login. visitor: whoever sees the page, so in a demonstration everybody. owner: who may change
 # something, so in a demonstration nobody. assistant: what uses the page as tools, where the setting `mcp` says so.
-# program: whoever shows a key, which is asked for behind the door; in a demonstration nobody. nobody: the page does not
-# use it.
-Who = Literal["anybody", "visitor", "owner", "assistant", "program", "nobody"]
+# program: whoever shows a key, which is asked for behind the door; in a demonstration nobody. rater: whoever has the
+# link of an arena, which is asked for behind the door. nobody: the page does not use it.
+Who = Literal["anybody", "visitor", "owner", "assistant", "program", "rater", "nobody"]
 
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
@@ -48,9 +48,18 @@ ROUTES: dict[str, Who] = {
     f"{API}/reset": "visitor",
     f"{API}/component_server": "visitor",
     f"{API}/file={{path_or_url:path}}": "visitor",
+    # what was made of a run, as files, see exported.py
+    "/exports/{path:path}": "owner",
     # what programs ask, see serving/
     "/v1": "program",
     "/v1/{path:path}": "program",
+    # where people judge answers, and where the owner sees what came of it, see ui/arena/
+    "/arena/{name}": "rater",
+    "/arena/{name}/{deed}": "rater",
+    "/arenas/{name}": "owner",
+    "/arenas/{name}/live": "owner",
+    "/arenas/{name}/file/{file}": "owner",
+    "/arenas/{name}/link/{deed}": "owner",
     # files into the app
     UPLOAD: "owner",
     f"{API}/upload_progress": "owner",
@@ -133,7 +142,7 @@ def _bare(path: str) -> str:
 
 
 def _fewest(who: Who) -> int:
-    order: tuple[Who, ...] = ("nobody", "program", "assistant", "owner", "visitor", "anybody")
+    order: tuple[Who, ...] = ("nobody", "program", "assistant", "owner", "visitor", "rater", "anybody")
     return order.index(who)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from ...chance import Share
 from ...formatting import count_of
 from ...runs import Run
+from ...runs.general_answers import GeneralAnswer, general_answers
 from ...runs.held_out_answers import HeldOutAnswer, held_out_answers
 from ...runs.proof import Proof
 from ...runs.rows import SampleRow
 from .card_parts import NO_FIGURE
-from .written import by_question, right_mark, written
+from .written import by_question, mark, right_mark, written
 
 IN_A_PAGE = 50
 LONGEST_SEARCH = 200  # characters
@@ -33,8 +34,8 @@ def test_page(run: Run) -> str:
     if kept is None:
         return _score(proof) + _samples(run)
     if not kept:
-        return _score(proof) + '<p class="quiet">No held-out questions were asked.</p>'
-    return f'{_score(proof)}{TOOLS}<div class="answered">{answered_rows(kept, {})}</div>'
+        return _score(proof) + '<p class="quiet">No held-out questions were asked.</p>' + general_part(run)
+    return f'{_score(proof)}{TOOLS}<div class="answered">{answered_rows(kept, {})}</div>{general_part(run)}'
 
 
 def _score(proof: Proof) -> str:
@@ -109,6 +110,34 @@ def _pager(page: int, last: int) -> str:
         for to, words in ((page - 1, "Back"), (page + 1, "Next"))
     )
     return f'<p class="deeds pager">{back}<span>Page {page + 1:,} of {last + 1:,}</span>{on}</p>'
+
+
+# ---- what it could before
+
+
+def general_part(run: Run) -> str:
+    """The general questions of a run, folded: what its base could, and whether it can that still."""
+    found = general_answers(run)
+    if not found:
+        return ""
+    before, after = (sum(getattr(one, name) for one in found) for name in ("was_right", "is_right"))
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Question", "Base", "Adapter"))
+    return (
+        f'<details class="general"><summary>General questions: {before:,} right before, {after:,} right after '
+        f"(of {len(found):,})</summary>"
+        '<p class="quiet">About nothing in its data: arithmetic, format, refusals, language. Told by fixed rules.</p>'
+        '<div class="scrolls" tabindex="0" role="region" aria-label="General questions">'
+        f'<table class="tested"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(map(_general_row, found))}</tbody></table></div></details>"
+    )
+
+
+def _general_row(one: GeneralAnswer) -> str:
+    return (
+        f'<tr><th scope="row">{written(one.question)}</th>'
+        f"<td><small>Base</small> {written(one.before)} {mark(one.was_right)}</td>"
+        f"<td><small>Adapter</small> {written(one.after)} {mark(one.is_right)}</td></tr>"
+    )
 
 
 # ---- of a run that kept the samples only

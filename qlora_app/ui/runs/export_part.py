@@ -1,47 +1,47 @@
-"""On the page "Use it": the adapter as one file for llama.cpp, and how far that file is from the adapter."""
+"""On the page "Use it": what is made of a finished adapter for other programs, and how far that is from the adapter."""
 
 from html import escape
+from urllib.parse import quote
 
-from ...export import GgufExporter
+from ...export import EXPORTERS, Exporter
 from ...formatting import size
 from ...jobs import Job, Status
+from ...kinds.export import newest_export
 from ...runs import Run
-from ...runs.exports import Differing, Export, Fidelity, exports_of, file_of, made_by
+from ...runs.exports import FILES, Differing, Export, Fidelity, exports_of, file_of, made_by
 from ...runs.other_servers import asked_elsewhere, llama_server, vllm_config, vllm_problem
+from ..exported import address_of
 from ..translate import translate
 from .code_block import code_block
 
-EXPORTER = GgufExporter()
-LISTED = 10  # answers that differ
+LISTED = 10  # answers that differ, files
 SIGNS = {"green": "good", "amber": "fair", "red": "bad", "unknown": "fair"}
-HEAD = "<h3>One file (GGUF)</h3>"
-
-
-def newest_gguf(run: Run) -> Job | None:
-    """The newest job that makes such a file of a run, or has made one."""
-    return next((job for job in exports_of(run) if "gguf" in job.id), None)
 
 
 def is_exporting(run: Run) -> bool:
     """Is one on its way?"""
-    job = newest_gguf(run)
-    return job is not None and _moves(job.status())
+    return any(_moves(job.status()) for job in exports_of(run))
 
 
-def export_part(run: Run) -> str:
+def exports_part(run: Run) -> str:
     """Nothing before the run has finished: only a finished adapter is exported."""
     if run.newest_adapter() != run.adapter:
         return ""
-    job = newest_gguf(run)
+    return "".join(_export(run, kind()) for kind in EXPORTERS.values() if kind.is_offered)
+
+
+def _export(run: Run, exporter: Exporter) -> str:
+    head = f"<h3>{escape(exporter.title)}</h3>"
+    job = newest_export(run, exporter.called_by_name())
     status = job.status() if job else None
     if job and status and _moves(status):
-        return f"{HEAD}{_progress(status)}"
+        return f"{head}{_progress(job, status)}"
     made = made_by(job) if job and status and status.state == "done" else None
     if job and made:
-        return f"{HEAD}{_report(run, job, made)}"
-    if problem := next(iter(EXPORTER.problems(run).values()), None):
-        return f'{HEAD}<p class="quiet">{escape(translate(problem))}</p>'
-    return f"{HEAD}{_failed(status)}{_offer('Try again' if status else 'Make the file')}"
+        return f"{head}{_report(run, job, made)}"
+    if problem := next(iter(exporter.problems(run).values()), None):
+        return f'{head}<p class="quiet">{escape(translate(problem))}</p>'
+    return f"{head}{_failed(status)}{_offer(exporter, 'Try again' if status else 'Make it')}"
 
 
 def servers_part(run: Run) -> str:
@@ -60,12 +60,11 @@ def _moves(status: Status) -> bool:
     return status.is_active or status.state == "queued"
 
 
-def _offer(words: str) -> str:
+def _offer(exporter: Exporter, words: str) -> str:
+    name = exporter.called_by_name()
     return (
-        '<p class="quiet">Base and adapter merged, for llama.cpp, Ollama and LM Studio. llama.cpp reads it back and is '
-        "asked what the adapter was asked; where every answer is the same and there is no GPU, the chat answers "
-        "through it.</p>"
-        f'<p class="deeds"><button type="button" class="main" data-do="export">{words}</button></p>'
+        f'<p class="quiet">{escape(exporter.about)}</p><p class="deeds">'
+        f'<button type="button" data-do="export" data-format="{name}">{words}</button></p>'
     )
 
 
@@ -75,9 +74,9 @@ def _failed(status: Status | None) -> str:
     return f'<p class="warning" role="alert">{escape(translate(status.sentence))}</p>'
 
 
-def _progress(status: Status) -> str:
+def _progress(job: Job, status: Status) -> str:
     share = 100 * min(1.0, status.progress or 0.0)
-    stop = '<button type="button" data-do="unexport">Stop</button>'
+    stop = f'<button type="button" data-do="unexport" data-format="{escape(job.id)}">Stop</button>'
     if status.state == "stopping":
         stop = '<button type="button" disabled>Stopping…</button>'
     return (
@@ -90,12 +89,42 @@ def _progress(status: Status) -> str:
 def _report(run: Run, job: Job, made: Export) -> str:
     file = file_of(job, made)
     if file is None:
-        return f'<p class="warning" role="alert">The file is gone.</p>{_offer("Make the file")}'
+        return f'<p class="warning" role="alert">The file is gone.</p>{_offer(EXPORTERS[made.format](), "Make it")}'
     notes = "".join(f'<p class="quiet">{note}</p>' for note in map(escape, made.notes))
     return (
-        f'<p class="quiet">{size(made.files[file.name])}, <code translate="no">{escape(str(file))}</code></p>'
-        f'<div class="verdict {SIGNS[made.fidelity.level]}"><p class="said">{made.fidelity.words}</p>'
-        f"{_chances(made.fidelity)}{_differing(made.fidelity)}</div>{notes}"
+        f'<p class="quiet">{size(made.size)}, <code translate="no">{escape(str(job.folder / FILES))}</code></p>'
+        f"{_downloads(run, job, made)}{_measured(made.fidelity)}{notes}"
+        f"{_served(run, job, made) if made.format == 'gguf' else ''}"
+    )
+
+
+def _downloads(run: Run, job: Job, made: Export) -> str:
+    """The whole as a zip, and each file where there are few."""
+    names = sorted(made.files, key=lambda name: -made.files[name])
+    links = [(address_of(run, job), "Download (zip)", made.size)] if len(names) > 1 else []
+    if len(names) <= LISTED:
+        links += [(address_of(run, job, name), name, made.files[name]) for name in names]
+    rows = "".join(
+        f'<li><a href="{quote(where)}" download>{escape(name)}</a> <span class="quiet">{size(count)}</span></li>'
+        for where, name, count in links
+    )
+    return f'<ul class="downloads">{rows}</ul>'
+
+
+def _measured(measured: Fidelity) -> str:
+    if not measured.reader:  # nothing that answers was made
+        return ""
+    return (
+        f'<div class="verdict {SIGNS[measured.level]}"><p class="said">{measured.words}</p>'
+        f"{_chances(measured)}{_differing(measured)}</div>"
+    )
+
+
+def _served(run: Run, job: Job, made: Export) -> str:
+    file = file_of(job, made)
+    if file is None:
+        return ""
+    return (
         '<p class="quiet">Served by llama.cpp to programs of this machine, which ask it as they ask OpenAI:</p>'
         f"{code_block(llama_server(run, file))}{code_block(asked_elsewhere(run))}"
     )
@@ -118,7 +147,7 @@ def _differing(measured: Fidelity) -> str:
         "<details><summary>Answers that differ</summary>"
         '<div class="scrolls" tabindex="0" role="region" aria-label="Answers that differ">'
         '<table class="tested"><thead><tr><th scope="col">Question</th>'
-        '<th scope="col">Adapter</th><th scope="col">File</th><th scope="col">Expected</th>'
+        '<th scope="col">Adapter</th><th scope="col">Export</th><th scope="col">Expected</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
 

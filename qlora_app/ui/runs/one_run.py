@@ -16,9 +16,11 @@ import gradio as gr
 
 from ...base_models.headers import tensor_shapes
 from ...errors import Problem, UserError
-from ...kinds.export import export_job, run_of
+from ...export import EXPORTERS
+from ...kinds.export import export_job
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
+from ...runs.exports import exports_of
 from ...runs.held_out_answers import held_out_answers
 from ...runs.labels import relabel
 from ...storage.reading import LARGEST, is_regular
@@ -32,7 +34,7 @@ from ..translate import visitors_language
 from .answer_file import AnswerFile
 from .answered import answered_rows, test_page
 from .card_parts import MOVING
-from .export_part import EXPORTER, is_exporting, newest_gguf
+from .export_part import is_exporting
 from .keys import KeysCard
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
@@ -175,19 +177,25 @@ class OneRun:
 
     @changes
     def export(self, event: gr.EventData) -> None:
-        """{run}: its adapter as one file for llama.cpp."""
-        run = self.page.store.get(str(given_by(event).get("run") or ""))
-        job = export_job(run, EXPORTER)
+        """{run, format: the exporter's name}: its adapter for other programs."""
+        given = given_by(event)
+        run = self.page.store.get(str(given.get("run") or ""))
+        kind = EXPORTERS.get(str(given.get("format")))
+        if kind is None:
+            return
+        job = export_job(run, kind())
         if job.status().state != "done":
             self.page.sessions.make_way()  # its worker loads the model once more
             self.page.start(job)
 
     @changes
     def stop_export(self, event: gr.EventData) -> None:
-        """{run}: what is being made of it is left."""
-        job = newest_gguf(self.page.store.get(str(given_by(event).get("run") or "")))
-        if job is not None and is_exporting(run_of(job)):
-            job.request("stop")
+        """{run, format: id of the job}: what is being made of it is left."""
+        given = given_by(event)
+        run = self.page.store.get(str(given.get("run") or ""))
+        for job in exports_of(run):
+            if job.id == given.get("format") and job.status().state != "done":
+                job.request("stop")
 
     @reads
     def adapter_file(self, given: Given) -> Answer:

@@ -6,7 +6,7 @@ from html import escape
 from ...formatting import size
 from ...runs import Run
 from .code_block import code_block
-from .export_part import export_part, servers_part
+from .export_part import exports_part, servers_part
 
 
 def use_page(run: Run, may_change: bool, address: str) -> str:
@@ -40,7 +40,7 @@ def use_page(run: Run, may_change: bool, address: str) -> str:
 
 
 def _for_owner(run: Run, address: str) -> str:
-    return f"{export_part(run)}{servers_part(run)}{_for_programs(run, address)}"
+    return f"{exports_part(run)}{servers_part(run)}{_for_programs(run, address)}"
 
 
 def _for_programs(run: Run, address: str) -> str:

@@ -20,7 +20,12 @@ def right_mark(answer: str, expected: str) -> str:
     """Whether an answer is the expected one; "" where none is."""
     if not expected:
         return ""
-    if same_answer(answer, expected):
+    return mark(same_answer(answer, expected))
+
+
+def mark(is_right: bool) -> str:
+    """A tick or a cross."""
+    if is_right:
         return '<span class="right" role="img" aria-label="right" title="right">✓</span>'
     return '<span class="wrong" role="img" aria-label="wrong" title="wrong">✗</span>'
 

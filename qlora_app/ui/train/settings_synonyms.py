@@ -48,6 +48,7 @@ SYNONYMS = {
     "training.samples": "generate predict_with_generate",
     "training.sample_questions": "prompts",
     "training.scored_questions": "exact match accuracy benchmark",
+    "training.general_questions": "catastrophic forgetting benchmark",
     "training.early_stopping": "early_stopping_patience EarlyStoppingCallback patience",
     "training.max_minutes": "max_time budget timeout hours",
     "training.stop_at": "budget deadline clock",

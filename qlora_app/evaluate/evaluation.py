@@ -1,0 +1,112 @@
+"""What an evaluation found out: figures with their intervals, and who is right where the other is wrong."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .figures import Figure
+
+RESULT = "result"  # .json in the job's folder
+ROWS = "rows"  # .jsonl: a question with all answers and scores
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one evaluator says of one contestant. The first figure is the one people are told."""
+
+    contestant: str
+    figures: dict[str, Figure]
+    categories: dict[str, Figure] = field(default_factory=dict)  # the first figure, by category
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Measured":
+        figures = {name: Figure(**one) for name, one in values["figures"].items()}
+        categories = {name: Figure(**one) for name, one in values["categories"].items()}
+        return cls(values["contestant"], figures, categories)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two contestants on the same questions. first_better, second_better: questions where one scored higher."""
+
+    first: str
+    second: str
+    questions: int
+    first_better: int
+    second_better: int
+    difference: float  # of the means, first minus second
+    low: float  # the 95 % interval of the difference
+    high: float
+    p: float  # how often so large a difference would come by chance
+    words: str
+
+    @property
+    def is_sure(self) -> bool:
+        """Is it more than chance?"""
+        return self.p < 0.05
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one evaluator found out about all contestants."""
+
+    evaluator: str
+    title: str
+    unit: str  # of its first figure: "share", or what it is counted in
+    contestants: list[Measured]
+    pairs: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what a reader must know, in sentences
+    more: dict[str, Any] = field(default_factory=dict)  # what only this evaluator has
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Measure":
+        return cls(
+            values["evaluator"],
+            values["title"],
+            values["unit"],
+            [Measured.from_json(one) for one in values["contestants"]],
+            [Comparison(**one) for one in values["pairs"]],
+            list(values["notes"]),
+            dict(values.get("more", {})),
+        )
+
+    def of(self, contestant: str) -> Measured | None:
+        return next((one for one in self.contestants if one.contestant == contestant), None)
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """Questions that a contestant did not answer: how many, and why the first."""
+
+    contestant: str
+    questions: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a job of the kind `evaluate` leaves. asked: the questions that all contestants answered."""
+
+    questions: str  # the name of the set
+    digest: str
+    asked: int
+    contestants: list[str]
+    measures: list[Measure]
+    answers: dict[str, str]  # {contestant: the file of its answers, beside the evaluations}
+    unanswered: list[Unanswered] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Evaluation":
+        return cls(
+            values["questions"],
+            values["digest"],
+            values["asked"],
+            list(values["contestants"]),
+            [Measure.from_json(one) for one in values["measures"]],
+            dict(values["answers"]),
+            [Unanswered(**one) for one in values["unanswered"]],
+            list(values["notes"]),
+        )

@@ -1,0 +1,115 @@
+"""Judgments as they are kept: one line each, written as they come, and never asked for twice."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from .budget import Cost
+
+Winner = Literal["a", "b", "tie"]
+Side = Literal["a", "b"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question with what two models answered, or one: then `model_b` is ""."""
+
+    question: str  # its id
+    text: str
+    category: str
+    model_a: str
+    answer_a: str
+    model_b: str = ""
+    answer_b: str = ""
+    expected: str = ""
+
+    def key(self, first: Side, digest: str, judge: str) -> str:
+        """Tells apart everything that a judgment depends on: question, answers, which stood first, prompt and judge."""
+        answers = [self.answer_a, self.answer_b] if first == "a" else [self.answer_b, self.answer_a]
+        parts = [self.text, self.expected, self.category, *answers, digest, judge]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One line of judgments.jsonl. `winner` is None where nothing could be read, `score` is that of one answer alone.
+
+    `problem`: why there is no text at all; such a line is asked for again. The columns that ratings are made of are
+    called as there: question, category, model_a, model_b, winner, rater.
+    """
+
+    key: str
+    question: str
+    category: str
+    model_a: str
+    model_b: str
+    first: Side  # which stood first
+    winner: Winner | None
+    score: float | None
+    rater: str
+    text: str
+    problem: str
+    was_cut: bool
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    is_estimated: bool
+    seconds: float
+
+    @property
+    def is_asked(self) -> bool:
+        """It is not asked for again: the judge wrote something, whether or not that can be read."""
+        return not self.problem
+
+    @property
+    def is_readable(self) -> bool:
+        return self.winner is not None or self.score is not None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What it is about: of all lines about the same one counts."""
+        return (self.question, self.model_a, self.model_b, self.first, self.key)
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(self.calls, self.tokens_in, self.tokens_out)
+
+    @property
+    def first_won(self) -> bool | None:
+        """None for a tie, and for what cannot be read."""
+        return None if self.winner in (None, "tie") else self.winner == self.first
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Judged":
+        """Raises TypeError and KeyError for what is no such line."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def judged_in(lines: Iterable[Any]) -> list[Judged]:
+    """Of each judgment the last line that tells of it; lines of another form are passed over."""
+    found: dict[tuple[str, ...], Judged] = {}
+    for line in lines:
+        try:
+            row = Judged.from_json(line)
+        except (TypeError, KeyError):
+            continue
+        there = found.get(row.place)
+        if there is None or row.is_asked or not there.is_asked:
+            found[row.place] = row
+    return list(found.values())
+
+
+def total_of(lines: Iterable[Any]) -> Cost:
+    """What all lines took, those of failed attempts too."""
+    total = Cost()
+    for line in lines:
+        try:
+            total += Judged.from_json(line).cost
+        except (TypeError, KeyError):
+            continue
+    return total

@@ -1,0 +1,63 @@
+"""Answers of one contestant to one set of questions, kept in a file that only grows: whatever ends the program loses
+what was on its way and nothing else, and every evaluator reads the same answers.
+
+    evaluations/answers/KEY.jsonl     first line: what made them; then a line for each question that was answered
+"""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..jobs.lock import hold_lock
+from ..storage.files import append_line, replace_file
+from ..storage.reading import read_lines
+
+FOLDER = "answers"  # beside the evaluations
+_LOOK_EVERY = 0.5  # seconds, at whether another evaluation has asked the same contestant to its end
+
+
+class KeptAnswers:
+    """One such file. `made_by` says what the answers depend on; with anything else of it they lie in another file.
+
+    A row is {id, question, category, answer, expected, tokens, seconds}; `note` where not all of the question was read,
+    `why: "length"` where the answer was cut. What is no answer but a measurement of one has other columns beside `id`.
+    """
+
+    def __init__(self, evaluations: Path, made_by: Mapping[str, Any]) -> None:
+        self.made_by = dict(made_by)
+        self.key = hashlib.sha256(json.dumps(self.made_by, sort_keys=True).encode()).hexdigest()[:32]
+        self.path = evaluations / FOLDER / f"{self.key}.jsonl"
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """{id of the question: its row} of what is answered so far. A line that was cut short is no answer."""
+        lines = read_lines(self.path, 0)[0]
+        if not lines or lines[0] != self.made_by:
+            return {}
+        return {line["id"]: line for line in lines[1:] if isinstance(line, dict) and isinstance(line.get("id"), str)}
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """One write, after which the answer is kept."""
+        append_line(self.path, row)
+
+    @contextlib.contextmanager
+    def held(self, check: Callable[[], None]) -> Iterator[None]:
+        """Nobody else adds to it meanwhile: two evaluations of the same contestant ask it once, one after the other.
+
+        `check` is called while it waits, and may raise. What is there and was made by something else begins anew.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.ExitStack() as stack:
+            while True:
+                check()
+                with contextlib.suppress(BlockingIOError):
+                    stack.enter_context(hold_lock(self.path.with_suffix(".lock")))
+                    break
+                time.sleep(_LOOK_EVERY)
+            lines = read_lines(self.path, 0)[0]
+            if not lines or lines[0] != self.made_by:
+                replace_file(self.path, json.dumps(self.made_by) + "\n")
+            yield

@@ -1,0 +1,19 @@
+"""Length: how many words the answers have. A judge likes long ones, so it belongs beside every judgment."""
+
+from typing import ClassVar, Literal
+
+from ..tasks import Question
+from .evaluator import Evaluator
+
+
+class Length(Evaluator):
+    """Words between blanks. Longer is not better: what is compared is only whether one writes more."""
+
+    name: Literal["length"] = "length"
+    title: ClassVar[str] = "Words of an answer"
+    unit: ClassVar[str] = "words"
+    highest: ClassVar[float] = float("inf")
+    needs_expected: ClassVar[bool] = False
+
+    def score(self, question: Question, answer: str) -> float:
+        return float(len(answer.split()))

@@ -1,0 +1,229 @@
+"""What contestants are asked: the held-out rows of a run, a file, or a set that comes with the app.
+
+On the command line and in Python a set is written as one word: a file's path, `held_out:RUN`, `vicuna`, `general`, or
+`mmlu:FOLDER`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ..base_models import load_tokenizer
+from ..choices import Choices, one_of_kinds
+from ..errors import UserError
+from ..formatting import count_of
+from ..messages import Conversation, Message
+from ..preflight import examples_of
+from ..runs import Run, RunStore
+from ..runs.finding import find_run
+from ..settings import Settings
+from ..tasks import Question
+from ..training_data.formats.turns import RowError
+from ..training_data.questions import detector_of, question_and_answer
+from ..training_data.read.reading import ReadAs
+from ..training_data.read.rows import RowSource
+
+CATEGORIES = ("category", "subject", "topic")  # columns that name the category of a question, the first there counts
+IDS = ("question_id", "id")
+
+
+@dataclass(frozen=True)
+class SetQuestion:
+    """One question of a set. id: its own within the set; category: "" where the set has none."""
+
+    id: str
+    category: str
+    question: Question
+
+    @property
+    def text(self) -> str:
+        return self.question.text
+
+    @property
+    def expected(self) -> str:
+        """The right answer; "" where the set has none."""
+        return self.question.expected
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """The questions in their order. digest: SHA-256 of all that is asked, before any limit."""
+
+    name: str
+    digest: str
+    questions: tuple[SetQuestion, ...]
+    left_out: int = 0  # rows that ask nothing
+
+    @classmethod
+    def of(cls, name: str, questions: Sequence[SetQuestion], left_out: int = 0) -> "QuestionSet":
+        every = [[one.id, _plain(one.question.conversation), one.expected] for one in questions]
+        digest = hashlib.sha256(json.dumps(every).encode()).hexdigest()
+        return cls(name, digest, tuple(questions), left_out)
+
+    def first(self, limit: int | None) -> "QuestionSet":
+        """At most `limit` questions, of the same set."""
+        return QuestionSet(self.name, self.digest, self.questions[:limit], self.left_out)
+
+    @property
+    def categories(self) -> list[str]:
+        """In the order of their first question."""
+        return [name for name in dict.fromkeys(one.category for one in self.questions) if name]
+
+    @property
+    def words(self) -> str:
+        return f"{count_of(len(self.questions), 'question')} of {self.name}"
+
+
+class QuestionsChoice(Choices):
+    """Which questions. A subclass has a `name: Literal[...]`, its settings, and `read`."""
+
+    title: ClassVar[str]
+
+    def read(self, files: Path, settings: Settings) -> QuestionSet:
+        """files: the folder with the job's copies. Raises UserError."""
+        raise NotImplementedError
+
+    @property
+    def file(self) -> Path | None:
+        """What has to be copied into the job, as somebody named it."""
+        return None
+
+
+class HeldOut(QuestionsChoice):
+    """Rows that a run never learned from, one question each."""
+
+    name: Literal["held_out"] = "held_out"
+    title: ClassVar[str] = "Held-out rows of a run"
+    run: str = Field(max_length=200)
+
+    def read(self, files: Path, settings: Settings) -> QuestionSet:
+        run = RunStore(settings.runs).get(self.run)
+        examples = examples_of(run.recipe().dataset, settings.data).held_out
+        task, tokenizer, asked = run.task(), load_tokenizer(run.base_model()), []
+        for place, example in enumerate(examples, 1):
+            questions = task.questions(tokenizer, example)
+            for number, question in enumerate(questions, 1):
+                id = str(place) if len(questions) == 1 else f"{place}.{number}"
+                asked.append(SetQuestion(id, "", question))
+        if not asked:
+            raise UserError(
+                "evaluate.nothing_held_out",
+                "{run} holds out no row that could be asked. Choose a file of questions instead.",
+                run=run.id,
+            )
+        return QuestionSet.of(f"held-out rows of {run.id}", asked)
+
+
+class QuestionFile(QuestionsChoice):
+    """Rows of a file in any format that is read for training; an answer may stand in them or not."""
+
+    name: Literal["file"] = "file"
+    title: ClassVar[str] = "A file of questions"
+    path: str = Field(max_length=4096)  # as it was named; what is read is the job's copy
+    like: str = Field("", max_length=200)  # a run whose data's format the file has; "" finds it out by itself
+
+    @property
+    def file(self) -> Path | None:
+        return Path(self.path)
+
+    def read(self, files: Path, settings: Settings) -> QuestionSet:
+        file = files / Path(self.path).name
+        run = RunStore(settings.runs).get(self.like) if self.like else None
+        return questions_in(file, settings, run)
+
+
+SHIPPED = Path(__file__).parent / "sets"
+
+
+class Vicuna(QuestionsChoice):
+    """The 80 open questions of the Vicuna benchmark, as artidoro/qlora has them (sets/README.md)."""
+
+    name: Literal["vicuna"] = "vicuna"
+    title: ClassVar[str] = "Vicuna's 80 open questions"
+
+    def read(self, files: Path, settings: Settings) -> QuestionSet:
+        found = questions_in(SHIPPED / "vicuna.jsonl", settings)
+        return QuestionSet.of("Vicuna", found.questions)
+
+
+QUESTION_SETS: dict[str, type[QuestionsChoice]] = {
+    kind.model_fields["name"].default: kind for kind in (HeldOut, QuestionFile, Vicuna)
+}
+QUESTIONS: Any = one_of_kinds(tuple(QUESTION_SETS.values()))
+
+
+def questions_named(word: str, store: RunStore, like: str = "") -> QuestionsChoice:
+    """What a word on the command line means. like: the run whose format a file has. Raises UserError."""
+    name, colon, rest = word.partition(":")
+    if name == "held_out" and colon:
+        return HeldOut(run=find_run(rest, store).id)
+    if word in QUESTION_SETS and word not in ("held_out", "file"):
+        return QUESTION_SETS[word]()
+    if not Path(word).is_file():
+        raise UserError(
+            "evaluate.no_questions",
+            "There is no file {word}. Questions are a file, or one of: held_out:RUN, {known}.",
+            word=word,
+            known=", ".join(kind for kind in QUESTION_SETS if kind not in ("held_out", "file")),
+        )
+    return QuestionFile(path=str(Path(word).resolve()), like=like)
+
+
+def questions_in(file: Path, settings: Settings, run: Run | None = None) -> QuestionSet:
+    """The rows of a file: the conversation up to the last answer of each, which need not be there.
+
+    run: whose data have its format. Raises UserError where nothing in it asks.
+    """
+    detector, how = detector_of("auto"), ReadAs()
+    if run is not None:
+        choice, (format, answer) = run.recipe().dataset, run.detected_data()
+        detector = detector_of(format if choice.format == "auto" else choice.format, choice.columns, answer)
+        how = choice.read_as
+    asked: list[SetQuestion] = []
+    problems: list[str] = []
+    for row in RowSource(file, file.name, settings, how=how):
+        try:
+            if row.problem:
+                raise RowError(row.problem)
+            conversation, answer_text = question_and_answer(row.value, detector)
+        except RowError as error:
+            problems.append(str(error))
+            continue
+        asked.append(_question(row.number, row.value, conversation, answer_text))
+    if not asked:
+        raise UserError(
+            "evaluate.nothing_asked",
+            "{name} asks nothing that could be answered: {why}.",
+            name=file.name,
+            why=problems[0] if problems else "it is empty",
+        )
+    return QuestionSet.of(file.name, _with_own_ids(asked), len(problems))
+
+
+def _question(number: int, value: Any, conversation: Conversation, answer: str) -> SetQuestion:
+    turn: Message | None = {"role": "assistant", "content": answer, "train": True} if answer else None
+    id = _named(value, IDS) or str(number)
+    return SetQuestion(id, _named(value, CATEGORIES), Question(conversation, answer, turn=turn))
+
+
+def _named(value: Any, names: Sequence[str]) -> str:
+    """What a row says in the first of these columns that holds a word or a number."""
+    row = {str(name).strip().lower(): one for name, one in value.items()} if isinstance(value, dict) else {}
+    found = next((row[name] for name in names if isinstance(row.get(name), str | int)), "")
+    return str(found).strip()
+
+
+def _with_own_ids(questions: list[SetQuestion]) -> list[SetQuestion]:
+    """By their place where ids are used twice: an answer belongs to one question."""
+    if len({one.id for one in questions}) == len(questions):
+        return questions
+    return [replace(one, id=str(place)) for place, one in enumerate(questions, 1)]
+
+
+def _plain(conversation: Conversation) -> list[dict[str, Any]]:
+    return [{name: value for name, value in turn.items() if name != "train"} for turn in conversation]

@@ -1,0 +1,135 @@
+"""Answers that are there already, judged: those of an evaluation, or of files. The cost is known before it starts."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..evaluate import Contestant, Judge
+from ..evaluate.contenders import FileContender
+from ..evaluate.decoding import AnswerDecoding
+from ..evaluate.judge.budget import Estimate
+from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, Vicuna
+from ..jobs import Job, JobStore
+from ..settings import Settings
+from ..storage.reading import each_line, read_lines
+from .evaluate import FILES, EvaluateSpec, evaluate_job, evaluation_of
+
+Rows = dict[str, dict[str, Any]]  # {id of a question: the row of a contestant}
+
+
+@dataclass(frozen=True)
+class Judgeable:
+    """What can be judged: who answered what, and the job that would judge it but for the judge."""
+
+    spec: EvaluateSpec
+    answers: dict[str, Rows]  # {contestant: what it answered}
+    name: str
+
+    @property
+    def questions(self) -> int:
+        """How many all of them answered."""
+        return len(set.intersection(*(set(rows) for rows in self.answers.values())))
+
+    def with_judge(self, judge: Judge, settings: Settings) -> "tuple[EvaluateSpec, Estimate]":
+        """(what is to be done, what it costs). Raises UserError where something speaks against it."""
+        judge.check_all(self.spec.contestants, settings)
+        common = set.intersection(*(set(rows) for rows in self.answers.values()))
+        rows = {name: {id: row for id, row in some.items() if id in common} for name, some in self.answers.items()}
+        return self.spec.model_copy(update={"evaluators": (judge,)}), judge.estimate(rows, settings)
+
+    def job(self, judge: Judge, settings: Settings, name: str = "") -> Job:
+        """It is not started here."""
+        return evaluate_job(settings, self.with_judge(judge, settings)[0], name or self.name)
+
+
+def of_evaluation(job: Job, settings: Settings) -> Judgeable:
+    """The answers of an evaluation that is done. Raises UserError."""
+    made = evaluation_of(job)
+    if made is None:
+        raise UserError(
+            "judge.not_answered",
+            "{name} has not all its answers yet. Wait until it is done, or resume it.",
+            name=job.id,
+        )
+    spec = job.spec(EvaluateSpec)
+    copied = {
+        "contestants": tuple(_from_copy(one, job) for one in spec.contestants),
+        "questions": _questions_from_copy(spec.questions, job),
+        "digests": {},
+    }
+    answers = {name: _rows_in(settings.evaluations / file) for name, file in made.answers.items()}
+    return Judgeable(spec.model_copy(update=copied), answers, f"judge-{job.id}")
+
+
+@contextmanager
+def of_files(files: Sequence[Path], questions: QuestionsChoice | None, settings: Settings) -> Iterator[Judgeable]:
+    """Answers in files. questions: None takes those that stand beside the answers, else Vicuna's, which FastChat's
+    files are answers to. Raises UserError where a file has no answers to them.
+    """
+    contestants = tuple(Contestant.of(f"file:{file}", settings) for file in files)
+    with tempfile.TemporaryDirectory(prefix="questions-") as folder:
+        asked = questions or _questions_beside(files, Path(folder)) or Vicuna()
+        found = asked.read(asked.file.parent if asked.file else Path(folder), settings)
+        answers = {one.word: _answers_of(one, found) for one in contestants}
+        spec = EvaluateSpec(contestants=contestants, questions=asked, evaluators=(Judge(),))
+        judgeable = Judgeable(spec, answers, "judge-files")
+        if not judgeable.questions:
+            raise UserError(
+                "judge.nothing_in_common",
+                "No question of {questions} is answered in every file. Name the file of questions.",
+                questions=found.name,
+            )
+        yield judgeable
+
+
+def find_evaluation(name: str, settings: Settings) -> Job | None:
+    """By its whole name, by the beginning of one, or the newest as `latest`; None where there is none."""
+    jobs = [job for job in JobStore(settings.evaluations).list() if job.kind == "evaluate"]
+    same = [job for job in jobs if job.id == name] or [job for job in jobs if job.id.startswith(name)]
+    if name == "latest":
+        same = jobs[:1]
+    return same[0] if len(same) == 1 else None
+
+
+def _answers_of(contestant: Contestant, questions: QuestionSet) -> Rows:
+    contender = FileContender(contestant, Path(contestant.file))
+    answered = contender.answers(questions.questions, AnswerDecoding(), lambda: None)
+    return {one.question.id: one.row() for one in answered if one.problem is None}
+
+
+def _rows_in(file: Path) -> Rows:
+    return {row["id"]: row for row in read_lines(file, 0)[0][1:] if isinstance(row.get("id"), str)}
+
+
+def _questions_beside(files: Sequence[Path], folder: Path) -> QuestionFile | None:
+    """Those of the lines that say what was asked."""
+    asked: dict[str, dict[str, Any]] = {}
+    for file in files:
+        for line, _ in each_line(file):
+            if line and isinstance(line.get("question"), str) and line["question"].strip():
+                id = str(line.get("question_id", line.get("id", line["question"].strip())))
+                more = {"category": line["category"]} if isinstance(line.get("category"), str) else {}
+                asked.setdefault(id, {"question_id": id, "text": line["question"], **more})
+    if not asked:
+        return None
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in asked.values()), encoding="utf-8")
+    return QuestionFile(path=str(path))
+
+
+def _from_copy(contestant: Contestant, job: Job) -> Contestant:
+    """The file that was named may be gone; the job has its copy."""
+    if contestant.who != "file":
+        return contestant
+    return contestant.model_copy(update={"file": str(job.folder / FILES / Path(contestant.file).name)})
+
+
+def _questions_from_copy(questions: Any, job: Job) -> Any:
+    if questions.file is None or "path" not in type(questions).model_fields:
+        return questions
+    return questions.model_copy(update={"path": str(job.folder / FILES / questions.file.name)})

@@ -1,0 +1,159 @@
+"""The page of an arena's owner: its link, who leads, how sure that is, and how many more votes it takes."""
+
+import io
+import json
+import secrets
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ...errors import UserError
+from ...evaluate.arena import (
+    Arena,
+    ArenaStanding,
+    path_of,
+    preferences_of,
+    rows_of,
+    set_open,
+    spec_of,
+    standing_of,
+)
+from ...evaluate.ratings import Standing, csv_of, svg_of
+from ...settings import Settings
+from ..guard import in_words
+from ..language import language_of, problem_in, translated
+from ..translate import said_to
+from .rating_page import NOT_KEPT, careful, document, refused_page
+
+FILES = ("votes.jsonl", "preferences.jsonl", "leaderboard.csv")
+
+
+class ArenaOwner:
+    """Told to whoever may change something: the door sees to that."""
+
+    def __init__(self, settings: Settings, arena: Callable[[str], Arena]) -> None:
+        """arena: the one of a name."""
+        self.settings, self.arena = settings, arena
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/arenas/{name}", self.page, methods=["GET"]),
+            Route("/arenas/{name}/live", self.live, methods=["GET"]),
+            Route("/arenas/{name}/file/{file}", self.file, methods=["GET"]),
+            Route("/arenas/{name}/link/{deed}", self.link, methods=["POST"]),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The whole page; what changes of it is asked for again every few seconds."""
+        return await run_in_threadpool(self._page, request)
+
+    def _page(self, request: Request) -> Response:
+        language, nonce = language_of(request.headers.get("accept-language")), secrets.token_urlsafe(12)
+        try:
+            arena = self.arena(request.path_params["name"])
+            body = translated(self._body(arena, request, language), language)
+        except UserError as error:
+            sentence = said_to(request, in_words(error))
+            return HTMLResponse(refused_page(language, sentence, nonce), 404, careful(nonce))
+        script = Path(__file__).with_name("owner.js").read_text(encoding="utf-8")
+        return HTMLResponse(document(body, language, "Arena", (script,), nonce), headers=careful(nonce))
+
+    def _body(self, arena: Arena, request: Request, language: str) -> str:
+        spec, path = spec_of(arena), path_of(arena)
+        root = request.scope.get("root_path", "")
+        here = f"{root}/arenas/{arena.id}"
+        address = f"{request.url.scheme}://{request.url.netloc}{root}{path}"
+        link = f'<input class="link" readonly aria-label="Link for raters" value="{escape(address)}">' if path else ""
+        deed, words = ("close", "Close the link") if path else ("open", "Open a new link")
+        files = "".join(f'<a class="button" href="{here}/file/{name}" translate="no">{name}</a>' for name in FILES)
+        facts = f"Questions: {spec.questions:,}. Models: {len(spec.models)}."
+        return f"""<header><h1>Arena <span translate="no">{escape(arena.id)}</span></h1></header>
+<main class="owner" data-live="{here}/live"><p class="muted">{facts}</p>
+<p>{"Whoever has this link may rate:" if path else "Closed: its link opens nothing any more."}</p>{link}
+<div class="deeds"><form method="post" action="{here}/link/{deed}"><button>{words}</button></form>{files}</div>
+<div id="live">{standing_html(standing_of(arena), language)}</div></main>"""
+
+    async def live(self, request: Request) -> Response:
+        """What changes while people vote."""
+        return await run_in_threadpool(self._live, request)
+
+    def _live(self, request: Request) -> Response:
+        language = language_of(request.headers.get("accept-language"))
+        try:
+            standing = standing_of(self.arena(request.path_params["name"]))
+        except UserError as error:
+            return JSONResponse({"problem": said_to(request, in_words(error))}, 404, NOT_KEPT)
+        return JSONResponse({"html": translated(standing_html(standing, language), language)}, headers=NOT_KEPT)
+
+    async def file(self, request: Request) -> Response:
+        """Votes as rows or as pairs, or the leaderboard."""
+        return await run_in_threadpool(self._file, request)
+
+    def _file(self, request: Request) -> Response:
+        name = request.path_params["file"]
+        try:
+            arena = self.arena(request.path_params["name"])
+        except UserError as error:
+            return JSONResponse({"problem": said_to(request, in_words(error))}, 404, NOT_KEPT)
+        if name not in FILES:
+            return JSONResponse({"problem": name}, 404, NOT_KEPT)
+        headers = NOT_KEPT | {"content-disposition": f'attachment; filename="{arena.id}-{name}"'}
+        return Response(_text_of(arena, name), media_type="text/plain; charset=utf-8", headers=headers)
+
+    async def link(self, request: Request) -> Response:
+        """Close it, or open another one; then the page again."""
+        return await run_in_threadpool(self._link, request)
+
+    def _link(self, request: Request) -> Response:
+        name, deed = request.path_params["name"], request.path_params["deed"]
+        try:
+            set_open(self.arena(name), deed == "open")
+        except UserError as error:
+            return JSONResponse({"problem": said_to(request, in_words(error))}, 404, NOT_KEPT)
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/arenas/{name}", 303)
+
+
+def standing_html(standing: ArenaStanding, language: str) -> str:
+    """How it stands; the texts that are no errors in English, for `translated`."""
+    ratings = standing.ratings
+    counts = f"Votes: {standing.votes:,}. Raters: {standing.raters:,}. Comments: {standing.comments:,}."
+    html = f'<p class="lead">{escape(problem_in(standing.words, language))}</p><p class="muted">{counts}</p>'
+    if ratings is None:
+        return html
+    rows = "".join(map(_row, ratings.standings))
+    head = "<th>Rank</th><th>Model</th><th>Rating</th><th>95 % interval</th><th>Matches</th><th>Won</th>"
+    html += f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    html += f'<div class="wide" translate="no">{svg_of(ratings.standings)}</div>'
+    if ratings.agreement.alpha is not None:
+        alpha = round(ratings.agreement.alpha, 2) + 0  # no -0.00
+        html += f"<p>Raters agree with Krippendorff's alpha {alpha:.2f} on what several judged.</p>"
+    notes = "".join(f"<li>{escape(problem_in(note, language))}</li>" for note in ratings.notes)
+    return f"{html}<ul>{notes}</ul>"
+
+
+def _row(one: Standing) -> str:
+    cells: tuple[Any, ...] = (
+        one.rank,
+        f'<span translate="no">{escape(one.model)}</span>',
+        f"{one.rating:.0f}",
+        f"{one.low:.0f} to {one.high:.0f}",
+        f"{one.matches:,}",
+        f"{one.wins / one.matches:.0%}",
+    )
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _text_of(arena: Arena, name: str) -> str:
+    if name == "leaderboard.csv":
+        ratings = standing_of(arena).ratings
+        return csv_of(ratings.standings if ratings else ())
+    text = io.StringIO()
+    for row in rows_of(arena) if name == "votes.jsonl" else preferences_of(arena):
+        text.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return text.getvalue()

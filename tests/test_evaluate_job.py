@@ -1,0 +1,185 @@
+"""The kind `evaluate`: answers are kept, shared and never asked twice; an endpoint may fail in any way."""
+
+import json
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from qlora_app import worker
+from qlora_app.cli import main
+from qlora_app.evaluate import Contestant, ExactMatch, Length, stream
+from qlora_app.evaluate.decoding import AnswerDecoding
+from qlora_app.evaluate.question_sets import QuestionFile
+from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
+from qlora_app.launch import local
+from qlora_app.runs import AllJobs, address_of
+from qlora_app.settings import Settings
+from tests.conftest import wait_for
+from tests.refusing import refused
+
+
+def a_file(folder, count, name="asked.jsonl"):
+    file = folder / name
+    rows = [{"question": f"Who is number {i}?", "answer": f"Number {i}", "category": "ab"[i % 2]} for i in range(count)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def an_evaluation(contestants, file, *evaluators, tokens=2, limit=None):
+    spec = EvaluateSpec(
+        contestants=tuple(contestants),
+        questions=QuestionFile(path=str(file)),
+        decoding=AnswerDecoding(max_new_tokens=tokens),
+        evaluators=evaluators or (ExactMatch(),),
+        limit=limit,
+    )
+    return evaluate_job(Settings.from_environment(), spec)
+
+
+def kept(home):
+    """{file: its lines} of all answers that are kept."""
+    return {file: file.read_text().splitlines() for file in sorted((home / "evaluations/answers").glob("*.jsonl"))}
+
+
+# ---- models of this machine
+
+
+@pytest.mark.slow
+def test_the_command_compares_a_run_with_its_base_and_gives_the_figures(answering_run, home, capsys):
+    file = a_file(home, 6)
+    command = ["evaluate", "latest", "base:latest", "--questions", str(file), "--max-new-tokens", "2", "--json"]
+    assert main([*command, "--by", "exact_match", "--by", "length"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    run = answering_run.id
+    assert made["contestants"] == [run, f"base:{run}"] and made["asked"] == 6
+    exact, length = made["measures"]
+    assert exact["contestants"][0]["figures"]["exact_match"]["questions"] == 6
+    assert set(exact["contestants"][0]["categories"]) == {"a", "b"} and len(exact["pairs"]) == 1
+    assert length["evaluator"] == "length" and len(kept(home)) == 2, "both evaluators read the same answers"
+    assert {len(lines) for lines in kept(home).values()} == {7}
+    assert main([*command, "--by", "token_f1"]) == 0 and len(kept(home)) == 2, "nothing was asked again"
+    assert main(["jobs", "--json"]) == 0
+    assert [row["kind"] for row in json.loads(capsys.readouterr().out.splitlines()[-1])] == ["train"] + 2 * ["evaluate"]
+    job = AllJobs.of(Settings.from_environment()).evaluations.list()[0]
+    assert AllJobs.of(Settings.from_environment()).get(address_of(job)).folder == job.folder
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_repeats_no_answer(answering_run, home):
+    job = an_evaluation([Contestant(run=answering_run.id)], a_file(home, 60), tokens=40)
+    process = local.launch(job)
+    wait_for(lambda: any(len(lines) > 5 for lines in kept(home).values()))
+    process.kill()
+    process.wait()
+    ((file, before),) = kept(home).items()
+    assert 5 < len(before) < 61 and job.status().state == "interrupted"
+    assert local.launch(job).wait() == 0 and job.status().state == "done"
+    after = file.read_text().splitlines()
+    assert after[: len(before)] == before, "what was kept is as it was"
+    ids = Counter(json.loads(line)["id"] for line in after[1:])
+    assert len(ids) == 60 and set(ids.values()) == {1}
+
+
+# ---- endpoints
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """Answers "Number N" to "Who is number N?", when it is not its turn to fail."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = body["messages"][-1]["content"]
+        number = asked.split()[-1].rstrip("?")
+        self.server.asked[number] += 1
+        how = self.server.fails(number, self.server.asked[number])
+        if isinstance(how, int):
+            self.send_response(how)
+            self.end_headers()
+            self.wfile.write(b'{"error": {"message": "not now"}}')
+            return
+        self.send_response(200)
+        self.end_headers()
+        for piece in ("Number ", number):
+            if how == "cut":
+                return
+            chunk = {"choices": [{"index": 0, "delta": {"content": piece}}]}
+            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def endpoint(home, monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    server.asked, server.fails = Counter(), lambda number, times: None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    told = [{"name": "big", "url": f"http://127.0.0.1:{server.server_port}/v1", "model": "m"}]
+    monkeypatch.setenv("QLORA_APP_ENDPOINTS", json.dumps(told))
+    monkeypatch.setattr(stream, "PAUSE", 0.01)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+BIG = Contestant(who="endpoint", endpoint="big")
+
+
+@pytest.mark.parametrize("how", [429, 500, 503, "cut"])
+def test_an_endpoint_that_fails_for_a_moment_is_asked_again(endpoint, home, how):
+    endpoint.fails = lambda number, times: how if number in "37" and times < 3 else None
+    job = an_evaluation([BIG], a_file(home, 10))
+    assert worker.main(job.folder) == 0
+    figure = evaluation_of(job).measures[0].of("endpoint:big").figures["exact_match"]
+    assert (figure.value, figure.questions) == (1.0, 10)
+    assert endpoint.asked["3"] == endpoint.asked["7"] == 3 and endpoint.asked["5"] == 1
+
+
+def test_a_question_that_was_refused_is_left_open_and_asked_again_on_resume(endpoint, home):
+    endpoint.fails = lambda number, times: 400 if number == "3" else None
+    job = an_evaluation([BIG], a_file(home, 10))
+    assert worker.main(job.folder) == 1
+    assert job.status().state == "failed" and "1 of 10 questions" in job.status().sentence
+    assert evaluation_of(job).asked == 9, "the others are measured"
+    endpoint.fails = lambda number, times: None
+    assert worker.main(job.folder) == 0 and evaluation_of(job).asked == 10
+    assert endpoint.asked["3"] == 2 and endpoint.asked["5"] == 1, "only the one that was open"
+
+
+def test_an_endpoint_that_refuses_everything_is_given_up(endpoint, home):
+    endpoint.fails = lambda number, times: 401
+    job = an_evaluation([BIG], a_file(home, 100))
+    assert worker.main(job.folder) == 1 and "401" in job.status().sentence
+    assert sum(endpoint.asked.values()) < 20 and evaluation_of(job) is None
+
+
+# ---- answers that somebody has
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda i: {"question_id": i + 1, "choices": [{"index": 0, "turns": [f"Number {i}"]}]},
+        lambda i: {"question": f"Who is number {i}?", "answer": f"Number {i}"},
+        lambda i: {"question_id": i + 1, "text": "as asked", "category": "a", "generation": f"Number {i}"},
+    ],
+    ids=["FastChat", "ours", "QLoRA"],
+)
+def test_files_of_answers_are_contestants(home, line):
+    file = home / "theirs.jsonl"
+    file.write_text("".join(json.dumps(line(i)) + "\n" for i in range(4)))
+    job = an_evaluation([Contestant(who="file", file=str(file))], a_file(home, 4))
+    assert worker.main(job.folder) == 0
+    assert evaluation_of(job).measures[0].of("file:theirs.jsonl").figures["exact_match"].value == 1.0
+
+
+def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
+    file = a_file(home, 2)
+    one = Contestant(who="file", file=str(file))
+    with refused("evaluate.twice"):
+        an_evaluation([one, one], file, Length())
+    with refused("evaluate.files_alike"):
+        an_evaluation([one], file, Length())

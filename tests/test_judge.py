@@ -1,0 +1,454 @@
+"""A judge: what it wrote is read as it is meant or not at all, and nothing an endpoint does is taken for a verdict."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from qlora_app import worker
+from qlora_app.cli import main
+from qlora_app.evaluate import Judge
+from qlora_app.evaluate.judge.budget import Budget, Cost, Estimate, Limits, Price
+from qlora_app.evaluate.judge.client import Asking
+from qlora_app.evaluate.judge.judged import judged_in, total_of
+from qlora_app.evaluate.judge.judging import copies, judge_all, pairs_of, tasks_of, to_ask
+from qlora_app.evaluate.judge.prompts import JudgePrompt
+from qlora_app.evaluate.judge.report import JudgeReport, report_of
+from qlora_app.evaluate.judge.verdicts import score_of, verdict_of
+from qlora_app.kinds.evaluate import evaluation_of
+from qlora_app.kinds.judging import of_evaluation, of_files
+from qlora_app.settings import Endpoint, Settings
+from tests.fixtures.judge import KEPT, KEY, PASSING, TEXTS, FakeJudge, pairs
+from tests.refusing import refused
+
+QUICK = Asking(attempts=3, seconds=0.4)
+NO_LIMITS, FREE = Limits(), Price()
+PROMPT = JudgePrompt.of("pairs")
+
+
+class Bench:
+    """One evaluation that is judged, again and again: its lines stay."""
+
+    def __init__(self, endpoint, answered, prompt=PROMPT, asking=QUICK, limits=NO_LIMITS, price=FREE):
+        self.endpoint, self.prompt, self.asking, self.limits, self.price = endpoint, prompt, asking, limits, price
+        self.tasks, self.lines, self.waited = tasks_of(answered, prompt, endpoint.model), [], []
+
+    def judge(self, at_once=3, on_progress=lambda done, of: None):
+        rows = judged_in(self.lines)
+        left = to_ask(self.tasks, {row.key for row in rows if row.is_asked})
+        self.budget = Budget(self.limits, self.price, total_of(self.lines))
+        return judge_all(
+            left, self.endpoint, self.prompt, self.asking, self.budget, at_once, self.lines.append, on_progress,
+            has_texts=any(row.is_asked for row in rows), pause=self.waited.append,
+        )  # fmt: skip
+
+    @property
+    def rows(self):
+        return judged_in(self.lines)
+
+    def report(self, **more):
+        cost = total_of(self.lines)
+        told = {"judge": "fake", "model": "m", "way": self.prompt.way, "prompt": self.prompt.digest, "money": None}
+        return report_of(self.rows, **told, expected=len(self.tasks), cost=cost, is_out_of_budget=False, **more)
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Reasons.\n1", 1), ("**2**", 2), ("[[A]]", 1), ("I think so. [[C]]", 3), ("Verdict: 1", 1), ("(2)", 2),
+        ("Answer 2", 2), ("Final verdict: Assistant 2.", 2), ("It is a tie.", 3), ("They are equally good", 3),
+        ("Assistant 1 is better than Assistant 2.", 1), ('{"winner": "B"}', 2), ('```json\n{"verdict": 3}\n```', 3),
+        ("Both are equally polite.\n\n1", 1), ("<think>2</think>1", 1), ("1 (Assistant 1)", 1),
+        ("Assistant 2 is not better than Assistant 1", None), ("They are not equal", None), ("1\n2", None), ("", None),
+        ("1. It is short.\n2. It is right.", None), ("Both are equally clear, but Assistant 1 is right.", None),
+        ("[[A]] rather than [[B]]", None), ("<think>1", None), ("<html>1</html>", None), ("The answer is 42", None),
+        ("1/2", None), ('{"winner": true}', None), ("Answer 1 is worse than answer 2", None),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_read_as_it_is_meant_or_not_at_all(text, verdict):
+    assert verdict_of(text) == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("7", 7), ("Good.\nScore: 8", 8), ("Rating: [[9]]", 9), ("8/10", 8), ("**7.5** out of 10", 7.5), ("10", 10),
+        ('{"score": 6}', 6), ("11", None), ("0", None), ("3 mistakes", None), ("5\n6", None), ("100/10", None),
+    ],
+)  # fmt: skip
+def test_a_score_is_read_as_it_is_meant_or_not_at_all(text, score):
+    assert score_of(text) == score
+
+
+# ---- asking
+
+
+def test_a_prompt_lacks_no_placeholder_and_an_answer_is_none():
+    with refused("judge.prompt_lacks"):
+        JudgePrompt.of("pairs", "{question} {answer_1}")
+    with refused("judge.prompt_unknown"):
+        JudgePrompt.of("single", "{question} {answer} {answers}")
+    asked = JudgePrompt.of("pairs", 'JSON {"winner": 1} {question}|{answer_1}|{answer_2}|{expected}')
+    sent = asked.messages("", question="{answer_1}", answer_1="{answer_2}", answer_2="B", expected="")
+    assert sent[1]["content"] == 'JSON {"winner": 1} {answer_1}|{answer_2}|B|'
+    assert "step-by-step" in PROMPT.messages("math", question="q", answer_1="a", answer_2="b")[1]["content"]
+    assert asked.digest != PROMPT.digest != JudgePrompt.of("single").digest
+
+
+def test_both_orders_are_asked_and_a_bias_for_the_first_shows():
+    with FakeJudge().serving() as endpoint:
+        fair = Bench(endpoint, pairs(12))
+        assert fair.judge()
+    told = fair.report()
+    assert (told.readable, told.unreadable, told.left, told.calls) == (24, 0, 0, 24)
+    assert told.orders_agree.value == 1 and told.first_won.value == 0.5
+    over_all = told.standings[0]
+    assert (over_all.win, over_all.tie, over_all.loss) == (6, 0, 6) or over_all.win + over_all.loss == 12
+    with FakeJudge(prefers=lambda first, second: 1).serving() as endpoint:
+        biased = Bench(endpoint, pairs(12))
+        biased.judge()
+    told = biased.report()
+    assert told.first_won.value == 1 and told.orders_agree.value == 0 and told.standings[0].tie == 12
+    assert {one.code for one in told.words} >= {"judge.favours_first", "judge.says_little"}
+    assert JudgeReport.from_json(json.loads(json.dumps(told.to_json()))) == told
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_an_endpoint_does_nothing_is_lost_repeated_or_made_up(seed):
+    chance = random.Random(seed)
+    faults = [chance.choice((*KEPT, *PASSING, "good", "good", "too_long")) for _ in range(30)]
+    judge = FakeJudge(faults)
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(6))
+        for _ in range(30):
+            try:
+                bench.judge(at_once=chance.choice((1, 3)))
+            except Exception as error:
+                assert getattr(error, "code", "") == "judge.never_answers", error
+            if not bench.report().left:
+                break
+    told = bench.report()
+    assert told.left == 0 and told.readable + told.unreadable == told.expected == 12
+    assert judge.repeated == 0
+    assert told.calls == judge.calls == sum(line["calls"] for line in bench.lines)
+    texts = list(judge.texts.values())
+    for row in bench.rows:
+        assert row.text in [text.replace(KEY, "…") for text in texts]
+        assert row.winner is None or (verdict_of(row.text) is not None and not row.was_cut)
+    assert KEY not in json.dumps(bench.lines)
+
+
+@pytest.mark.parametrize("fault", [one for one in PASSING if one not in ("drip",)])
+def test_a_fault_that_stays_is_a_sentence_and_no_verdict(fault):
+    judge = FakeJudge([fault] * 99)
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(6), asking=Asking(attempts=2, seconds=0.4))
+        with refused("judge.never_answers"):
+            bench.judge()
+    assert bench.rows and not any(row.is_asked or row.winner or row.text for row in bench.rows)
+    assert all(row.problem for row in bench.rows) and bench.report().calls == judge.calls
+    assert KEY not in json.dumps(bench.lines)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("key", "judge.refused"),
+        ("gone", "judge.refused"),
+        ("moved", "judge.refused"),
+        ("wait_long", "judge.asks_to_wait"),
+    ],
+)
+def test_an_endpoint_that_refuses_altogether_ends_the_job(fault, code):
+    judge = FakeJudge(["good", "good", *[fault] * 99])
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(9))
+        with refused(code) as refusal:
+            bench.judge(at_once=1)
+    assert judge.calls == 3 and sum(row.is_readable for row in bench.rows) == 2
+    assert KEY not in str(refusal.value) and KEY not in json.dumps(bench.lines)
+
+
+def test_nobody_listens():
+    nobody = Endpoint(name="fake", url="http://127.0.0.1:9/v1", model="m", key=KEY)
+    for count in (1, 6):
+        with refused("judge.never_answers"):
+            Bench(nobody, pairs(count)).judge()
+    with refused("judge.bad_endpoint"):
+        Bench(Endpoint(name="fake", url="http://a\x01/v1", model="m", key=KEY), pairs(1)).judge()
+
+
+def test_questions_that_an_endpoint_refuses_hold_up_no_others():
+    judge = FakeJudge(["good", *["too_long"] * 11])
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(8))
+        assert bench.judge(at_once=1)
+        assert bench.report().left == 11 and bench.report().failed == 11 and judge.calls == 16
+        assert bench.judge() and bench.report().left == 0
+    judge = FakeJudge(["too_long"] * 99)
+    with judge.serving() as endpoint, refused("judge.never_answers"):
+        Bench(endpoint, pairs(50)).judge()
+    assert judge.calls < 20
+
+
+def test_what_an_endpoint_will_not_be_told_is_not_told_again():
+    judge = FakeJudge(["temperature", "max_tokens"])
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(2))
+        assert bench.judge(at_once=1)
+    assert judge.calls == 6 and bench.report().readable == 4
+    assert "temperature" in judge.bodies[0] and "max_tokens" in judge.bodies[1]
+    for body in judge.bodies[2:]:
+        assert "temperature" not in body and "max_tokens" not in body and body["max_completion_tokens"] == 1024
+    assert not bench.waited
+
+
+def test_it_waits_as_long_as_it_is_asked_to():
+    judge = FakeJudge(["busy", "broken", "busy"])
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(1), asking=Asking(attempts=5, seconds=5))
+        bench.judge(at_once=1)
+    assert [waited == 0 for waited in bench.waited] == [True, False, True]
+
+
+def test_who_stops_keeps_what_is_judged_and_goes_on_there():
+    class Enough(BaseException):
+        pass
+
+    def stop(done, of):
+        if done >= 3:
+            raise Enough
+
+    judge = FakeJudge()
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(9))
+        with pytest.raises(Enough):
+            bench.judge(on_progress=stop)
+        assert 3 <= len(bench.rows) < 18
+        bench.lines.append({"key": "torn"})  # as a crash may leave it
+        bench.judge()
+    assert judge.repeated == 0 and judge.calls == 18 and bench.report().readable == 18
+
+
+# ---- what it costs
+
+
+@pytest.mark.parametrize("limits", [Limits(calls=7), Limits(tokens=9000), Limits(money=0.013)])
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_no_call_goes_beyond_the_budget(limits, at_once):
+    faults = ["usage_none", "broken", "good", "usage_lies", "half"] * 20
+    judge, price = FakeJudge(faults), Price(1.0, 10.0)
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(30), limits=limits, price=price)
+        assert not bench.judge(at_once)
+        spent = total_of(bench.lines)
+        assert spent == bench.budget.spent and spent.calls == judge.calls
+        assert not bench.judge(at_once) or limits.calls is None
+    spent = total_of(bench.lines)
+    assert spent.calls == judge.calls > 0
+    assert limits.calls is None or spent.calls == limits.calls
+    assert limits.tokens is None or spent.tokens <= limits.tokens
+    assert limits.money is None or price.of(spent.tokens_in, spent.tokens_out) <= limits.money
+
+
+def test_the_price_is_said_before_the_start_and_holds():
+    with FakeJudge().serving() as endpoint:
+        bench = Bench(endpoint, pairs(5))
+        estimate = Estimate.of([PROMPT.messages("", question="q", answer_1="a", answer_2="b")] * 10, 500, Price(2, 8))
+        assert estimate.likely.calls == 10 and estimate.most.tokens_out == 5000
+        assert estimate.most_money == pytest.approx((estimate.most.tokens_in * 2 + 5000 * 8) / 1e6)
+        assert str(Estimate.of([], 500, Price()).sentence) and estimate.sentence.code == "judge.calls_and_price"
+        bench.judge()
+    assert not to_ask(bench.tasks, {row.key for row in bench.rows})
+
+
+def test_the_same_words_are_asked_once_for_all_who_said_them():
+    models = ("one", "two", "three")
+    answered = [one for one in pairs(2, models) if one.model_a == "one"]  # two and three answer alike
+    judge = FakeJudge()
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, answered)
+        bench.judge()
+    assert judge.calls == 4 and len(bench.tasks) == 8
+    known = {row.key: row for row in bench.rows}
+    bench.lines += [row.to_json() for row in copies(bench.tasks, known, bench.rows)]
+    told = bench.report()
+    assert told.readable == 8 and told.calls == 4
+    assert {(one.model_a, one.model_b): one.rate for one in told.standings if not one.category} == {
+        ("one", "two"): told.standings[0].rate, ("one", "three"): told.standings[0].rate
+    }  # fmt: skip
+    assert not list(copies(bench.tasks, known, bench.rows))
+
+
+# ---- what comes of it
+
+
+def test_people_who_judged_the_same_are_compared_with_it():
+    with FakeJudge().serving() as endpoint:
+        bench = Bench(endpoint, pairs(6))
+        bench.judge()
+    said = {row.question: row.winner for row in bench.rows}
+    turned = {"a": "b", "b": "a"}
+    votes = [{"question": q, "model_a": "two", "model_b": "one", "winner": turned[w]} for q, w in said.items()]
+    found = bench.report(people=votes).people
+    assert found.judgments == 6 and found.agree.value == 1 and found.kappa in (None, 1.0)
+    against = [{"question": q, "model_a": "two", "model_b": "one", "winner": w} for q, w in said.items()]
+    assert bench.report(people=against).people.agree.value == 0
+    assert bench.report(people=[{"question": "other"}]).people is None
+
+
+def test_single_answers_get_scores():
+    with FakeJudge(["nonsense"]).serving() as endpoint:
+        bench = Bench(endpoint, pairs(4), prompt=JudgePrompt.of("single"))
+        bench.judge()
+    told = bench.report()
+    assert (told.expected, told.readable, told.unreadable) == (4, 3, 1)
+    assert 1 <= told.scores["one"].low <= told.scores["one"].value <= told.scores["one"].high <= 10
+
+
+def test_only_what_both_answered_is_a_pair():
+    rows = {q: {"id": q, "question": q, "category": "", "answer": "a", "expected": ""} for q in "123"}
+    found, missing = pairs_of({"one": rows, "two": {"1": rows["1"]}, "three": rows}, against="three")
+    assert [(one.model_a, one.model_b, one.question) for one in found] == [
+        ("one", "three", "1"), ("one", "three", "2"), ("one", "three", "3"), ("two", "three", "1")
+    ]  # fmt: skip
+    assert missing == 2 and Cost(1, 2, 3) + Cost(1, 1, 1) == Cost(2, 3, 4) and set(TEXTS) < set(KEPT)
+
+
+# ---- the whole path
+
+
+@pytest.fixture
+def judge(home, monkeypatch):
+    """A fake endpoint of the settings, called "fake"."""
+    fake = FakeJudge()
+    with fake.serving() as endpoint:
+        told = [{"name": "fake", "url": endpoint.url, "model": "m", "key": KEY}]
+        monkeypatch.setenv("QLORA_APP_ENDPOINTS", json.dumps(told))
+        yield fake
+
+
+def answer_files(home, count, models=("one", "two")):
+    """FastChat's to Vicuna's questions, or ours, which say what was asked."""
+    files = []
+    for place, model in enumerate(models):
+        rows = [
+            {"question": f"Why {n}?", "answer": "so " * (1 + (n + place) % 3), "category": "ab"[n % 2]}
+            for n in range(count)
+        ]
+        files.append(home / f"{model}.jsonl")
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return files
+
+
+def judged_here(what, **how):
+    """The job of files, or of an evaluation, worked on by this process; and what its judge found."""
+    settings, judge = Settings.from_environment(), Judge(endpoint="fake", **how)
+    if isinstance(what, list):
+        with of_files(what, None, settings) as found:
+            calls, job = found.with_judge(judge, settings)[1].likely.calls, found.job(judge, settings)
+    else:
+        found = of_evaluation(what, settings)
+        calls, job = found.with_judge(judge, settings)[1].likely.calls, found.job(judge, settings)
+    assert worker.main(job.folder) == 0, job.status().sentence
+    return job, calls, JudgeReport.from_json(evaluation_of(job).measures[0].more["report"])
+
+
+def judged_by_command(home, capsys, *more):
+    code = main(["judge", *more, "--judge", "fake", "--yes", "--json"])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if code == 0 else {}, said.err
+
+
+@pytest.mark.slow
+def test_the_command_says_the_price_judges_and_counts(judge, home, capsys):
+    files = [str(file) for file in answer_files(home, 6)]
+    assert main(["judge", *files, "--judge", "fake"]) == 2 and judge.calls == 0, "nobody said yes"
+    capsys.readouterr()
+    code, made, err = judged_by_command(home, capsys, *files, "--price-in", "2", "--price-out", "8")
+    assert code == 0 and "12 calls" in err and judge.calls == 12
+    measure = made["measures"][0]
+    report = JudgeReport.from_json(measure["more"]["report"])
+    assert (report.readable, report.expected, report.calls) == (12, 12, 12) and report.money > 0
+    shares = {one["contestant"]: one["figures"]["judge"]["value"] for one in measure["contestants"]}
+    assert sum(shares.values()) == pytest.approx(1) and set(measure["contestants"][0]["categories"]) == {"a", "b"}
+    assert {one.category for one in report.standings} == {"", "a", "b"}
+    lines = [json.loads(line) for line in (Path(made["folder"]) / "judgments.jsonl").read_text().splitlines()]
+    assert main(["ratings", str(Path(made["folder"]) / "judgments.jsonl"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["judgments"] == 12 == len(lines)
+    assert {line["rater"] for line in lines} == {"fake"} and {line["first"] for line in lines} == {"a", "b"}
+    code, again, err = judged_by_command(home, capsys, made["evaluation"])
+    assert code == 0 and judge.calls == 12 and "no call" in err, "the same words are asked once"
+    assert again["measures"][0]["contestants"] == measure["contestants"]
+    for file in home.rglob("*"):
+        assert not file.is_file() or KEY not in file.read_text(errors="replace"), file
+
+
+def test_a_job_that_ran_out_of_budget_says_so_and_a_larger_one_goes_on(judge, home):
+    files = answer_files(home, 5)
+    _, calls, report = judged_here(files, most_calls=4)
+    assert calls == 10 and report.is_out_of_budget and report.left == 6 and judge.calls == 4
+    assert "judge.budget_ended" in {one.code for one in report.words}
+    job, calls, report = judged_here(files)
+    assert (calls, report.left, report.calls, judge.calls) == (6, 0, 6, 10)
+    assert judged_here(job)[1] == 0 and judge.calls == 10
+
+
+def test_fastchats_files_are_answers_to_vicunas_questions(judge, home):
+    files = []
+    for model, word in (("one", "so"), ("two", "so so")):
+        rows = [{"question_id": n, "choices": [{"turns": [word]}]} for n in range(1, 81)]
+        files.append(home / f"{model}.jsonl")
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job, calls, _ = judged_here(files, way="single", at_once=8)
+    made = evaluation_of(job)
+    assert calls == 160 and made.questions == "Vicuna" and made.asked == 80
+    assert any("How can I improve my time management skills?" in str(body["messages"]) for body in judge.bodies)
+    figure = made.measures[0].contestants[0].figures["judge"]
+    assert figure.questions == 80 and 1 <= figure.low <= figure.value <= figure.high <= 10
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (["--prompt", "bad.txt"], "lacks"),
+        (["--judge", "nobody"], "nobody"),
+        (["--most-money", "1"], "price"),
+        (["--against", "nobody"], "nobody"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_before_anything_is_asked(judge, home, capsys, monkeypatch, more, code):
+    monkeypatch.chdir(home)
+    (home / "bad.txt").write_text("Which is better, {question}?")
+    files = [str(file) for file in answer_files(home, 2)]
+    assert main(["judge", *files, "--yes", *more]) == 2 and code in capsys.readouterr().err and judge.calls == 0
+    assert main(["judge", "nothing-there", "--yes"]) == 2
+    assert main(["judge", files[0], "--yes"]) == 2, "one alone is no pair"
+
+
+def test_votes_of_an_arena_are_compared_with_the_judge(judge, home):
+    job, _, report = judged_here(answer_files(home, 4))
+    assert report.people is None
+    arena = home / "evaluations" / "arena"
+    arena.mkdir()
+    rows = (job.folder / "rows.jsonl").read_text().replace("file:one.jsonl", "x").replace("file:two.jsonl", "y")
+    (arena / "answers.jsonl").write_text(rows)
+    (arena / "votes.jsonl").write_text('{"question": "Why 1?", "model_a": "y", "model_b": "x", "winner": "a"}\n' * 2)
+    people = judged_here(job)[2].people
+    assert people.judgments == 2 and people.agree.value == 1
+
+
+def test_an_endpoint_that_refuses_fails_the_job_and_resume_asks_the_rest(judge, home, capsys):
+    files = answer_files(home, 3)
+    judge.faults = iter(["good", "good", "key"])
+    settings = Settings.from_environment()
+    with of_files(files, None, settings) as found:
+        job = found.job(Judge(endpoint="fake", at_once=1), settings)
+    assert worker.main(job.folder) == 1 and job.status().state == "failed"
+    assert "401" in job.status().sentence and KEY not in job.status().sentence
+    assert worker.main(job.folder) == 0 and judge.calls == 7 and judge.repeated == 0
+    assert JudgeReport.from_json(evaluation_of(job).measures[0].more["report"]).calls == 7
