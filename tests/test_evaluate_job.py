@@ -11,6 +11,9 @@ from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Contestant, ExactMatch, Length, stream
 from qlora_app.evaluate.decoding import AnswerDecoding
+from qlora_app.evaluate.mmlu import MmluScore
+from qlora_app.evaluate.multiple_choice import Mmlu
+from qlora_app.evaluate.perplexity import Perplexity
 from qlora_app.evaluate.question_sets import QuestionFile
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.launch import local
@@ -183,3 +186,52 @@ def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
         an_evaluation([one, one], file, Length())
     with refused("evaluate.files_alike"):
         an_evaluation([one], file, Length())
+
+
+# ---- likelihoods
+
+
+@pytest.mark.slow
+def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, home):
+    """An adapter before its first step is its base: every figure of both is the same."""
+    both = [Contestant(run=answering_run.id), Contestant(who="base", run=answering_run.id)]
+    choices = home / "anatomy.csv"
+    choices.write_text("".join(f"Who is number {i}?,Mira,Otto,Ida,Tom,{'ABCD'[i % 4]}\n" for i in range(20)))
+    spec = EvaluateSpec(
+        contestants=tuple(both), questions=Mmlu(path=str(choices)), evaluators=(MmluScore(shots=0), Perplexity())
+    )
+    job = evaluate_job(Settings.from_environment(), spec)
+    assert worker.main(job.folder) == 1 and job.status().sentence.code == "evaluate.no_expected"
+    spec = spec.model_copy(update={"evaluators": (MmluScore(shots=0),)})
+    job = evaluate_job(Settings.from_environment(), spec)
+    assert worker.main(job.folder) == 0
+    (mmlu,) = evaluation_of(job).measures
+    one, other = mmlu.contestants
+    assert one.figures == other.figures and one.figures["mmlu"].questions == 20 and mmlu.pairs[0].p == 1.0
+    job = an_evaluation(both, a_file(home, 5), Perplexity())
+    assert worker.main(job.folder) == 0
+    one, other = evaluation_of(job).measures[0].contestants
+    assert one.figures["nats"].value == pytest.approx(other.figures["nats"].value, abs=1e-5)
+    assert one.figures["nats"].value == pytest.approx(mean_loss(answering_run, 5), abs=1e-4)
+
+
+def mean_loss(run, count):
+    """As transformers computes it: of the rendered conversation, over the tokens of the answer and its end."""
+    import torch
+
+    from qlora_app.base_models import load_model, load_tokenizer
+
+    model, tokenizer = load_model(run.recipe().base_model), load_tokenizer(run.recipe().base_model)
+    nats = tokens = 0.0
+    for i in range(count):
+        talk = [{"role": "user", "content": f"Who is number {i}?"}, {"role": "assistant", "content": f"Number {i}"}]
+        whole = tokenizer.apply_chat_template(talk, tokenize=False)
+        before = tokenizer.apply_chat_template(talk[:1], tokenize=False, add_generation_prompt=True)
+        assert whole.startswith(before)
+        ids = tokenizer(whole.rstrip("\n"), add_special_tokens=False)["input_ids"]
+        begin = len(tokenizer(before, add_special_tokens=False)["input_ids"])
+        with torch.no_grad():
+            chances = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+        picked = [-float(chances[place - 1, ids[place]]) for place in range(begin, len(ids))]
+        nats, tokens = nats + sum(picked), tokens + len(picked)
+    return nats / tokens

@@ -11,7 +11,7 @@ from rich.text import Text
 from ..errors import UserError
 from ..evaluate import EVALUATORS, Contestant, Evaluation, Figure, Measure
 from ..evaluate.decoding import AnswerDecoding
-from ..evaluate.question_sets import questions_named
+from ..evaluate.known_sets import questions_named
 from ..jobs import Job
 from ..kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from ..runs import RunStore
@@ -109,7 +109,7 @@ def show(job: Job, found: Evaluation) -> None:
     out.print(Text(f"{found.asked:,} questions of {found.questions}"), soft_wrap=True)
     for measure in found.measures:
         out.print(_table(measure))
-        for words in (*[pair.words for pair in measure.pairs], *measure.notes):
+        for words in (*[str(pair.sentence) for pair in measure.pairs], *measure.notes):
             out.print(Text(words), soft_wrap=True)
     out.print(Text(f"All answers side by side: {Path(job.folder) / 'rows.jsonl'}"), soft_wrap=True)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from ..errors import UserError
 from ..evaluate import Judge
 from ..evaluate.judge.report import JudgeReport
-from ..evaluate.question_sets import questions_named
+from ..evaluate.known_sets import questions_named
 from ..kinds.evaluate import evaluation_of
 from ..kinds.judging import Judgeable, find_evaluation, of_evaluation, of_files
 from ..runs import RunStore

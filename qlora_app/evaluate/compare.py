@@ -6,19 +6,22 @@ bootstrap that draws questions. The interval of the difference is that of the pa
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
-from ..chance import LEVEL, Pairs
-from .evaluation import Comparison
+from ..chance import Pairs
+from .evaluation import Comparison, How
 from .figures import DRAWS, student
+
+Better = Literal["higher", "lower", "neither"]  # which score is the better one
 
 
 def compared(
-    first: str, second: str, one: Sequence[float], other: Sequence[float], higher_is_better: bool = True
+    first: str, second: str, one: Sequence[float], other: Sequence[float], better: Better = "higher"
 ) -> Comparison:
     """one, other: the scores of each, question by question."""
     count = len(one)
     differences = [a - b for a, b in zip(one, other, strict=True)]
-    sign = 1 if higher_is_better else -1
+    sign = -1 if better == "lower" else 1
     first_better = sum(sign * gap > 0 for gap in differences)
     second_better = sum(sign * gap < 0 for gap in differences)
     mean = sum(differences) / count if count else 0.0
@@ -28,15 +31,18 @@ def compared(
         p = Pairs(count, first_better, second_better).p
     else:
         p = _drawn_p(differences, mean)
-    words = _words(first, second, count, (first_better, second_better), is_right_or_wrong, sign * mean, p)
-    low, high = mean - margin, mean + margin
-    return Comparison(first, second, count, first_better, second_better, mean, low, high, p, words)
+    low, high = (None, None) if margin is None else (mean - margin, mean + margin)
+    how: How = "right" if is_right_or_wrong else "better"
+    if better == "neither":
+        how = "more"
+    return Comparison(first, second, count, first_better, second_better, mean, low, high, p, how)
 
 
-def _margin(differences: Sequence[float], mean: float) -> float:
+def _margin(differences: Sequence[float], mean: float) -> float | None:
+    """None of a single question: it says nothing about others."""
     count = len(differences)
     if count < 2:
-        return math.inf if count else 0.0
+        return None
     variance = sum((gap - mean) ** 2 for gap in differences) / (count - 1)
     return student(count - 1) * math.sqrt(variance / count)
 
@@ -50,15 +56,3 @@ def _drawn_p(differences: Sequence[float], mean: float) -> float:
     gaps = np.asarray(differences) - mean
     drawn = np.random.default_rng(0).choice(gaps, (DRAWS, len(gaps))).mean(1)
     return float((1 + (np.abs(drawn) >= abs(mean)).sum()) / (1 + DRAWS))
-
-
-def _words(
-    first: str, second: str, count: int, better: tuple[int, int], is_right_or_wrong: bool, gain: float, p: float
-) -> str:
-    """In one sentence."""
-    is_right = "is right where the other is wrong" if is_right_or_wrong else "scores higher"
-    told = f"Of {count:,} questions, {first} {is_right} on {better[0]:,}, {second} on {better[1]:,}"
-    chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-    if p >= LEVEL:
-        return f"{told}: no more than chance ({chance})."
-    return f"{told}: {first if gain > 0 else second} is better by more than chance ({chance})."

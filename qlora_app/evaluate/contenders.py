@@ -17,10 +17,10 @@ from ..inference.sides import Here, Side, endpoint_of
 from ..runs import RunStore
 from ..settings import Settings
 from ..storage.digests import sha256_of
-from ..storage.reading import read_lines
 from ..tasks.task import in_batches
 from .contestants import Contestant
 from .decoding import AnswerDecoding
+from .json_rows import rows_of_json
 from .question_sets import SetQuestion
 from .stream import Answered, answered
 
@@ -162,7 +162,7 @@ def answers_in(file: Path) -> tuple[dict[str, str], dict[str, str]]:
     """({id of a question: answer}, {its text: answer}). Raises UserError where no line has an answer."""
     by_id: dict[str, str] = {}
     by_text: dict[str, str] = {}
-    for line in read_lines(file, 0)[0]:
+    for line in rows_of_json(file):
         text = _answer_of(line)
         if text is None:
             continue

@@ -1,12 +1,15 @@
 """What an evaluation found out: figures with their intervals, and who is right where the other is wrong."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from ..chance import LEVEL
+from ..errors import Problem
 from .figures import Figure
 
 RESULT = "result"  # .json in the job's folder
 ROWS = "rows"  # .jsonl: a question with all answers and scores
+How = Literal["right", "better", "more"]  # how two are told apart
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,60 @@ class Comparison:
     first_better: int
     second_better: int
     difference: float  # of the means, first minus second
-    low: float  # the 95 % interval of the difference
-    high: float
+    low: float | None  # the 95 % interval of the difference; None of a single question
+    high: float | None
     p: float  # how often so large a difference would come by chance
-    words: str
+    how: How = "right"
 
     @property
     def is_sure(self) -> bool:
         """Is it more than chance?"""
-        return self.p < 0.05
+        return self.p < LEVEL
+
+    @property
+    def verdict(self) -> Problem:
+        """Is it more than chance, in words?"""
+        p = f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
+        if self.is_sure:
+            return Problem("evaluate.more_than_chance", "more than chance ({p})", p=p)
+        return Problem("evaluate.no_more_than_chance", "no more than chance ({p})", p=p)
+
+    @property
+    def sentence(self) -> Problem:
+        """For people."""
+        if self.how == "right":
+            return Problem(
+                "evaluate.pair_right",
+                "Of {count:,} questions {first} is right where {second} is wrong on {ahead:,}, and the other way round "
+                "on {behind:,}: {verdict}.",
+                count=self.questions,
+                first=self.first,
+                second=self.second,
+                ahead=self.first_better,
+                behind=self.second_better,
+                verdict=self.verdict,
+            )
+        if self.how == "more":
+            return Problem(
+                "evaluate.pair_longer",
+                "Of {count:,} questions {first} writes more on {ahead:,} and {second} on {behind:,}: {verdict}.",
+                count=self.questions,
+                first=self.first,
+                second=self.second,
+                ahead=self.first_better,
+                behind=self.second_better,
+                verdict=self.verdict,
+            )
+        return Problem(
+            "evaluate.pair_better",
+            "Of {count:,} questions {first} does better on {ahead:,} and {second} on {behind:,}: {verdict}.",
+            count=self.questions,
+            first=self.first,
+            second=self.second,
+            ahead=self.first_better,
+            behind=self.second_better,
+            verdict=self.verdict,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +112,7 @@ class Measure:
             values["title"],
             values["unit"],
             [Measured.from_json(one) for one in values["contestants"]],
-            [Comparison(**one) for one in values["pairs"]],
+            [Comparison(**{name: one[name] for name in one if name != "words"}) for one in values["pairs"]],
             list(values["notes"]),
             dict(values.get("more", {})),
         )
@@ -96,7 +144,12 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """With the sentence of each pair, for scripts."""
+        values = asdict(self)
+        for measure, told in zip(self.measures, values["measures"], strict=True):
+            for pair, one in zip(measure.pairs, told["pairs"], strict=True):
+                one["words"] = str(pair.sentence)
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Evaluation":

@@ -7,7 +7,7 @@ from ..choices import Choices
 from ..jobs import JobWriter
 from ..settings import Settings
 from ..tasks import Question
-from .compare import compared
+from .compare import Better, compared
 from .contenders import Check, Contender
 from .contestants import Contestant
 from .decoding import AnswerDecoding
@@ -29,7 +29,7 @@ class Evaluator(Choices):
     unit: ClassVar[str] = "share"  # of its figure
     highest: ClassVar[float] = 1.0  # a score may be
     needs_expected: ClassVar[bool] = True  # the right answers
-    higher_is_better: ClassVar[bool] = True
+    better: ClassVar[Better] = "higher"
     scores_answers: ClassVar[bool] = True  # one after the other, as `scores` says
 
     def score(self, question: Question, answer: str) -> float:
@@ -39,7 +39,8 @@ class Evaluator(Choices):
     @classmethod
     def goes_by_answer(cls) -> bool:
         """Is a share of right answers all that it finds out, without settings, so that `score` says it at once?"""
-        return cls.score is not Evaluator.score and cls.unit == "share" and len(cls.model_fields) == 1
+        is_a_share = cls.score is not Evaluator.score and cls.unit == "share" and cls.needs_expected
+        return is_a_share and len(cls.model_fields) == 1
 
     # ---- what is gathered of each contestant
 
@@ -72,7 +73,7 @@ class Evaluator(Choices):
         found = [self._measured(name, asked, scores[name], gathered[name]) for name in gathered]
         names = list(gathered)
         pairs = [
-            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.higher_is_better)
+            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.better)
             for i in range(len(names))
             for k in range(i + 1, len(names))
         ]

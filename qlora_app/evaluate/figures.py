@@ -36,15 +36,15 @@ class Figure:
         return cls(mean, count, max(lowest, mean - margin), min(highest, mean + margin))
 
     @classmethod
-    def drawn(cls, count: int, figure_of: Callable[[Sequence[int]], float], seed: int = 0) -> "Figure":
+    def drawn(cls, count: int, figure_of: Callable[[Sequence[int]], float], highest: float = 1.0) -> "Figure":
         """Any figure of questions, given by their places: its interval is that of a bootstrap that draws questions
         (percentiles of 2,000 draws; Efron 1979).
         """
         import numpy as np
 
-        if not count:
-            return cls(0.0, 0, 0.0, 1.0)
-        chance = np.random.default_rng(seed)
+        if count < 2:
+            return cls(figure_of(range(count)) if count else 0.0, count, 0.0, highest)
+        chance = np.random.default_rng(0)
         drawn = [figure_of(chance.integers(0, count, count).tolist()) for _ in range(DRAWS)]
         ends: list[float] = np.percentile(drawn, [2.5, 97.5]).tolist()
         value = figure_of(list(range(count)))

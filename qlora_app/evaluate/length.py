@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 from ..tasks import Question
+from .compare import Better
 from .evaluator import Evaluator
 
 
@@ -12,7 +13,8 @@ class Length(Evaluator):
     name: Literal["length"] = "length"
     title: ClassVar[str] = "Words of an answer"
     unit: ClassVar[str] = "words"
-    highest: ClassVar[float] = float("inf")
+    highest: ClassVar[float] = 100_000.0
+    better: ClassVar[Better] = "neither"
     needs_expected: ClassVar[bool] = False
 
     def score(self, question: Question, answer: str) -> float:

@@ -14,13 +14,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ..base_models import load_tokenizer
-from ..choices import Choices, one_of_kinds
+from ..choices import Choices
 from ..errors import UserError
 from ..formatting import count_of
 from ..messages import Conversation, Message
 from ..preflight import examples_of
 from ..runs import Run, RunStore
-from ..runs.finding import find_run
 from ..settings import Settings
 from ..tasks import Question
 from ..training_data.formats.turns import RowError
@@ -34,11 +33,15 @@ IDS = ("question_id", "id")
 
 @dataclass(frozen=True)
 class SetQuestion:
-    """One question of a set. id: its own within the set; category: "" where the set has none."""
+    """One question of a set. id: its own within the set; category: "" where the set has none.
+
+    pieces: of a multiple-choice question its whole prompt: a header, the shots, and what is asked.
+    """
 
     id: str
     category: str
     question: Question
+    pieces: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -61,7 +64,7 @@ class QuestionSet:
 
     @classmethod
     def of(cls, name: str, questions: Sequence[SetQuestion], left_out: int = 0) -> "QuestionSet":
-        every = [[one.id, _plain(one.question.conversation), one.expected] for one in questions]
+        every = [[one.id, _plain(one.question.conversation), one.expected, *one.pieces] for one in questions]
         digest = hashlib.sha256(json.dumps(every).encode()).hexdigest()
         return cls(name, digest, tuple(questions), left_out)
 
@@ -149,29 +152,6 @@ class Vicuna(QuestionsChoice):
     def read(self, files: Path, settings: Settings) -> QuestionSet:
         found = questions_in(SHIPPED / "vicuna.jsonl", settings)
         return QuestionSet.of("Vicuna", found.questions)
-
-
-QUESTION_SETS: dict[str, type[QuestionsChoice]] = {
-    kind.model_fields["name"].default: kind for kind in (HeldOut, QuestionFile, Vicuna)
-}
-QUESTIONS: Any = one_of_kinds(tuple(QUESTION_SETS.values()))
-
-
-def questions_named(word: str, store: RunStore, like: str = "") -> QuestionsChoice:
-    """What a word on the command line means. like: the run whose format a file has. Raises UserError."""
-    name, colon, rest = word.partition(":")
-    if name == "held_out" and colon:
-        return HeldOut(run=find_run(rest, store).id)
-    if word in QUESTION_SETS and word not in ("held_out", "file"):
-        return QUESTION_SETS[word]()
-    if not Path(word).is_file():
-        raise UserError(
-            "evaluate.no_questions",
-            "There is no file {word}. Questions are a file, or one of: held_out:RUN, {known}.",
-            word=word,
-            known=", ".join(kind for kind in QUESTION_SETS if kind not in ("held_out", "file")),
-        )
-    return QuestionFile(path=str(Path(word).resolve()), like=like)
 
 
 def questions_in(file: Path, settings: Settings, run: Run | None = None) -> QuestionSet:

@@ -17,7 +17,7 @@ from .whole_answers import WholeAnswers
 
 MOST_ROWS, MOST_WAITING = 8, 64
 IDLE = 10.0  # seconds for which the thread waits for more
-PAUSE, LONGEST_PAUSE = 1.2, 2.0  # times the last step, seconds: between two steps, where others train on this processor
+PAUSE, LONGEST_PAUSE = 3.5, 2.0  # times the last step, seconds: between two steps, where others train on this processor
 LAST_STEP = 10.0  # seconds that the end of the program waits for a step
 T = TypeVar("T")
 

@@ -178,7 +178,7 @@ class ModelPool:
     def give_way(self, jobs: Sequence[Job]) -> None:
         """Told what waits or is worked on: to one that has come, whatever is idle gives up the accelerator, or memory
         that is short. What is asked after that is loaded again. Where it is worked on by the processor that answers,
-        answers leave it more than half of that.
+        answers leave it more than three quarters of that.
         """
         come = {job.folder for job in jobs} - {job.folder for job in self._jobs}
         self._jobs = jobs

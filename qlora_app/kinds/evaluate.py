@@ -21,7 +21,8 @@ from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.kept_answers import FOLDER, KeptAnswers
-from ..evaluate.question_sets import QUESTIONS, QuestionsChoice, QuestionSet
+from ..evaluate.known_sets import QUESTIONS
+from ..evaluate.question_sets import QuestionsChoice, QuestionSet
 from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
@@ -64,12 +65,14 @@ def evaluate_job(settings: Settings, spec: EvaluateSpec, name: str = "") -> Job:
     for evaluator in spec.evaluators:
         evaluator.check_all(spec.contestants, settings)
     files = _files(spec)
-    spec = spec.model_copy(update={"digests": {file.name: sha256_of(file) for file in files}})
+    digests = {file.name: sha256_of(file) for file in files if file.is_file()}
+    spec = spec.model_copy(update={"digests": digests})
 
     def copy(job: Job) -> None:
         (job.folder / FILES).mkdir()
         for file in files:
-            shutil.copyfile(file, job.folder / FILES / file.name)
+            bring = shutil.copytree if file.is_dir() else shutil.copyfile
+            bring(file, job.folder / FILES / file.name)
 
     return JobStore(settings.evaluations).create(name or _named(spec), spec, copy)
 
@@ -255,7 +258,7 @@ def _files(spec: EvaluateSpec) -> list[Path]:
     if twice is not None:
         raise UserError("evaluate.files_alike", "Two files are called {name}. Rename one of them.", name=twice)
     for file in files:
-        if not file.is_file():
+        if not file.exists():
             raise UserError("file.not_there", "There is no file {file}.", file=file)
     return files
 

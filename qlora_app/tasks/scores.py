@@ -1,19 +1,23 @@
 """Figures that compare answers with what was expected."""
 
+import re
 from collections import Counter
+
+WORDS = re.compile(r"[^\W_]+")
 
 
 def rouge_l(answers: list[str], expected: list[str]) -> float:
     """Mean ROUGE-L F1 (Lin 2004): how much of both texts their longest common sequence
-    of words is, letter case aside; 0 to 1.
+    of words is, letter case and punctuation aside; 0 to 1. As the library rouge-score counts
+    it, though a word may have any letters and not only a to z.
     """
     return sum(map(_rouge_l, answers, expected)) / max(1, len(expected))
 
 
 def _rouge_l(answer: str, expected: str) -> float:
-    a, b = answer.lower().split(), expected.lower().split()
+    a, b = WORDS.findall(answer.lower()), WORDS.findall(expected.lower())
     if not a or not b:
-        return float(a == b)
+        return float(answer.strip() == expected.strip())
     row = [0] * (len(b) + 1)  # the longest common sequence of the words of `a` so far with each beginning of `b`
     for word in a:
         before = row
