@@ -15,11 +15,12 @@ from qlora_app.train.preferences import losses
 from qlora_app.train.preferences.examples import EncodedAnswers, EncodedPairs, JudgedAnswers, judged_collator
 from qlora_app.train.preferences.objective import Objective, add, means
 from qlora_app.train.preferences.reference import known_or_computed, log_probabilities, without_dropout
-from tests.tiny_models import tiny_model
+from tests.tiny_models import dropout_of, tiny_model
 
 QUESTIONS = ["Where does Mira live?", "Who repairs the clocks?", "What is wonderful?", "Is the house small?"]
 ANSWERS = ["Orchard Lane.", "Otto repairs clocks, and he is never late.", "This film.", "Das Haus ist klein."]
-FAMILIES = ("llama", "gpt2", "qwen3")
+# Of trl 1.16.0 with these pairs, in fp32, with its adapter "ref" (its "sft" has a weight of 0.5).
+OF_TRL = {"sigmoid": 0.6672331, "ipo": 2.6871066, "sigmoid+sft": 3.7750216}
 
 
 def pairs():
@@ -38,7 +39,7 @@ def opened(family, tmp_path, trained=True, dropout=0.0, packed=True):
     """(model with an adapter in fp32, tokenizer, collator, whether it is packed)"""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tiny_model(family, tmp_path)
+    folder = tiny_model(family, tmp_path, **dropout_of(family, dropout))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = tokenizer.chat_template or GUANACO_TEMPLATE
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -99,8 +100,7 @@ def plainly(model, tokenizer, conversation):
     return sum(found[place - 1, ids[0, place]].item() for place in places), len(places)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("family, packed", [("llama", True), ("gpt2", False), ("qwen3", True)])
 def test_the_first_loss_is_that_of_nothing_learned(family, packed, tmp_path):
     for trained in (False, True):
         model, tokenizer, collate, _ = opened(family, tmp_path, trained, dropout=0.3, packed=packed)
@@ -114,16 +114,14 @@ def test_the_first_loss_is_that_of_nothing_learned(family, packed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "choices",
+    "family, choices",
     [
-        Preferences(trainer="dpo", sft_weight=0.5, label_smoothing=0.1),
-        Preferences(trainer="dpo", loss_type="ipo"),
-        Preferences(trainer="orpo"),
-        Preferences(trainer="kto"),
+        ("llama", Preferences(trainer="dpo", sft_weight=0.5, label_smoothing=0.1)),
+        ("gpt2", Preferences(trainer="dpo", loss_type="ipo")),
+        ("qwen3", Preferences(trainer="orpo")),
+        ("llama", Preferences(trainer="kto")),
     ],
-    ids=lambda one: f"{one.trainer}-{one.loss_type}",
 )
-@pytest.mark.parametrize("family", FAMILIES)
 def test_how_a_step_is_divided_changes_nothing(family, choices, tmp_path):
     found = []
     for packed, size in ((True, 8), (True, 2), (False, 1), (False, 4)):
@@ -173,6 +171,18 @@ def test_losses_are_the_published_formulas(tmp_path):
         for (c, n, _), (r, k, _) in zip(chosen, rejected, strict=True)
     ]
     assert loss_of(orpo) == pytest.approx(nll - 0.3 * sum(math.log(o / (1 + o)) for o in odds) / 8, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", OF_TRL)
+def test_losses_are_those_of_trl(name, tmp_path):
+    model, tokenizer, collate, _ = opened("llama", tmp_path, packed=False)
+    loss_type, _, sft = name.partition("+")
+    choices = Preferences(trainer="dpo", loss_type=loss_type, beta=0.3, sft_weight=0.5 if sft else 0.0)
+    given = [pair for pair in pairs() if len(pair) == 2]
+    objective, examples, collator = against(choices, model, tokenizer, collate, given)
+    changed(model)
+    batch = collator(examples.__getitems__(list(range(8))))
+    assert step(objective, model, [batch])[0] == pytest.approx(OF_TRL[name], abs=1e-4)
 
 
 def test_kto_is_the_published_formula():

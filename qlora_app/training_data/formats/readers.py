@@ -168,7 +168,7 @@ def preference(row: Reading) -> list[Message]:
     """The preferred answer, alone or as a whole conversation, after whatever was asked, and the rejected one beside
     it.
     """
-    row.taken.update(name for name in row if name.startswith("rejected"))
+    row.taken.update(name for name in row if name.startswith("rejected") or name == "source")  # which teaches nothing
     name = chosen_column(row)
     answer_turns = _answer_turns(row[name], name, row)
     rejected = rejected_column(row)
