@@ -33,7 +33,12 @@ SHORT = {  # as the field says them in a line; the others by their titles
     "method.weight_decomposed": "DoRA",
     "method.rank_stabilized": "rsLoRA",
 }
-AS_WRITTEN = {"preferences.trainer", "training.scheduler", "base_model.precision", "base_model.compute_type"}  # "linear", "nf4", "bf16"
+AS_WRITTEN = {
+    "preferences.trainer",
+    "training.scheduler",
+    "base_model.precision",
+    "base_model.compute_type",
+}  # "linear", "nf4", "bf16"
 MOST_NAMED = 3  # differences in a name
 _FEWEST = 0.01  # smaller numbers are written as powers of ten
 # What says where data is and how it is read is part of the data, as the model's revision is of the model.
