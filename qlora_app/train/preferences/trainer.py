@@ -21,6 +21,7 @@ def trainer_for(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[T
 class PreferenceTrainer(MethodTrainer):
     """Each pair, or judged answer, of the step counts the same however it is divided into micro-batches."""
 
+    loss_is_scaled_for_ga = True  # by the items of the whole step, and not once more by its micro-batches
     step: Step
     figures: dict[str, tuple[float, float]]  # of the step so far
 
@@ -35,7 +36,7 @@ class PreferenceTrainer(MethodTrainer):
             with self.compute_loss_context_manager():
                 self.step = self.objective.step_of(self.model, batches)
         self.figures = {}
-        return batches, None
+        return batches, torch.tensor(self.step.items) if batches else None
 
     def compute_loss(
         self,
