@@ -31,6 +31,7 @@ from qlora_app.ui import (
     TITLE,
     AppContext,
     ArenaRoutes,
+    JudgeRoutes,
     RequestGuard,
     build,
     exported,
@@ -61,7 +62,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     own_name = os.environ.get("SPACE_HOST", "")
     is_open = settings.is_local and settings.login is None
     programs = Mount("/v1", endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open))
-    arenas = ArenaRoutes(settings).routes()
+    alone = [*ArenaRoutes(settings).routes(), *JudgeRoutes(page).routes()]  # pages that stand alone
     door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors)
     try:
         demo.launch(
@@ -85,7 +86,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             max_file_size=f"{settings.max_upload_mb}mb",
             app_kwargs={
                 "middleware": [door],
-                "routes": [Route(SCRIPTS, served_file), *exported(store), programs, *arenas],
+                "routes": [Route(SCRIPTS, served_file), *exported(store), programs, *alone],
             },
         )
     except OSError as error:

@@ -15,12 +15,15 @@ is raised as a UserError.
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .evaluate import Judge
 from .inference.pool import ModelPool
+from .kinds.evaluate import evaluation_of
+from .kinds.judging import judgeable
 from .launch import local
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
@@ -83,6 +86,21 @@ def compare(*named: "str | Run") -> dict[str, Any]:
     return {"runs": [one.to_json() for one in standings(jobs)], "settings": settings}
 
 
+def ratings(
+    judgments: str | Path | Sequence[Mapping[str, Any]], *, k: float = 32.0, orderings: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """{"elo": {model: rating}, "bradley_terry": {model: {"rating", "low", "high"}}, ...} of a file of judgments, or of
+    rows with question, model_a, model_b, winner (a, b or tie) and rater. Raises UserError.
+    """
+    from .evaluate.ratings import Judgments, judgment_of, rate, read_judgments  # numpy is imported with it
+
+    if isinstance(judgments, str | Path):
+        judged = read_judgments(Path(judgments))
+    else:
+        judged = Judgments([judgment_of(row) for row in judgments])
+    return rate(judged, k=k, orderings=orderings, seed=seed).to_json()
+
+
 def sweep(
     recipe: str | Path | Recipe,
     values: Mapping[str, str | Sequence[Any]],
@@ -104,6 +122,37 @@ def sweep(
     plan = checked(plan_of(_recipe(recipe, settings, named), values, sample, seed), here)
     rule = None if halving is None else Halving(keep=halving, when=tuple(when))
     return Sweep(Sweeps(here.sweeps, RunStore(here.runs)).start(plan, rule))
+
+
+def judge(
+    what: str | Path | Sequence[str | Path],
+    endpoint: str = "",
+    *,
+    questions: str = "",
+    agree: Callable[[str], bool] | None = None,
+    **named: Any,
+) -> dict[str, Any]:
+    """Have a model behind an endpoint judge the answers of an evaluation, by its name, or of several files; wait, and
+    return {"evaluation", "folder", "contestants", "measures", ...} as `evaluate` does.
+
+    endpoint: its name in QLORA_APP_ENDPOINTS. named: settings of the judge (way="single", prompt, price_in, price_out,
+    most_money, most_calls, against). agree: hears calls and price in a sentence, and says whether to start; without it
+    nothing holds it up but the budget. Raises UserError.
+    """
+    here = _settings()
+    with judgeable([what] if isinstance(what, str | Path) else what, questions, here) as found:
+        chosen = Judge(endpoint=endpoint, **named)
+        _, estimate = found.with_judge(chosen, here)
+        if agree is not None and not agree(str(estimate.sentence)):
+            return {}
+        job = found.job(chosen, here)
+    local.launch(job)
+    while not (status := job.status()).has_ended:
+        time.sleep(LOOK_EVERY)
+    made = evaluation_of(job)
+    if status.state != "done" or made is None:
+        raise UserError("run.ended_badly", "{id} is {state}. {why}", id=job.id, state=status.state, why=status.sentence)
+    return {"evaluation": job.id, "folder": str(job.folder), **made.to_json()}
 
 
 class Run:

@@ -58,6 +58,8 @@ ELSEWHERE = (
     "cli/",
     "serving/",  # speaks to programs
     "evaluate/",
+    "export/modelfile.py",  # goes into a file
+    "export/reproduce.py",  # goes into a file
     "export/gguf_words.py",  # texts that llama.cpp is tried on
     "data_report.py",
     "launch/",

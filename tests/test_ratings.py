@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+import qlora_app
 from qlora_app.cli import main
 from qlora_app.errors import UserError
 from qlora_app.evaluate.ratings import (
@@ -323,3 +324,11 @@ def test_the_command_prints_json_for_scripts_and_a_table_for_people(tmp_path, ca
     assert said["bad_rows"] == [{"line": 121, "code": "ratings.no_json", "sentence": said["bad_rows"][0]["sentence"]}]
     assert main(["ratings", str(file), "--orderings", "10", "--out", str(tmp_path / "out")]) == 0
     assert "line 121" in capsys.readouterr().out and (tmp_path / "out" / "leaderboard.svg").is_file()
+
+
+def test_from_python_it_is_the_same(tmp_path, home):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row.to_json()) + "\n" for row in ROWS))
+    told = qlora_app.ratings(file, k=4, orderings=20)
+    assert told == qlora_app.ratings([row.to_json() for row in ROWS], k=4, orderings=20)
+    assert set(told) >= {"elo", "bradley_terry"}

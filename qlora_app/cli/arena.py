@@ -64,14 +64,14 @@ def arena_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def _facts(arena: Any, settings: Settings) -> dict[str, Any]:
-    from ..evaluate.arena import path_of, spec_of
+    from ..evaluate.arena import path_of
 
-    spec, path = spec_of(arena), path_of(arena)
+    path = path_of(arena)
     return {
         "arena": arena.id,
         "link": f"{settings.address}{path}" if path else "",
-        "models": list(spec.models),
-        "questions": spec.questions,
+        "models": sorted({model for one in arena.questions.values() for model in one.answers}),
+        "questions": len(arena.questions),
         "folder": str(arena.folder),
     }
 

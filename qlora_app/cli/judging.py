@@ -1,10 +1,8 @@
 """Answers judged by a model behind an endpoint, in a terminal: its cost is said, and agreed to, before it starts."""
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,8 @@ from rich.text import Text
 from ..errors import UserError
 from ..evaluate import Judge
 from ..evaluate.judge.report import JudgeReport
-from ..evaluate.known_sets import questions_named
 from ..kinds.evaluate import evaluation_of
-from ..kinds.judging import Judgeable, find_evaluation, of_evaluation, of_files
-from ..runs import RunStore
+from ..kinds.judging import judgeable
 from ..settings import Settings
 from ..storage.reading import read_text
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_no_watch, count, stdout
@@ -55,7 +51,7 @@ def add_price(parser: argparse.ArgumentParser) -> None:
 def judge_command(given: argparse.Namespace, settings: Settings) -> int:
     """Let a model behind an endpoint say which answers are better."""
     judge = judge_of(given)
-    with judgeable(given, settings) as found:
+    with judgeable(given.what, given.questions or "", settings) as found:
         _, estimate = found.with_judge(judge, settings)
         said = f"{found.questions:,} questions, {len(found.answers):,} contestants. {estimate.sentence}"
         given.screen.print(Text(said), soft_wrap=True)
@@ -82,7 +78,7 @@ def judge_command(given: argparse.Namespace, settings: Settings) -> int:
 def judge_of(given: argparse.Namespace) -> Judge:
     """Raises UserError for a prompt that cannot be read, or a limit without a price."""
     if given.most_money is not None and not (given.price_in or given.price_out):
-        raise UserError("judge.no_price", "A limit in money needs prices: --price-in and --price-out.")
+        raise UserError("judge.no_price", "A limit in money needs prices: for what is read and for what is written.")
     return Judge(
         endpoint=given.judge,
         way="single" if given.single else "pairs",
@@ -95,24 +91,6 @@ def judge_of(given: argparse.Namespace) -> Judge:
         most_tokens=given.most_tokens,
         most_calls=given.most_calls,
     )
-
-
-@contextlib.contextmanager
-def judgeable(given: argparse.Namespace, settings: Settings) -> Iterator[Judgeable]:
-    """Raises UserError where the words name neither an evaluation nor files."""
-    files = [Path(word) for word in given.what]
-    evaluation = None if files[0].is_file() else find_evaluation(given.what[0], settings)
-    if evaluation is not None and len(files) == 1:
-        yield of_evaluation(evaluation, settings)
-        return
-    missing = next((file for file in files if not file.is_file()), None)
-    if missing is not None:
-        raise UserError(
-            "judge.not_there", "There is neither an evaluation nor a file {name}. `jobs` lists them.", name=missing
-        )
-    questions = questions_named(given.questions, RunStore(settings.runs)) if given.questions else None
-    with of_files(files, questions, settings) as found:
-        yield found
 
 
 def agreed(given: argparse.Namespace) -> bool:

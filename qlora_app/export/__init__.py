@@ -10,9 +10,12 @@ from .adapter import AdapterExporter
 from .exporter import Exporter
 from .gguf_exporter import GgufExporter
 from .merged import MergedExporter
+from .ollama import OllamaExporter
+from .script import ScriptExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
-    kind.model_fields["name"].default: kind for kind in (GgufExporter, MergedExporter, AdapterExporter)
+    kind.model_fields["name"].default: kind
+    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter)
 }
 
 
@@ -36,4 +39,13 @@ def exporter_of(name: str, choices: Mapping[str, Any]) -> Exporter:
         ) from None
 
 
-__all__ = ["EXPORTERS", "AdapterExporter", "Exporter", "GgufExporter", "MergedExporter", "exporter_of"]
+__all__ = [
+    "EXPORTERS",
+    "AdapterExporter",
+    "Exporter",
+    "GgufExporter",
+    "MergedExporter",
+    "OllamaExporter",
+    "ScriptExporter",
+    "exporter_of",
+]

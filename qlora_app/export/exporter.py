@@ -4,7 +4,7 @@ it makes.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..storage.digests import sha256_of
 from ..storage.files import write_json
 
-RECORDED = ("torch", "transformers", "peft", "gguf", "xllamacpp")
+RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "xllamacpp")
 
 
 class Exporter(Choices):
@@ -57,6 +57,11 @@ class Exporter(Choices):
             seconds=round(time.monotonic() - began, 1),
             versions=versions(),
         )
+
+    def with_files(self, made: Export, folder: Path) -> Export:
+        """The same where more lies in the folder now."""
+        files, checksums = listed(folder)
+        return replace(made, files=files, checksums=checksums)
 
     @classmethod
     def called_by_name(cls) -> str:

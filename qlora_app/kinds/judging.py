@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from ..evaluate import Contestant, Judge
 from ..evaluate.contenders import FileContender
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
-from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, Vicuna
+from ..evaluate.known_sets import questions_named
+from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, SetQuestion, Vicuna
 from ..jobs import Job, JobStore
+from ..runs import RunStore
 from ..settings import Settings
 from ..storage.reading import each_line, read_lines
 from .evaluate import FILES, EvaluateSpec, evaluate_job, evaluation_of
@@ -47,6 +49,27 @@ class Judgeable:
         return evaluate_job(settings, self.with_judge(judge, settings)[0], name or self.name)
 
 
+@contextmanager
+def judgeable(words: Sequence[str | Path], questions: str, settings: Settings) -> Iterator[Judgeable]:
+    """An evaluation by its name, or files of answers. questions: those of the files, in one word; "" finds them.
+
+    Raises UserError where the words name neither.
+    """
+    files = [Path(word) for word in words]
+    evaluation = None if files[0].is_file() else find_evaluation(str(words[0]), settings)
+    if evaluation is not None and len(files) == 1:
+        yield of_evaluation(evaluation, settings)
+        return
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise UserError(
+            "judge.not_there", "There is neither an evaluation nor a file {name}. `jobs` lists them.", name=missing
+        )
+    asked = questions_named(questions, RunStore(settings.runs)) if questions else None
+    with of_files(files, asked, settings) as found:
+        yield found
+
+
 def of_evaluation(job: Job, settings: Settings) -> Judgeable:
     """The answers of an evaluation that is done. Raises UserError."""
     made = evaluation_of(job)
@@ -76,15 +99,17 @@ def of_files(files: Sequence[Path], questions: QuestionsChoice | None, settings:
         asked = questions or _questions_beside(files, Path(folder)) or Vicuna()
         found = asked.read(asked.file.parent if asked.file else Path(folder), settings)
         answers = {one.word: _answers_of(one, found) for one in contestants}
-        spec = EvaluateSpec(contestants=contestants, questions=asked, evaluators=(Judge(),))
-        judgeable = Judgeable(spec, answers, "judge-files")
-        if not judgeable.questions:
+        common = [one for one in found.questions if all(one.id in rows for rows in answers.values())]
+        if not common:
             raise UserError(
                 "judge.nothing_in_common",
                 "No question of {questions} is answered in every file. Name the file of questions.",
                 questions=found.name,
             )
-        yield judgeable
+        if len(common) < len(found.questions):
+            asked = _written(common, Path(folder))
+        spec = EvaluateSpec(contestants=contestants, questions=asked, evaluators=(Judge(),))
+        yield Judgeable(spec, answers, "judge-files")
 
 
 def find_evaluation(name: str, settings: Settings) -> Job | None:
@@ -117,8 +142,20 @@ def _questions_beside(files: Sequence[Path], folder: Path) -> QuestionFile | Non
                 asked.setdefault(id, {"question_id": id, "text": line["question"], **more})
     if not asked:
         return None
-    path = folder / "questions.jsonl"
-    path.write_text("".join(json.dumps(one) + "\n" for one in asked.values()), encoding="utf-8")
+    return _file_of(asked.values(), folder / "questions.jsonl")
+
+
+def _written(questions: Sequence[SetQuestion], folder: Path) -> QuestionFile:
+    """Only these, as a file of their own."""
+    rows = []
+    for one in questions:
+        row = {"question_id": one.id, "question": one.text, "category": one.category}
+        rows.append(row | ({"answer": one.expected} if one.expected else {}))
+    return _file_of(rows, folder / "answered-questions.jsonl")
+
+
+def _file_of(rows: Iterable[Mapping[str, Any]], path: Path) -> QuestionFile:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return QuestionFile(path=str(path))
 
 

@@ -85,6 +85,11 @@ class LoraMethod(MethodChoices):
         return not self.weight_decomposed and not self.train_embeddings
 
     @property
+    def is_plain_peft(self) -> bool:
+        """LoftQ and PiSSA begin, and embeddings learn, in a way of our own."""
+        return type(self) is LoraMethod and self.initialisation == "default" and not self.train_embeddings
+
+    @property
     def stands_beside(self) -> bool:
         return True
 

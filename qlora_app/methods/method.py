@@ -93,6 +93,12 @@ class MethodChoices(Choices):
         return self.model_copy(update={"rank": most}) if rank > most else self
 
     @property
+    def is_plain_peft(self) -> bool:
+        """Is it learned by PEFT's own classes and transformers' own loss, without anything of ours?"""
+        ours = ("attach", "before_first_step", "loss", "after_step", "finish")
+        return all(getattr(type(self), name) is getattr(MethodChoices, name) for name in ours)
+
+    @property
     def opens_in_peft(self) -> bool:
         """Does PEFT alone open its finished folder? The model card says how else."""
         return True

@@ -5,6 +5,7 @@ from .build import TITLE, build
 from .context import AppContext
 from .door.request_guard import RequestGuard
 from .exported import exported
+from .judge import JudgeRoutes
 from .scripts import PATH as SCRIPTS
 from .scripts import served_file
 from .theme import STYLE, THEME
@@ -16,6 +17,7 @@ __all__ = [
     "TITLE",
     "AppContext",
     "ArenaRoutes",
+    "JudgeRoutes",
     "RequestGuard",
     "build",
     "exported",

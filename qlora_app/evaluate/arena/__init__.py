@@ -1,13 +1,15 @@
 """People judge answers of two models without knowing whose they are."""
 
 from .arena import CHOICES, Arena, Assignment, Vote
-from .made import ArenaSpec, Link, arena_named, arenas, create_arena, link_of, path_of, set_open, spec_of
+from .made import ArenaSpec, Link, arena_named, arenas, chat_arena, create_arena, link_of, path_of, set_open, spec_of
+from .questions import ArenaQuestion
 from .standing import ArenaStanding, standing_of
 from .taken_out import preferences_of, rows_of
 
 __all__ = [
     "CHOICES",
     "Arena",
+    "ArenaQuestion",
     "ArenaSpec",
     "ArenaStanding",
     "Assignment",
@@ -15,6 +17,7 @@ __all__ = [
     "Vote",
     "arena_named",
     "arenas",
+    "chat_arena",
     "create_arena",
     "link_of",
     "path_of",

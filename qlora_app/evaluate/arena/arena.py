@@ -101,12 +101,14 @@ class Arena:
             chosen = self._least_played(rater)
             if chosen is None:
                 return None
-            question, pair = chosen
-            left, right = pair if secrets.randbelow(2) else pair[::-1]
-            assignment = Assignment(secrets.token_urlsafe(18), rater, question, left, right, round(time.time(), 3))
-            self._append(ASSIGNMENTS, vars(assignment))
-            self._take_assignment(vars(assignment))
-            return assignment
+            return self._assign(rater, *chosen)
+
+    def ask(self, rater: str, question: ArenaQuestion) -> Assignment:
+        """A question that was just answered by two, and stays in the arena: given to whoever asked it."""
+        with self._alone():
+            self._append(ANSWERS, question.to_json())
+            self._questions[question.id] = question
+            return self._assign(rater, question.id, next(question.pairs))
 
     def vote(self, rater: str, id: str, choice: str, comment: str = "") -> Vote:
         """Say which answer was better. Raises UserError for what this rater may not vote on, or not again."""
@@ -116,7 +118,7 @@ class Arena:
                 raise UserError("arena.no_choice", "Choose left, right, equally good, or both bad.")
             vote = Vote(
                 given.question,
-                self.questions[given.question].category,
+                self._questions[given.question].category,
                 given.left,
                 given.right,
                 CHOICES[choice],
@@ -138,20 +140,26 @@ class Arena:
             self._append(ASSIGNMENTS, {"skipped": id})
             self._take_assignment({"skipped": id})
 
+    def given(self, id: str) -> Assignment:
+        """What was given under an id. Raises UserError."""
+        with self._alone():
+            if id not in self._assignments:
+                raise _not_yours()
+            return self._assignments[id]
+
     def progress(self, rater: str) -> tuple[int, int]:
         """(how many pairs a rater has done, of how many)"""
         with self._alone():
-            return len(self._done.get(rater, ())), sum(len(list(one.pairs)) for one in self.questions.values())
+            return len(self._done.get(rater, ())), sum(len(list(one.pairs)) for one in self._questions.values())
 
     # ---- for its owner
 
     @property
     def questions(self) -> dict[str, ArenaQuestion]:
-        """By id; read once, since nobody changes them."""
+        """By id."""
         if not self._questions:
-            rows = read_lines(self.folder / ANSWERS, 0)[0]
-            every = (ArenaQuestion.from_json(row, place) for place, row in enumerate(rows, 1))
-            self._questions = {one.id: one for one in every}
+            with self._alone():
+                pass
         return self._questions
 
     def votes(self) -> list[Vote]:
@@ -161,17 +169,24 @@ class Arena:
 
     # ---- what is known
 
+    def _assign(self, rater: str, question: str, pair: Pair) -> Assignment:
+        left, right = pair if secrets.randbelow(2) else pair[::-1]
+        assignment = Assignment(secrets.token_urlsafe(18), rater, question, left, right, round(time.time(), 3))
+        self._append(ASSIGNMENTS, vars(assignment))
+        self._take_assignment(vars(assignment))
+        return assignment
+
     def _given(self, rater: str, id: str) -> Assignment:
         given = self._assignments.get(id)
         if given is None or given.rater != rater:
-            raise UserError("arena.not_yours", "This pair was not given to you. Load the page again for the next one.")
+            raise _not_yours()
         if (given.question, given.pair) in self._done.get(rater, ()):
             raise UserError("arena.voted_already", "You have voted on this pair already. Each pair counts once.")
         return given
 
     def _least_played(self, rater: str) -> tuple[str, Pair] | None:
         done = self._done.get(rater, set())
-        left = [(one.id, pair) for one in self.questions.values() for pair in one.pairs if (one.id, pair) not in done]
+        left = [(one.id, pair) for one in self._questions.values() for pair in one.pairs if (one.id, pair) not in done]
         if not left:
             return None
         played, played_on = self._with_those_open()
@@ -186,6 +201,10 @@ class Arena:
                 played[given.pair] += 1
                 played_on[given.question, given.pair] += 1
         return played, played_on
+
+    def _take_question(self, row: dict[str, Any]) -> None:
+        question = ArenaQuestion.from_json(row, len(self._questions) + 1)
+        self._questions[question.id] = question
 
     def _take_assignment(self, row: dict[str, Any]) -> None:
         if "skipped" in row:
@@ -225,7 +244,8 @@ class Arena:
                 yield
 
     def _catch_up(self) -> None:
-        for name, take in ((ASSIGNMENTS, self._take_assignment), (VOTES, self._take_vote)):
+        takes = {ANSWERS: self._take_question, ASSIGNMENTS: self._take_assignment, VOTES: self._take_vote}
+        for name, take in takes.items():
             rows, self._read[name] = read_lines(self.folder / name, self._read[name])
             for row in rows:
                 take(row)
@@ -233,3 +253,7 @@ class Arena:
     def _append(self, name: str, row: dict[str, Any]) -> None:
         """It is not read again by `_catch_up`."""
         self._read[name] = append_line(self.folder / name, row)
+
+
+def _not_yours() -> UserError:
+    return UserError("arena.not_yours", "This pair was not given to you. Load the page again for the next one.")

@@ -20,6 +20,7 @@ from .questions import ArenaQuestion, questions_in
 ROWS = "rows.jsonl"  # of an evaluation: a question a line, with all answers
 LINK = "link.json"
 OPEN, CLOSED = "Open for votes.", "Closed: its link opens nothing any more."
+CHAT, OF_CHAT = "chat", "Answers that were judged blind in the chat."
 SHORTEST_NAME = 3  # characters of a model's name that could be recognised in that of the arena
 
 
@@ -28,8 +29,8 @@ class ArenaSpec(JobSpec):
 
     kind: Literal["arena"] = "arena"
     source: str  # the evaluation, or the file, that the answers are from
-    models: tuple[str, ...] = Field(min_length=2)
-    questions: int = Field(ge=1)
+    models: tuple[str, ...] = ()  # none of one whose questions are asked while it is open
+    questions: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ def create_arena(settings: Settings, source: str, name: str = "arena") -> Arena:
 
     spec = ArenaSpec(source=source, models=models, questions=len(questions))
     return Arena(JobStore(settings.evaluations).create(name, spec, fill).folder)
+
+
+def chat_arena(settings: Settings) -> Arena:
+    """Where the answers are that were judged blind in the chat; made with the first. Its link is closed."""
+    known = next((one for one in arenas(settings) if spec_of(one).source == CHAT), None)
+    if known is not None:
+        return known
+
+    def fill(job: Job) -> None:
+        _write_link(job.folder, Link("", secrets.token_urlsafe(32)))
+        write_json(job.folder / "status.json", asdict(Status("done", sentence=OF_CHAT)))
+
+    return Arena(JobStore(settings.evaluations).create("chat", ArenaSpec(source=CHAT), fill).folder)
 
 
 def arenas(settings: Settings) -> list[Arena]:

@@ -21,7 +21,6 @@ from ...evaluate.arena import (
     preferences_of,
     rows_of,
     set_open,
-    spec_of,
     standing_of,
 )
 from ...evaluate.ratings import Standing, csv_of, svg_of
@@ -65,14 +64,15 @@ class ArenaOwner:
         return HTMLResponse(document(body, language, "Arena", (script,), nonce), headers=careful(nonce))
 
     def _body(self, arena: Arena, request: Request, language: str) -> str:
-        spec, path = spec_of(arena), path_of(arena)
+        path = path_of(arena)
         root = request.scope.get("root_path", "")
         here = f"{root}/arenas/{arena.id}"
         address = f"{request.url.scheme}://{request.url.netloc}{root}{path}"
         link = f'<input class="link" readonly aria-label="Link for raters" value="{escape(address)}">' if path else ""
         deed, words = ("close", "Close the link") if path else ("open", "Open a new link")
         files = "".join(f'<a class="button" href="{here}/file/{name}" translate="no">{name}</a>' for name in FILES)
-        facts = f"Questions: {spec.questions:,}. Models: {len(spec.models)}."
+        models = {model for one in arena.questions.values() for model in one.answers}
+        facts = f"Questions: {len(arena.questions):,}. Models: {len(models)}."
         return f"""<header><h1>Arena <span translate="no">{escape(arena.id)}</span></h1></header>
 <main class="owner" data-live="{here}/live"><p class="muted">{facts}</p>
 <p>{"Whoever has this link may rate:" if path else "Closed: its link opens nothing any more."}</p>{link}

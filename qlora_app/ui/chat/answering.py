@@ -1,6 +1,5 @@
 """One question answered in every column: what the browser is told of it, while it waits and while they speak."""
 
-import json
 import threading
 import time
 from collections import deque
@@ -18,9 +17,11 @@ from ...runs.recipes import recipe_of
 from ..context import AppContext
 from ..guard import in_words
 from ..translate import translate
+from .blind import Blind
 from .history import Asking
 from .line import LOOK_AGAIN, Line, Newest, NobodyListensError, waiting_words
 from .markdown import rendered
+from .news import news
 
 OFTEN = 0.1  # seconds between two pieces of news, at least
 EARLY_STOPS = 1000  # that are remembered
@@ -42,6 +43,7 @@ class Answering:
 
     def __init__(self, page: AppContext, line: Line) -> None:
         self.page, self.line = page, line
+        self.blind = Blind(page)
         self.newest = Newest()
         self._names: dict[str, str] = {}  # of what is under way, by browser session
         self._early: deque[tuple[str, str]] = deque(maxlen=EARLY_STOPS)
@@ -113,10 +115,11 @@ class Answering:
         replies = Replies(asked, talk.decoding, stop)
         own = {place: text_of_first(turns) for place, turns in first.items() if self._is_own(talk, sides[place], turns)}
         columns, note, now_and_then = Columns(voices, self.page.may_change, own), translate(replies.note), NowAndThen()
+        is_blind = asking.blind and self.blind.can_hide(sides)
         for said in replies:
             if not self.page.visitors.hears(request.session_hash):
                 stop.set()
-            if now_and_then.is_time():
+            if not is_blind and now_and_then.is_time():  # how fast it speaks would tell who it is
                 with now_and_then:
                     told = news(name, "answering", note, columns.told(said))
                 yield told
@@ -126,6 +129,9 @@ class Answering:
             yield news(name, "failed", sentence)
             return
         was_stopped = stop.is_set() and not all(one.is_whole or one.error for one in said)
+        if is_blind and not was_stopped and not any(one.error for one in said):
+            yield self.blind.news(asking, sides, note, answers)
+            return
         yield news(name, "stopped" if was_stopped else "done", note, answers)
 
     def _is_own(self, talk: Talk, side: Side, turns: Conversation) -> bool:
@@ -187,14 +193,6 @@ class Columns:
         if place in self._own:
             told["system"] = self._own[place]
         return told | ({"engine": said.engine} if said.engine == LLAMA_CPP else {})
-
-
-def news(name: str, state: str, note: str = "", answers: dict[int, dict[str, Any]] | None = None) -> str:
-    """Of the question of that name: what the script of the page puts into its row, by the number of the column."""
-    told: dict[str, Any] = {"asking": name, "state": state, "note": note}
-    if answers:
-        told["answers"] = answers
-    return json.dumps(told)
 
 
 class NowAndThen:

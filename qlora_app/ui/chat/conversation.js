@@ -3,6 +3,7 @@
 // A side says who answers in a column, as Side in inference/sides.py; a turn has an answer for each, null where that column
 // was not asked: {id: which stays with it, text, tokens, seconds, checksum: of the adapter that gave it, problem: why it did
 // not go on, end: 'stop', or 'length' where it was as long as it may be, engine: where that was not our own, system: text, where not that of the settings}.
+// `blind`: the id under which a turn's two answers are to be judged, which stand there in no order.
 // `how`: what the newest question was asked with; a turn has its own, and an answer where it was asked otherwise.
 const UNDER_WAY = ['waiting', 'loading', 'thinking', 'answering'];
 const newId = () => `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 12)}`;
@@ -42,7 +43,7 @@ const Talk = {
 
   told: (turn, news) => {
     const how = turn.how || news.how, own = news.how && JSON.stringify(news.how) !== JSON.stringify(how) ? {how: news.how} : {};
-    return Talk.settled({...turn, how, state: news.state, note: news.note || '', answers: turn.answers.map((answer, place) => {
+    return Talk.settled({...turn, how, ...(news.blind ? {blind: news.blind} : {}), state: news.state, note: news.note || '', answers: turn.answers.map((answer, place) => {
       const told = news.answers?.[place], grown = Talk.grown(answer, told, UNDER_WAY.includes(news.state));
       return told ? {...grown, ...own} : grown;
     })});

@@ -35,6 +35,7 @@ class Asking:
     before: tuple[Turn, ...] = ()
     sides: tuple[Any, ...] = ()  # who is to answer in each column, as a browser says it
     only: tuple[int, ...] = ()  # the columns that are to answer; all where none is named
+    blind: bool = False  # are the answers to be judged before it is told whose they are?
     begun: tuple[str, ...] = ()  # by column the answer it goes on with; "" or nothing where it begins
 
     @classmethod
@@ -50,6 +51,7 @@ class Asking:
             before=tuple(_turn(one) for one in turns if isinstance(one, dict)),
             sides=tuple(_list(sent.get("sides"))),
             only=tuple(one for one in _list(sent.get("only")) if isinstance(one, int)),
+            blind=sent.get("blind") is True,
             begun=tuple(text_of(one, LONGEST_ANSWER) for one in _list(sent.get("begun"))[:MOST_SIDES]),
         )
 

@@ -135,6 +135,7 @@ async function drawKept() {
 function ask(question) {
   if (!partner || partner.isGone || !talk) return;
   turnHow(false);
+  if (mustJudge()) { composer.putBack(question); return; }
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
   if (!talk.turns.length && shelf.get(talk.run, talk.number)?.turns.length) talk = {...talk, number: shelf.next(talk.run)};
   const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
@@ -142,7 +143,7 @@ function ask(question) {
   page.dataset.used = '1'; sent += 1;
   rows.update(talk, talk.turns.length - 1);
   save(true); remember(); controls(); toEnd(true);
-  trigger('ask', {asking, question, before, sides: talk.sides});
+  trigger('ask', {asking, question, before, sides: talk.sides, blind: asksBlind()});
 }
 
 function hear() {
@@ -156,7 +157,7 @@ function hear() {
   const told = props.how ? JSON.parse(props.how) : null, how = told?.asking === news.asking ? told.values : undefined;
   talk = Talk.heard(how ? {...talk, how} : talk, {...news, how});
   rows.update(talk, at);
-  Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
+  if (!news.blind) Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
   save(!isUnderWay);
   if (wasAtEnd) toEnd(true);
   if (!isUnderWay) ended(talk.turns[at]);
@@ -176,7 +177,7 @@ function giveBack() { if (queued.length) composer.putBack(queued.join('\n')); qu
 
 function say(turn) {
   const short = text => text.slice(0, 400) || word('(It answered nothing.)');
-  find('.spoken').textContent = turn.answers.map((answer, place) => `${rows.names[place]}: ${short(answer?.text || '')}`).join(' ');
+  find('.spoken').textContent = turn.answers.map((answer, place) => `${rows.nameOf(turn, place)}: ${short(answer?.text || '')}`).join(' ');
 }
 
 function end(state, note) {
@@ -300,6 +301,7 @@ function controls() {
     make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
   page.toggleAttribute('data-empty', !talk?.turns.length);
   find('.more').hidden = !talk?.turns.length;
+  hide();
 }
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
@@ -336,6 +338,7 @@ page.addEventListener('click', e => {
   else if (name === 'put-back') { putBack(); composer.box.focus(); }
   else if (name === 'untell') untell();
   else if (name === 'vote') vote(at, one.dataset.vote, talk.turns[at].answers[one.dataset.place].id);
+  else if (name === 'judge') judge(at, one.dataset.choice);
   else if (name === 'correct') correct(at, +one.dataset.place);
   else if (name === 'train-on') trigger('train_on', {on: one.dataset.on});
   else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
@@ -346,6 +349,7 @@ function turnHow(isOpen) {
   find('.how').setAttribute('aria-expanded', String(isOpen));
 }
 
+find('.blind').addEventListener('click', turnBlind);
 find('.how').addEventListener('click', () => turnHow(find('.how').getAttribute('aria-expanded') !== 'true'));
 // On the document: the panel may come after this script, and the focus may stand on its button.
 document.addEventListener('keydown', e => {

@@ -25,12 +25,14 @@ SCRIPTS = (
     "shelf",
     "far_shelf",
     "why",
+    "blind",
     "rows",
     "menus",
     "heads",
     "composer",
     "picture",
     "acts",
+    "judging",
     "room",
     "chats",
 )
@@ -49,6 +51,8 @@ SKELETON = f"""
       <div class="list" hidden><input type="search" role="combobox" aria-expanded="true" aria-label="Find a run"
         placeholder="Name, model, setting" autocomplete="off"><div role="listbox" aria-label="Runs"></div></div></div>
     <span class="right">
+    <button type="button" class="blind" aria-pressed="false" hidden title="Judge first, then see who answered"
+      >Blind</button>
     <button type="button" class="how" aria-expanded="false" aria-controls="how-asked" aria-label="How it is asked"><span
       class="wide">Settings</span><span class="narrow" aria-hidden="true">⚙</span></button>
     <div class="menu chats"><button type="button" class="open" aria-expanded="false">Chats</button>

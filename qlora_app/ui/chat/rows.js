@@ -42,9 +42,21 @@ class Rows {
 
   // What the columns are called is known now.
   rename() {
-    this.place.querySelectorAll('.answers').forEach(answers => [...answers.children].forEach((answer, place) => {
-      answer.setAttribute('aria-label', this.names[place]); answer.querySelector('h3').textContent = this.names[place];
-    }));
+    this.place.querySelectorAll('.exchange:not([data-blind]) .answers').forEach(answers => [...answers.children].forEach((answer, place) =>
+      this.call(answer, this.names[place])));
+  }
+
+  call(answer, name) { answer.setAttribute('aria-label', name); answer.querySelector('h3').textContent = name; }
+
+  // What answers are called before it is told whose they are.
+  nameOf(turn, place) { return turn.blind ? word(['Answer A', 'Answer B'][place]) : this.names[place]; }
+
+  // The choices of whoever judges without knowing.
+  fillJudge(row, turn) {
+    row.toggleAttribute('data-blind', !!turn.blind);
+    row.querySelectorAll('.answer').forEach((answer, place) => this.call(answer, this.nameOf(turn, place)));
+    if (!turn.blind) row.querySelector('.judge')?.remove();
+    else if (!row.querySelector('.judge')) row.querySelector('.answers').after(judgeBar());
   }
 
   // A row that is new, or that changed.
@@ -76,6 +88,7 @@ class Rows {
     row.querySelector('[data-do=continue]').hidden = UNDER_WAY.includes(turn.state) || !Talk.goingOn(turn).length;
     row.querySelectorAll('.answer').forEach((place, i) => this.fillAnswer(place, turn, turn.answers[i]));
     row.querySelector('.remark').textContent = turn.note;
+    this.fillJudge(row, turn);
   }
 
   fillAnswer(place, turn, given) {

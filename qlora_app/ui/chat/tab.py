@@ -22,13 +22,14 @@ from ..runs.card_skeleton import NOTHING_HERE
 from ..runs.run_card import run_id
 from ..theme import on_click, plain
 from ..translate import translate
-from .answering import Answering, Talk, news
+from .answering import Answering, Talk
 from .fill import Fill
 from .heads import Heads
 from .history import Asking
 from .how import How, kept
 from .kept import Kept
 from .line import Line, Newest, NobodyListensError
+from .news import news
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
 from .try_it import TryIt
@@ -74,6 +75,7 @@ class ChatTab:
             functions = [
                 *Fill(self.page, self.answering).functions(),
                 *Voting(self.page).functions(),
+                *self.answering.blind.functions(),
                 *(kept.functions() if kept else []),
             ]
             self.room = room(self.partners, Heads(self.page, self.partners), functions, "room")

@@ -60,6 +60,11 @@ ROUTES: dict[str, Who] = {
     "/arenas/{name}/live": "owner",
     "/arenas/{name}/file/{file}": "owner",
     "/arenas/{name}/link/{deed}": "owner",
+    # pages of an evaluation that stand alone, see ui/judge/
+    "/evaluations/{name}/judge": "owner",
+    "/evaluations/{name}/judge/cost": "owner",
+    "/evaluations/{name}/judge/start": "owner",
+    "/evaluations/{name}/changed": "owner",
     # files into the app
     UPLOAD: "owner",
     f"{API}/upload_progress": "owner",

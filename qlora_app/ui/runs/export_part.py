@@ -4,6 +4,7 @@ from html import escape
 from urllib.parse import quote
 
 from ...export import EXPORTERS, Exporter
+from ...export.modelfile import ollama_commands
 from ...formatting import size
 from ...jobs import Job, Status
 from ...kinds.export import newest_export
@@ -94,7 +95,7 @@ def _report(run: Run, job: Job, made: Export) -> str:
     return (
         f'<p class="quiet">{size(made.size)}, <code translate="no">{escape(str(job.folder / FILES))}</code></p>'
         f"{_downloads(run, job, made)}{_measured(made.fidelity)}{notes}"
-        f"{_served(run, job, made) if made.format == 'gguf' else ''}"
+        f"{_served(run, job, made)}"
     )
 
 
@@ -121,9 +122,12 @@ def _measured(measured: Fidelity) -> str:
 
 
 def _served(run: Run, job: Job, made: Export) -> str:
+    """The lines for the programs that open it."""
     file = file_of(job, made)
-    if file is None:
+    if file is None or made.format not in ("gguf", "ollama"):
         return ""
+    if made.format == "ollama":
+        return f'<p class="quiet">In that folder:</p>{code_block(ollama_commands(run, file.name))}'
     return (
         '<p class="quiet">Served by llama.cpp to programs of this machine, which ask it as they ask OpenAI:</p>'
         f"{code_block(llama_server(run, file))}{code_block(asked_elsewhere(run))}"

@@ -1,0 +1,110 @@
+"""A run as a script and a notebook that owe us nothing: transformers, PEFT and bitsandbytes do it again."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ..choices import setting
+from ..errors import Problem
+from ..inference.loaded import tokenizer_of
+from ..jobs import JobWriter
+from ..messages import IGNORED
+from ..preflight import examples_of
+from ..runs import Run
+from ..runs.exports import Export
+from ..runs.proof import Proof
+from ..settings import Settings
+from ..storage.files import replace_file
+from ..tasks.dataset import EncodedExamples
+from .exporter import Exporter, telling
+from .published import without_places
+from .reproduce import as_notebook, as_script, longest, losses_of, not_plain, script_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+HELD_OUT = 100  # examples that the script measures
+
+
+class ScriptExporter(Exporter):
+    """train.py and train.ipynb, with the data, the tokenizer and the losses of the run beside them."""
+
+    title: ClassVar[str] = "Script and notebook"
+    about: ClassVar[str] = (
+        "About a hundred lines in plain transformers, PEFT and bitsandbytes that do this run again, with its data and "
+        "tokenizer beside them, and print how far their losses are from the run's."
+    )
+
+    name: Literal["script"] = setting(
+        "script", "Export", "What is made.", labels={"script": "Script and notebook (plain PEFT)"}
+    )
+
+    def problems(self, run: Run) -> dict[str, Problem]:
+        recipe = run.recipe()
+        if not run.task().is_chat or not recipe.method.is_plain_peft:
+            return {"name": not_plain(recipe.method.title())}
+        is_imported = bool(Proof.from_json(run.proof()).imported)
+        if recipe.training.start_from or recipe.training.extends or is_imported:
+            return {"name": _began_elsewhere()}
+        return {}
+
+    def write(self, run: Run, folder: Path, out: JobWriter, settings: Settings) -> Export:
+        began = time.monotonic()
+        out.say("Reading the data.", state="starting")
+        tokenizer = tokenizer_of(run.adapter)
+        tokenizer.save_pretrained(str(folder / "tokenizer"))
+        without_places(folder / "tokenizer")
+        by_template = _write_data(run, tokenizer, folder, out, settings)
+        replace_file(folder / "losses.json", json.dumps(losses_of(run)))
+        text = script_of(run, folder, by_template)
+        replace_file(folder / "train.py", as_script(text))
+        replace_file(folder / "train.ipynb", json.dumps(as_notebook(text), indent=1))
+        return self.made(run, folder, began)
+
+
+def _began_elsewhere() -> Problem:
+    return Problem(
+        "export.script_began",
+        "This adapter was begun or made elsewhere, so a script of this run alone cannot make it again. Export the run "
+        "it began with, or use `train` with its recipe.yaml.",
+    )
+
+
+# ---- the data
+
+
+def _write_data(
+    run: Run, tokenizer: "PreTrainedTokenizerBase", folder: Path, out: JobWriter, settings: Settings
+) -> bool:
+    """The rows that were learned, in their order, and held-out ones. Does the template alone say what is learned of
+    them?
+    """
+    recipe = run.recipe()
+    found = examples_of(recipe.dataset, settings.data)
+    length = longest(run)
+    train = EncodedExamples(found.train, tokenizer, length, run.task())
+    train.meet_all(telling(out, "Reading example"))
+    held_out = EncodedExamples(found.held_out, tokenizer, length, run.task())
+    held_out.meet_all(may_be_none=True)
+    measured = range(min(HELD_OUT, len(held_out)))
+    parts = {"train.jsonl": (train, range(len(train))), "held_out.jsonl": (held_out, measured)}
+    by_template = all(_says_it(tokenizer, part, place, length) for part, places in parts.values() for place in places)
+    for name, (part, places) in parts.items():
+        rows = [{"messages": part.conversation(place)} if by_template else part[place] for place in places]
+        replace_file(folder / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return by_template
+
+
+def _says_it(tokenizer: "PreTrainedTokenizerBase", part: EncodedExamples, place: int, length: int) -> bool:
+    """Does transformers alone find these tokens and labels?"""
+    ours = part[place]
+    try:
+        made = tokenizer.apply_chat_template(
+            part.conversation(place), return_dict=True, return_assistant_tokens_mask=True
+        )
+    except Exception:  # a template is a program of somebody else's, with errors of its own
+        return False
+    ids, masks = made["input_ids"], made["assistant_masks"]
+    labels = [id if learned else IGNORED for id, learned in zip(ids, masks, strict=True)]
+    return (ids[:length], labels[1:length]) == (ours["input_ids"], ours["labels"][1:])

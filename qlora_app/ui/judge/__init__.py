@@ -1,0 +1,5 @@
+"""Pages of an evaluation that stand alone: its judge, and what changed between two contestants."""
+
+from .routes import JudgeRoutes
+
+__all__ = ["JudgeRoutes"]
