@@ -2,12 +2,18 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
+from qlora_app.base_models import ModelChoice
+from qlora_app.overrides import with_changes
+from qlora_app.presets import suggested
 from qlora_app.training_data import DatasetChoice, load_examples
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.preferences import NO_PAIR, OUTVOTED, TIED, by_prompt, labelled_of, pairs_of, side_of
+from qlora_app.ui.train.form_state import FormLogic
+from qlora_app.ui.train.form_values import DATA, START_FROM, TRAINER
 
 ASKED = [{"role": "user", "content": "q"}]
 GOOD, BAD = {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}
@@ -131,3 +137,28 @@ def test_what_length_may_teach_is_said(tmp_path):
 def test_a_fingerprint_tells_pairs_apart(tmp_path):
     found = {read(tmp_path, [{"prompt": "q", "chosen": "a", "rejected": other}]).digest for other in ("b", "c")}
     assert len(found) == 2
+
+
+def test_the_form_begins_with_a_fitting_run_and_forgets_the_trainer_with_other_data(tmp_path):
+    rows = [{"prompt": f"q{i}", "chosen": "a", "rejected": "b"} for i in range(20)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    logic = FormLogic(tmp_path, has_columns=lambda data: False, begins_with=lambda recipe: "helper-run")
+    fresh = logic.showing(logic.first())
+    on_pairs = logic.at_rest(replace(fresh, values=fresh.values | {DATA: "file/pairs.jsonl"}))
+    dpo = logic.at_rest(replace(on_pairs, values=on_pairs.values | {TRAINER: "dpo"}))
+    assert dpo.values[START_FROM] == "helper-run" and START_FROM not in logic.own(dpo)
+    assert "preferences.desirable_weight" in logic.unused(dpo) and "preferences.beta" not in logic.unused(dpo)
+    other = logic.at_rest(replace(dpo, values=dpo.values | {DATA: "starter/sailor"}))
+    assert other.values[TRAINER] == "sft" and other.values[START_FROM] == ""
+    again = logic.at_rest(replace(other, values=other.values | {DATA: "file/pairs.jsonl"}))
+    assert again.values[TRAINER] == "dpo" and again.values[START_FROM] == "helper-run"
+
+
+def test_a_model_of_the_hub_takes_smaller_steps():
+    model = ModelChoice(source="hub", id="Qwen/Qwen3-4B")
+    rates = {one: suggested(model, DatasetChoice(), "", one).training.learning_rate for one in ("sft", "dpo", "kto")}
+    assert rates["dpo"] == rates["kto"] == pytest.approx(rates["sft"] / 10)
+    assert (
+        with_changes(suggested(model, DatasetChoice()), {"preferences.trainer": "dpo"}).training.learning_rate
+        == (rates["dpo"])
+    )
