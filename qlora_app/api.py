@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .evaluate import Judge
+from .evaluate import Evaluation, Judge
+from .evaluate.decoding import AnswerDecoding
 from .inference.pool import ModelPool
-from .kinds.evaluate import evaluation_of
+from .kinds.evaluate import evaluate_job, evaluation_of, spec_from
 from .kinds.judging import judgeable
 from .launch import local
 from .launch.queue import working
@@ -86,18 +87,53 @@ def compare(*named: "str | Run") -> dict[str, Any]:
     return {"runs": [one.to_json() for one in standings(jobs)], "settings": settings}
 
 
+def evaluate(
+    *contestants: "str | Run",
+    questions: str | Path | None = None,
+    by: str | Sequence[str] = "exact_match",
+    limit: int | None = None,
+    max_new_tokens: int = 256,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    wait: bool = True,
+) -> "Evaluation | str":
+    """Ask several models the same questions and measure their answers, in a process of its own.
+
+    contestants: runs, "RUN@STEP", "base:RUN", "endpoint:NAME", "file:PATH". questions: a file, "held_out:RUN",
+    "vicuna", "general", "mmlu:FOLDER"; those held out by the first run where none are named. by: evaluators, each with
+    at most one setting behind a colon ("regex:pattern=^[0-9]+$"). Returns the Evaluation, or without `wait` the id of
+    the job, which goes on. Raises UserError, also where it fails.
+    """
+    here = _settings()
+    here.make_home()
+    words = [one.id if isinstance(one, Run) else one for one in contestants]
+    how = AnswerDecoding(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+    measures = [by] if isinstance(by, str) else by
+    job = evaluate_job(here, spec_from(words, here, questions, measures, limit, how))
+    local.launch(job)
+    if not wait:
+        return job.id
+    while not (status := job.status()).has_ended:
+        time.sleep(LOOK_EVERY)
+    found = evaluation_of(job)
+    if status.state != "done" or found is None:
+        raise UserError("evaluate.failed", "{why}", why=status.sentence)
+    return found
+
+
 def ratings(
     judgments: str | Path | Sequence[Mapping[str, Any]], *, k: float = 32.0, orderings: int = 10_000, seed: int = 0
 ) -> dict[str, Any]:
     """{"elo": {model: rating}, "bradley_terry": {model: {"rating", "low", "high"}}, ...} of a file of judgments, or of
     rows with question, model_a, model_b, winner (a, b or tie) and rater. Raises UserError.
     """
-    from .evaluate.ratings import Judgments, judgment_of, rate, read_judgments  # numpy is imported with it
+    from .evaluate.ratings import Judgments, judgments_of, rate, read_judgments  # numpy is imported with it
 
     if isinstance(judgments, str | Path):
         judged = read_judgments(Path(judgments))
     else:
-        judged = Judgments([judgment_of(row) for row in judgments])
+        judged = Judgments([one for row in judgments for one in judgments_of(row)])
     return rate(judged, k=k, orderings=orderings, seed=seed).to_json()
 
 

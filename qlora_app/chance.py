@@ -38,7 +38,7 @@ class Share:
         return f"{self.value:.0%} right (95 % interval: {low:.0%} to {high:.0%})."
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def wilson(share: float, count: float) -> tuple[float, float]:
     """The 95 % interval of a share of `count`: never beyond 0 and 1, also for few questions."""
     middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
     margin = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2)) / (1 + Z**2 / count)
@@ -78,3 +78,21 @@ def holm(chances: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(chances) - rank) * chances[place]))
         corrected[place] = largest
     return corrected
+
+
+def student(degrees: int) -> float:
+    """The two-sided 95 % quantile of Student's t (Abramowitz & Stegun 26.7.5; of the fewest degrees from the table)."""
+    exact = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764}
+    if degrees < 1:
+        return math.inf
+    if degrees in exact:
+        return exact[degrees]
+    z, f = Z, degrees
+    terms = (
+        z,
+        (z**3 + z) / (4 * f),
+        (5 * z**5 + 16 * z**3 + 3 * z) / (96 * f**2),
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * f**3),
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * f**4),
+    )
+    return sum(terms)

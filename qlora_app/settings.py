@@ -37,6 +37,12 @@ class Endpoint(BaseModel):
     model: str = Field(min_length=1)
     key: SecretStr | None = None
 
+    @property
+    def place(self) -> str:
+        """Its url without what may be a secret: a name, a password, a key behind "?". This may stand in files."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
 
 class Settings(BaseModel):
     """One field for each environment variable QLORA_APP_<FIELD>."""

@@ -33,6 +33,7 @@ KINDS = {  # one line a kind: the module that does it, imported when there is su
     "answer": "qlora_app.kinds.answer",
     "evaluate": "qlora_app.kinds.evaluate",
     "export": "qlora_app.kinds.export",
+    "publish": "qlora_app.kinds.publish",
     "import": "qlora_app.kinds.data_import",
     "download": "qlora_app.kinds.download",
     "measure": "qlora_app.train.measure",

@@ -5,6 +5,7 @@ repositories, refused tokens, too many requests, connections cut off in the midd
 and remembers what it was asked.
 """
 
+import base64
 import functools
 import hashlib
 import json
@@ -18,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 GOOD, EXPIRED, STRANGER = "hf_goodtokenofthetests", "hf_expiredtokenofthetests", "hf_tokenofsomebodyelse"
-LARGE = (".safetensors", ".bin", ".parquet")  # kept outside of git, with a sha256
+LARGE = (".safetensors", ".bin", ".parquet", ".gguf")  # kept outside of git, with a sha256
 ROUTE = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+)|/(refs))?(/.*)?")
 FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
 
@@ -92,6 +93,10 @@ class HubServer(ThreadingHTTPServer):
         self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, path, headers
         self.bytes_sent: dict[str, int] = {}
         self.cut_after: dict[str, int] = {}  # file -> bytes after which the connection breaks, once
+        self.uploaded: dict[str, bytes] = {}  # large files that came, by their SHA-256
+        self.cut_uploads = 0  # how many of them break off
+        self.writing: int | None = None  # what whatever writes is answered with, while set
+        self.loses = ""  # a file that a commit forgets
         self.status: int | None = None  # what every request is answered with, while set
         self.before_chunk: Callable[[str, int], None] = lambda name, sent: None  # called between chunks of a file
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -126,6 +131,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append(("PUT", self.path, {}))
+        if self.server.cut_uploads:
+            self.server.cut_uploads -= 1
+            self.close_connection = True
+            self.connection.shutdown(2)
+            return
+        self.server.uploaded[hashlib.sha256(self.body).hexdigest()] = self.body
+        self._json({})
+
     def do_POST(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._answer()
@@ -141,11 +157,63 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(self.server.status, "", "as the test wishes")
         if path in ("/api/models", "/api/datasets"):
             return self._json(self._search(path.rpartition("/")[2], parse_qs(urlsplit(self.path).query)))
+        if self.command == "POST" and self._written(path):
+            return None
         if found := ROUTE.fullmatch(raw):
             return self._about(*(one and unquote(one) for one in found.groups()))
         if found := FILE.fullmatch(raw):
             return self._file(*(one and unquote(one) for one in found.groups()))
         return self._refuse(404, "", "no such page")
+
+    # ---- what is written
+
+    def _written(self, path: str) -> bool:
+        """Was it asked to write something? Then it is answered."""
+        found = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/(preupload|commit|tag)/.+", path)
+        if path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif self.server.writing and (found or path == "/api/repos/create"):
+            self._refuse(self.server.writing, "", "as the test wishes")
+        elif path == "/api/repos/create":
+            self._create(json.loads(self.body))
+        elif path.endswith("/info/lfs/objects/batch"):
+            self._json({"transfer": "basic", "objects": [self._upload(o) for o in json.loads(self.body)["objects"]]})
+        elif found and found[2] == "preupload":
+            names = [one["path"] for one in json.loads(self.body)["files"]]
+            modes = [{"path": n, "uploadMode": "lfs" if n.endswith(LARGE) else "regular"} for n in names]
+            self._json({"files": [{**mode, "shouldIgnore": False} for mode in modes]})
+        elif found and found[2] == "commit":
+            self._commit(self.server.repos[f"models/{found[1]}"])
+        elif found:
+            repo = self.server.repos[f"models/{found[1]}"]
+            is_new = json.loads(self.body)["tag"] not in repo.others
+            repo.others.setdefault(json.loads(self.body)["tag"], dict(repo.files))
+            self._json({}, 200 if is_new else 409)
+        else:
+            return False
+        return True
+
+    def _create(self, asked: dict[str, Any]) -> None:
+        id = f"{asked.get('organization') or 'me'}/{asked['name']}"
+        is_new = f"models/{id}" not in self.server.repos
+        if is_new:
+            self.server.add(Repo(id, {".gitattributes": b""}, private=asked.get("visibility") == "private"))
+        self._json({"url": f"{self.server.url}/{id}", "id": id}, 200 if is_new else 409)
+
+    def _upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        there = wanted["oid"] in self.server.uploaded
+        return wanted | ({} if there else {"actions": {"upload": {"href": f"{self.server.url}/put/{wanted['oid']}"}}})
+
+    def _commit(self, repo: Repo) -> None:
+        for line in self.body.decode().splitlines():
+            row = json.loads(line)
+            what, key = row["value"], row["key"]
+            if key == "file" and what["path"] != self.server.loses:
+                repo.files[what["path"]] = base64.b64decode(what["content"])
+            if key == "lfsFile" and what["path"] != self.server.loses:
+                repo.files[what["path"]] = self.server.uploaded[what["oid"]]
+        url = f"{self.server.url}/{repo.id}/commit/{repo.commit}"
+        self._json({"commitUrl": url, "commitOid": repo.commit, "hookOutput": ""})
 
     # ---- what may be seen
 

@@ -89,7 +89,7 @@ def logits_of(run):
     pool = ModelPool()
     session = pool.get(run)
     found = session.alone(lambda: session.model(input_ids=IDS).logits)
-    pool.forget()
+    pool.make_way()
     return found.detach()
 
 
@@ -177,6 +177,21 @@ def test_one_of_the_hub_brings_its_own_files_only(theirs, store, home, hub, peft
     assert worker.main(job.folder) == 1 and job.status().sentence
 
 
+@pytest.mark.slow
+def test_its_base_is_downloaded_where_somebody_says_so_and_else_it_is_said_how_much_that_is(theirs, store, home, hub):
+    folder, logits = theirs
+    changed(folder, base_model_name_or_path="org/base")
+    hub.add(Repo.of_folder("org/base", BASE, config=json.loads((BASE / "config.json").read_text())))
+    job = job_of(home, "folder", folder)
+    assert worker.main(job.folder) == 1
+    check_problem(job.status().sentence, "import.base_to_download")
+    assert "MB to download" in job.status().sentence
+    assert not any(name.endswith(".safetensors") for name in hub.files_asked())
+    run = run_of(store, job_of(home, "folder", folder, downloads=True, precision="bf16"))
+    assert run.base_model().id == "org/base" and run.base_model().precision == "bf16" and run.check_base()
+    assert float((logits_of(run) - logits).abs().max()) <= 0.1 * float(logits.abs().max())
+
+
 # ---- what is not
 
 
@@ -256,7 +271,7 @@ def test_another_base_is_refused_before_it_is_loaded(theirs, tmp_path):
     """By the headers of both files alone."""
     base = ModelChoice(source="folder", id=str(tiny_model("llama", tmp_path)))
     with refused("adapter.does_not_fit"):
-        describe(theirs[0], base, "", tmp_path)
+        describe(theirs[0], base, "")
 
 
 @pytest.mark.parametrize("name", ["../out.json", "/tmp/out.json", "a/../../out.json", "..\\out.json"])
@@ -345,8 +360,7 @@ def test_what_somebody_types_is_a_folder_a_file_or_an_id(tmp_path):
     assert found == ["folder", "file", "hub"] and spec_for("owner/name", "starter").base == ModelChoice()
     with refused("import.nothing_there"):
         spec_for("nowhere at all")
-    with refused("import.base_missing"):
-        spec_for("owner/name", "org/not-here")
+    assert spec_for("owner/name", "org/not-here").base == ModelChoice(source="hub", id="org/not-here")
 
 
 @pytest.mark.slow
@@ -364,12 +378,14 @@ def test_from_a_terminal(theirs, store, home, capsys):
 
 def test_what_is_typed_or_uploaded_becomes_a_job(workshop, page, theirs, tmp_path):
     box = workshop.runs.adapter
-    told = box.take({box.what: f" {theirs[0]} ", box.base: ""})
+    how = {box.base: "", box.precision: "nf4", box.downloads: True}
+    told = box.take({box.what: f" {theirs[0]} ", **how})
     spec = page.jobs.get(told[box.card]).spec(AdapterSpec)
     assert (spec.source, spec.id) == ("folder", str(theirs[0])) and page.supervisor.woken
+    assert (spec.precision, spec.downloads) == ("nf4", True)
     file = zipped(theirs[0], tmp_path / "helper.zip")
-    told = box.brought({box.upload: str(file), box.base: "starter"})
+    told = box.brought({box.upload: str(file), **how, box.base: "starter"})
     job = page.jobs.get(told[box.card])
     assert job.spec(AdapterSpec).base == ModelChoice() and (job.folder / "brought.zip").is_file()
     with refused("import.nothing_there", kind=gr.Error):
-        box.take({box.what: "nowhere", box.base: ""})
+        box.take({box.what: "nowhere", **how})

@@ -104,8 +104,11 @@ def test_needed_operations_are_those_that_torch_counts():
 # ---- memory
 
 
+SMALL, *OTHERS = memory.QUICK  # the small one is much like the last
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", memory.QUICK, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", [pytest.param(SMALL, marks=pytest.mark.matrix), *OTHERS], ids=lambda case: case.title)
 def test_a_worker_takes_what_the_page_says(case, tmp_path):
     """The law of benchmarks/memory.py on its smallest models: with the files it maps, and its own memory alone.
 
@@ -132,32 +135,35 @@ def test_a_model_of_holes_is_opened_and_filled_with_numbers(tmp_path):
 
 
 # Beyond what the 1B stages run: whole workers, the chat, a paged optimizer, another preset.
-RARE = ("workers", "7B", "65B")
+RARE = [pytest.param([group], marks=pytest.mark.matrix, id=group) for group in ("workers", "7B", "65B")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "group", [pytest.param(group, marks=pytest.mark.matrix if group in RARE else ()) for group in gpu.GROUPS]
-)
-def test_every_stage_runs_on_a_tiny_shape_and_writes_its_row(group, tmp_path):
+@pytest.mark.parametrize("groups", [pytest.param(["card", "1B"], id="card and 1B"), *RARE])
+def test_every_stage_runs_on_a_tiny_shape_and_writes_its_row(groups, tmp_path):
     results = tmp_path / "RESULTS.md"
     ended = subprocess.run(
-        [sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--only", group, "--results", str(results)],
+        [sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--only", *groups, "--results", str(results)],
         capture_output=True,
         text=True,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     rows = results.read_text().split("## gpu")[1].split("## memory")[0].splitlines()
     written = {row.split(" | ")[2]: row for row in rows if row.startswith("| 20")}
-    assert list(written) == list(gpu.stages(group, {}, tiny=True))
+    assert list(written) == [stage for group in groups for stage in gpu.stages(group, {}, tiny=True)]
     wrong = [
         row
         for name, row in written.items()
         if re.search("failed|not measured", row) and name != "1B in NF4, computed in fp16"
     ]
     assert not wrong, wrong
-    if group == "workers":
+    if "workers" in groups:
         assert "losses apart by 0, adapters the same to the last bit" in written["stopped and resumed"]
+
+
+def test_every_group_is_tried():
+    tried = {group for one in RARE for group in one.values[0]} | {"card", "1B"}
+    assert tried == set(gpu.GROUPS)
 
 
 def test_a_stage_that_fails_or_a_process_that_is_cut_off_is_a_row(monkeypatch, capsys, tmp_path):

@@ -239,10 +239,12 @@ def test_adapters_of_a_mix_that_are_called_alike_are_told_apart():
         const part = (title, differs) => ({title, differs, when: ''});
         const parts = [part('helper', 'r 4'), part('helper', 'r 8'), part('other', '')];
         heads.known.set(JSON.stringify(side), {parts});
+        mix[2].checkpoint = 7;
+        heads.known.set(JSON.stringify(side), {parts});
         return heads.partNames(side);""",
         "heads.js",
     )
-    assert names == ["helper · r 4", "helper · r 8", "other"]
+    assert names == ["helper · r 4", "helper · r 8", "other · step {n}"]
 
 
 def test_all_scripts_of_the_chat_together_are_one_program():

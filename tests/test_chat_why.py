@@ -33,7 +33,7 @@ def told(workshop, run, answer, **sent):
 def page(page):
     pool = ModelPool()
     yield dataclasses.replace(page, sessions=pool)
-    pool.forget()
+    pool.make_way()
 
 
 def test_every_word_is_told_with_both_probabilities(workshop, answering_run):

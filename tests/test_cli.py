@@ -600,6 +600,7 @@ COMMANDS = [
     "diagnose",
     "answer",
     "export",
+    "publish",
     "serve",
     "keys",
     "data",
@@ -767,6 +768,7 @@ def test_train_score_and_chat_for_real(tmp_path, monkeypatch, capsys):
         "training.max_steps=8",
         "training.batch_size=4",
         "training.scored_questions=4",
+        "training.general_questions=0",
         "training.samples=0",
         "training.evaluations=1",
         "training.checkpoints=1",
@@ -778,19 +780,21 @@ def test_train_score_and_chat_for_real(tmp_path, monkeypatch, capsys):
     assert result["proof"]["update"]["zero_layers"] == 0 and result["proof"]["reload"]["max_difference"] < 1e-4
     assert "step 8/8" in trained.stderr
 
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))  # most in this process: what they import takes longest
+
+    def told(*arguments):
+        assert main([*map(str, arguments), "--json"]) == 0
+        return capsys.readouterr().out
+
     held_out = starter.DATASETS["helper"].held_out
-    scored = json.loads(
-        program(tmp_path, "score", result["run"], held_out, "--limit", 5, "--misses", 5, "--json").stdout
-    )
+    scored = json.loads(told("score", result["run"], held_out, "--limit", 5, "--misses", 5))
     assert (scored["questions"], scored["base"]) == (5, False)
     assert scored["exact"] + len(scored["misses"]) == 5 and scored["share"] == scored["exact"] / 5
     low, high = scored["interval"]
     assert scored["evaluator"] == "exact_match" and low <= scored["share"] <= high
-    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))  # the others in this process: what they import takes longest
-    assert main(["score", "latest", str(held_out), "--limit", "5", "--evaluator", "token_f1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["share"] >= scored["share"]
-    assert main(["score", "latest", str(held_out), "--limit", "5", "--base", "--json"]) == 0
-    base = json.loads(capsys.readouterr().out)
+    overlap = json.loads(told("score", "latest", held_out, "--limit", 5, "--evaluator", "token_f1"))
+    assert overlap["share"] >= scored["share"]
+    base = json.loads(told("score", "latest", held_out, "--limit", 5, "--base"))
     assert (base["exact"], base["base"]) == (0, True)
 
     talked = program(tmp_path, "chat", "latest", "--base", stdin="Hello!\n\nWhere does Mira live?\n")
@@ -800,10 +804,8 @@ def test_train_score_and_chat_for_real(tmp_path, monkeypatch, capsys):
         and "> Where does Mira live?" in talked.stdout
     )
 
-    lines = program(
-        tmp_path, "chat", "latest", "--base", "--json", stdin="Hello!\nWhere does Mira live?\n"
-    ).stdout.splitlines()
-    said = [json.loads(line) for line in lines]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello!\nWhere does Mira live?\n"))
+    said = [json.loads(line) for line in told("chat", "latest", "--base").splitlines()]
     assert [one["question"] for one in said] == ["Hello!", "Where does Mira live?"]
     assert all(
         one["run"] == result["run"] and isinstance(one["answer"], str) and isinstance(one["base"], str) for one in said

@@ -46,7 +46,7 @@ from qlora_app.methods import (
 from qlora_app.train import computing
 from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.trainer import arguments
-from tests.conftest import short_recipe
+from tests.conftest import UNASKED, short_recipe
 from tests.tiny_models import tiny_model
 
 GB = 2**30
@@ -226,11 +226,6 @@ def test_without_bf16_instructions_fp32_is_taken_and_that_is_known_at_once():
 # ---- a run keeps its type
 
 
-def bf16_recipe(**training):
-    recipe = short_recipe(**training)
-    return recipe.model_copy(update={"base_model": ModelChoice(compute_type="bf16")})
-
-
 def losses(run):
     return [row["loss"] for row in run.metrics()[0] if "loss" in row]
 
@@ -239,7 +234,8 @@ def losses(run):
 def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_by_then(store, monkeypatch):
     faster = {"bf16": Trial(1.0, 0.2), "fp32": Trial(1.0, 5.0)}
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: faster["bf16"])
-    whole, parts = store.create(short_recipe()), store.create(short_recipe())
+    recipe = short_recipe(max_steps=3, checkpoints=1, **UNASKED)
+    whole, parts = store.create(recipe), store.create(recipe)
     assert worker.main(whole.folder) == 0 and whole.status().state == "done"
     assert (
         whole.computes_in().taken == "bf16"
@@ -262,7 +258,7 @@ def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_b
 
 @pytest.mark.slow
 def test_a_run_from_before_types_were_kept_goes_on_as_it_began(store, monkeypatch):
-    run = store.create(short_recipe())
+    run = store.create(short_recipe(max_steps=2, checkpoints=1, **UNASKED))
     run.request("stop")
     assert worker.main(run.folder) == 0
     (run.folder / "compute.json").unlink()
@@ -315,7 +311,7 @@ def trained(tmp_path_factory):
     os.environ["QLORA_APP_HOME"] = str(home)
     try:
         for kind in ("fp32", "bf16"):
-            recipe = short_recipe(max_steps=20, measured_examples=32)
+            recipe = short_recipe(max_steps=20, measured_examples=32, checkpoints=0, **UNASKED)
             runs[kind] = RunStore(home / "runs").create(
                 recipe.model_copy(update={"base_model": ModelChoice(compute_type=kind)})
             )

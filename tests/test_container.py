@@ -29,6 +29,8 @@ LONG_RUN = {
     "training": {
         "max_steps": 100_000,
         "epochs": 1000,
+        "batch_size": 1,
+        "measured_examples": 1,
         "samples": 0,
         "evaluations": 0,
         "scored_questions": 0,

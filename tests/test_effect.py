@@ -140,6 +140,7 @@ def recipe(home, tmp_path):
     rows = [{"instruction": f"Is it {number}?", "output": f"yes, it is {number}."} for number in range(40)]
     (home / "data" / "rows.json").write_text(json.dumps(rows))
     few = {"batch_size": 8, "max_steps": 4, "checkpoints": 0, "samples": 0, "evaluations": 0, "scored_questions": 8}
+    few |= {"general_questions": 0}
     return Recipe.from_dict(
         {
             "base_model": {"source": "folder", "id": str(tiny_model("llama", tmp_path)), "precision": "fp32"},

@@ -20,7 +20,7 @@ from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.paged import takes_whole_state
 from qlora_app.train.relief import Relief
 from qlora_app.train.trainer import MethodTrainer
-from tests.conftest import short_recipe
+from tests.conftest import UNASKED, short_recipe
 
 NO_MEMORY = {
     "of a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -59,7 +59,7 @@ def codes(run):
 
 @pytest.mark.slow
 def test_without_memory_it_goes_on_as_if_it_had_worked_in_smaller_parts_from_there(store, acts):
-    run, other = store.create(short_recipe(samples=0)), store.create(short_recipe(samples=0))
+    run, other = (store.create(short_recipe(**UNASKED)) for _ in range(2))
     acts[5] = raising(NO_MEMORY["of a GPU"], above=4)
     assert worker.main(run.folder) == 0 and run.status().state == "done"
     assert codes(run) == ["event.out_of_memory"]
@@ -80,7 +80,7 @@ def test_without_memory_it_goes_on_as_if_it_had_worked_in_smaller_parts_from_the
 
 @pytest.mark.slow
 def test_it_gives_up_with_advice_when_nothing_is_left_to_save(store, acts):
-    run = store.create(short_recipe(batch_size=2, max_steps=2, checkpoints=0, samples=0))
+    run = store.create(short_recipe(batch_size=2, max_steps=2, checkpoints=0, samples=0, scored_questions=0))
     acts[1] = raising(NO_MEMORY["of the processor"], above=0)
     assert worker.main(run.folder) == 1
     assert run.status().sentence.code == "training.out_of_memory"
@@ -113,7 +113,8 @@ def test_a_paged_optimizer_goes_on_where_the_other_one_was():
 @pytest.mark.slow
 def test_a_training_that_explodes_is_stopped_and_its_best_adapter_proven(store):
     wild = {"learning_rate": 1.0, "max_grad_norm": 100.0, "scheduler": "constant", "warmup_ratio": 0.2}
-    run = store.create(short_recipe(max_steps=60, evaluations=30, checkpoints=0, samples=0, batch_size=4, **wild))
+    few = {"checkpoints": 0, "samples": 0, "scored_questions": 0}
+    run = store.create(short_recipe(max_steps=60, evaluations=30, batch_size=4, **few, **wild))
     assert worker.main(run.folder) == 0
     status, kept = run.status(), Proof.from_json(run.proof()).kept
     assert status.state == "done" and status.step < 60 and kept.step < status.step
@@ -123,7 +124,8 @@ def test_a_training_that_explodes_is_stopped_and_its_best_adapter_proven(store):
 @pytest.mark.slow
 def test_early_stopping_ends_what_learns_no_more(store):
     wild = {"learning_rate": 0.5, "warmup_ratio": 0.5, "scheduler": "constant"}
-    run = store.create(short_recipe(max_steps=24, evaluations=12, early_stopping=2, checkpoints=0, samples=0, **wild))
+    few = {"checkpoints": 0, "samples": 0, "scored_questions": 0}
+    run = store.create(short_recipe(max_steps=24, evaluations=12, early_stopping=2, **few, **wild))
     assert worker.main(run.folder) == 0
     status, kept = run.status(), Proof.from_json(run.proof()).kept
     assert status.state == "done" and kept.best_step < status.step < 24
@@ -132,7 +134,7 @@ def test_early_stopping_ends_what_learns_no_more(store):
 
 @pytest.mark.slow
 def test_a_budget_is_had_once_more_by_who_resumes(store):
-    run = store.create(short_recipe(max_steps=6, max_tokens=900, batch_size=8, samples=0))
+    run = store.create(short_recipe(max_steps=6, max_tokens=900, batch_size=8, samples=0, scored_questions=0))
     assert worker.main(run.folder) == 0
     first = run.status()
     assert (first.state, first.sentence.code) == ("stopped", "run.stopped_by_budget") and 1 <= first.step < 6

@@ -159,6 +159,20 @@ def test_an_endpoint_that_refuses_everything_is_given_up(endpoint, home):
     assert sum(endpoint.asked.values()) < 20 and evaluation_of(job) is None
 
 
+def test_one_that_cannot_be_asked_keeps_nobody_else_from_being_measured(endpoint, home):
+    endpoint.fails = lambda number, times: 401
+    theirs = home / "theirs.jsonl"
+    theirs.write_text(
+        "".join(json.dumps({"question": f"Who is number {i}?", "answer": "No"}) + "\n" for i in range(20))
+    )
+    job = an_evaluation([BIG, Contestant(who="file", file=str(theirs))], a_file(home, 20))
+    assert worker.main(job.folder) == 1 and "endpoint:big did not answer 20 of 20" in job.status().sentence
+    found = evaluation_of(job)
+    assert found.contestants == ["file:theirs.jsonl"] and found.asked == 20
+    endpoint.fails = lambda number, times: None
+    assert worker.main(job.folder) == 0 and evaluation_of(job).contestants == ["endpoint:big", "file:theirs.jsonl"]
+
+
 # ---- answers that somebody has
 
 
@@ -200,8 +214,8 @@ def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, hom
     spec = EvaluateSpec(
         contestants=tuple(both), questions=Mmlu(path=str(choices)), evaluators=(MmluScore(shots=0), Perplexity())
     )
-    job = evaluate_job(Settings.from_environment(), spec)
-    assert worker.main(job.folder) == 1 and job.status().sentence.code == "evaluate.no_expected"
+    with refused("evaluate.no_expected"):
+        evaluate_job(Settings.from_environment(), spec)
     spec = spec.model_copy(update={"evaluators": (MmluScore(shots=0),)})
     job = evaluate_job(Settings.from_environment(), spec)
     assert worker.main(job.folder) == 0

@@ -5,14 +5,17 @@ import random
 
 import pytest
 
+from qlora_app.chance import student, wilson
+from qlora_app.cli.evaluating import _figure as told_figure
 from qlora_app.evaluate import EVALUATORS
 from qlora_app.evaluate.compare import compared
 from qlora_app.evaluate.contestants import Contestant
-from qlora_app.evaluate.figures import Figure, student
+from qlora_app.evaluate.figures import Figure
 from qlora_app.evaluate.general_rules import General, GeneralRules
 from qlora_app.evaluate.mmlu import macro
 from qlora_app.evaluate.mmlu_subjects import CATEGORY, category_of
 from qlora_app.evaluate.multiple_choice import Mmlu
+from qlora_app.evaluate.question_sets import QuestionSet, SetQuestion
 from qlora_app.settings import Settings
 from qlora_app.tasks import Question
 from tests.refusing import refused
@@ -45,6 +48,13 @@ def test_rouge_l_and_chrf_are_those_of_their_libraries(answer, expected, rouge, 
     [
         ("contains", "It is Mira, of course.", "mira", {}, 1.0),
         ("contains", "It is Mira.", "mira", {"ignore_case": False}, 0.0),
+        *(("contains", answer, "5", {}, 0.0) for answer in ("15", "It is 1.5", "5,2 in all", "minus: -5", "5th", "")),
+        *(("contains", answer, "5", {}, 1.0) for answer in ("It is 5.", "2+3=5", "3-5 of them", "(5)", "5, I think")),
+        ("contains", "I know nothing", "no", {}, 0.0),
+        ("contains", "Oh no!", "no", {}, 1.0),
+        ("contains", "Written in C++ and C", "c++", {}, 1.0),
+        ("contains", "中国的首都是北京。", "北京", {}, 1.0),
+        ("contains", "anything", "  ", {}, 0.0),
         ("regex", "about 42", "", {"pattern": r"\d+$"}, 1.0),
         ("regex", "42 or so", "", {"pattern": r"^\d+$"}, 0.0),
         ("json_valid", '{"a": 1}', "", {}, 1.0),
@@ -182,8 +192,36 @@ def test_every_subject_has_its_category():
 
 def test_the_mean_over_subjects_has_the_standard_error_of_a_mean_of_means():
     figure = macro([[1.0] * 8 + [0.0] * 2, [1.0] * 2 + [0.0] * 2])
-    error = ((0.8 * 0.2 / 10 + 0.5 * 0.5 / 4) ** 0.5) / 2
-    assert figure.value == pytest.approx(0.65) and figure.high - figure.value == pytest.approx(1.959964 * error)
+    square = (0.8 * 0.2 / 9 + 0.5 * 0.5 / 3) / 4
+    assert figure.value == pytest.approx(0.65)
+    assert (figure.low, figure.high) == pytest.approx(wilson(0.65, 0.65 * 0.35 / square))
+
+
+def test_subjects_without_a_spread_make_nothing_surer():
+    one_each = macro([[1.0], [0.0], [1.0], [0.0]])
+    assert one_each.low < 0.2 and one_each.high > 0.8
+    rare = macro([[1.0, 0.0, 0.0], *[[0.0] * 3] * 5])
+    assert 0 < rare.low < 1 / 18 and rare.high > 0.2
+    assert macro([[1.0] * 2, [1.0]]).low < 0.5
+
+
+def test_a_difference_is_no_larger_than_there_can_be():
+    pair = compared("x", "y", [1.0, 0.5, 1.0], [0.0, 0.5, 0.0], largest=1.0)
+    assert -1 <= pair.low <= pair.difference <= pair.high <= 1
+
+
+def test_of_nothing_no_figure_is_told():
+    assert told_figure(Figure.mean_of([]), "share") == ("-", "-")
+    assert told_figure(Figure.mean_of([1.0, 0.0]), "share")[0] == "50.0%"
+
+
+def test_a_limit_takes_turns_over_the_categories():
+    asked = [SetQuestion(f"{name}{place}", name, Question([], "")) for name in "abc" for place in range(4)]
+    some = QuestionSet.of("some", asked)
+    assert [one.id for one in some.first(5).questions] == ["a0", "a1", "b0", "b1", "c0"]
+    assert some.first(None) == some == some.first(99) and some.first(5).digest == some.digest
+    plain = QuestionSet.of("plain", [SetQuestion(str(place), "", Question([], "")) for place in range(4)])
+    assert [one.id for one in plain.first(2).questions] == ["0", "1"]
 
 
 @pytest.mark.parametrize("name", ["perplexity", "mmlu"])

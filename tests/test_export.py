@@ -92,7 +92,7 @@ def test_the_chat_is_answered_through_it_where_all_was_the_same(run, believed):
     assert said_by(session, base=True).engine == "transformers"
     slow = said_by(session, logprobs=0)
     assert slow.engine == "transformers" and str(slow).split()[:2] == str(fast).split()[:2]
-    pool.forget()
+    pool.make_way()
 
 
 def test_a_file_that_is_another_one_now_is_not_asked(run, believed):

@@ -36,6 +36,7 @@ def recipe(home, tmp_path):
             "samples": 0,
             "evaluations": 0,
             "scored_questions": 0,
+            "general_questions": 0,
         }
         return Recipe.from_dict(
             {

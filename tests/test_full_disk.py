@@ -210,7 +210,7 @@ def test_a_training_on_a_full_disk_says_so_and_ends_bit_for_bit_as_if_there_had_
     assert not [path for path in everything_in(run.folder) if path.endswith(("tmp", "spare", "pulse"))]
 
 
-TINY = short_recipe(samples=0, checkpoints=3)
+TINY = short_recipe(samples=0, scored_questions=0, checkpoints=3)
 
 
 def outcome(run):

@@ -16,7 +16,10 @@ from qlora_app.ui.runs.answered import general_part
 from tests.conftest import short_recipe
 
 ANSWERS = {
-    "What is 12 times 12?": (["144", "12 times 12 is 144.", "= 144.0"], ["1440", "14.4", "1,144", "12", "", "1 44"]),
+    "What is 12 times 12?": (
+        ["144", "12 times 12 is 144.", "= 144.0"],
+        ["1440", "14.4", "1,144", "12", "", "1 44", "-144", "It is not 144."],
+    ),
     "What is 100 - 37?": (["The answer is **63**!"], ["100 - 37 = 73", "630"]),
     "Which number is larger, 58 or 85? Say only the larger one.": (["85", "85."], ["58", "85 is larger than 58"]),
     "Is ice cold? Answer with one word: yes or no.": (["Yes", "yes."], ["Yes, it is cold.", "no"]),

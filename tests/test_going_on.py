@@ -184,7 +184,8 @@ def test_what_cannot_be_extended_says_why(store, settings):
 
 @pytest.mark.slow
 def test_a_run_is_extended_and_another_begins_with_its_adapter(home, settings, capsys, tmp_path):
-    few = [f"training.{name}" for name in ("evaluations=2", "samples=1", "scored_questions=2", "measured_examples=8")]
+    few = ("evaluations=2", "samples=1", "scored_questions=2", "general_questions=0", "measured_examples=8")
+    few = [f"training.{name}" for name in few]
     short = ["training.max_steps=6", "training.checkpoints=2", "training.learning_rate=3e-3", *few, "method.rank=4"]
     assert main(["train", "starter", *short]) == 0
     store = RunStore(home / "runs")

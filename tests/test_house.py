@@ -3,6 +3,7 @@ belong.
 """
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@functools.cache
 def imported(path: Path) -> list[list[str]]:
     """["qlora_app", "runs", "Run"] for each import of a file, those inside functions too."""
     package = ["qlora_app", *path.relative_to(PACKAGE).parts[:-1]]

@@ -119,7 +119,7 @@ def test_every_job_has_an_address_of_its_own(store, jobs, home):
     job = Job(job.folder.rename(jobs.root / run.id))  # a run and an import of the same minute and name
     answers = JobStore(run.answers).create("asked", Counting())
     shutil.copyfile(run.folder / run.spec_file, home / run.spec_file)  # a recipe that somebody keeps there
-    every = AllJobs(store, jobs)
+    every = AllJobs(store, jobs, JobStore(home / "evaluations"))
     addresses = [address_of(one) for one in (run, answers, job)]
     assert addresses == [run.id, f"{run.id}/{answers.id}", f"jobs/{run.id}"]
     assert [every.get(one).folder for one in addresses] == [run.folder, answers.folder, job.folder]

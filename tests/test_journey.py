@@ -1,13 +1,12 @@
 """From Start to a chat, with the real launcher and real worker processes, as the page does it."""
 
-import signal
+import contextlib
 import time
 
 import pytest
 from peft import PeftModel
 from transformers import AutoTokenizer
 
-from qlora_app import worker
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import Decoding
@@ -17,7 +16,6 @@ from qlora_app.launch.queue import Supervisor
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
-from tests.fixtures import dying
 from tests.fixtures.answering import both
 from tests.refusing import refused
 
@@ -70,22 +68,6 @@ def test_train_stop_resume_chat(store, supervisor):
         sessions.get(store.create(short_recipe()))
 
 
-def test_a_killed_worker_is_seen_and_resumed_exactly(store, monkeypatch):
-    recipe = short_recipe(max_steps=8, checkpoints=4, evaluations=0, samples=0)
-    whole, killed = store.create(recipe), store.create(recipe)
-    with monkeypatch.context() as patch:
-        patch.setattr(local, "WORKER", [*dying.COMMAND, "7"])
-        assert launch(killed).wait() == -signal.SIGKILL, killed.log_tail()
-    assert killed.status().state == "interrupted" and "Resume goes on from step 6" in killed.status().sentence
-    assert newest_complete(killed.checkpoints).name == "checkpoint-6"
-    assert launch(killed).wait() == 0, killed.log_tail()
-    assert worker.main(whole.folder) == 0
-    steps = [row["step"] for row in killed.metrics()[0] if "loss" in row]
-    assert steps == list(range(1, 9)), "every step once, also those done twice"
-    ends = [[row["loss"] for row in run.metrics()[0] if "loss" in row] for run in (killed, whole)]
-    assert ends[0] == ends[1]
-
-
 def test_a_worker_outlives_the_app_and_another_app_finds_it(store):
     first = Supervisor(store)
     first.start()
@@ -107,13 +89,14 @@ def test_a_worker_outlives_the_app_and_another_app_finds_it(store):
         second.close()
 
 
-def test_a_second_app_on_the_same_store_does_not_lead(store, supervisor):
-    other = Supervisor(store)
-    other.start()
-    try:
-        assert not other.leads
-    finally:
-        other.close()
+def test_a_second_app_on_the_same_store_does_not_lead(store, monkeypatch):
+    monkeypatch.setattr(local.LocalLauncher, "keep_warm", lambda self: None)  # nobody is to work here
+    with contextlib.ExitStack() as apps:
+        first, second = Supervisor(store), Supervisor(store)
+        for app in (first, second):
+            app.start()
+            apps.callback(app.close)
+        assert first.leads and not second.leads
 
 
 def test_a_start_taken_back_never_begins(store):

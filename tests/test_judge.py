@@ -11,13 +11,15 @@ from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Judge
 from qlora_app.evaluate.changed import what_changed
+from qlora_app.evaluate.figures import Figure
 from qlora_app.evaluate.judge import judging
 from qlora_app.evaluate.judge.budget import Budget, Cost, Estimate, Limits, Price
 from qlora_app.evaluate.judge.client import Asking
-from qlora_app.evaluate.judge.judged import judged_in, total_of
+from qlora_app.evaluate.judge.evaluator import SCALES, _by_contestant, _measured
+from qlora_app.evaluate.judge.judged import judge_of, judged_in, total_of
 from qlora_app.evaluate.judge.judging import copies, judge_all, pairs_of, tasks_of, to_ask
 from qlora_app.evaluate.judge.prompts import JudgePrompt
-from qlora_app.evaluate.judge.report import JudgeReport, report_of
+from qlora_app.evaluate.judge.report import JudgeReport, report_of, share_by_question
 from qlora_app.evaluate.judge.verdicts import score_of, verdict_of
 from qlora_app.jobs import JobStore
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluation_of
@@ -299,7 +301,36 @@ def test_the_same_words_are_asked_once_for_all_who_said_them():
     assert not list(copies(bench.tasks, known, bench.rows))
 
 
+def test_whatever_makes_a_judge_another_one_asks_again():
+    told = {"name": "x", "model": "default", "url": "https://me:word@one.example/v1?key=s3"}
+    words = judge_of(Endpoint(**told), 0.2)
+    assert "word" not in words and "s3" not in words and "me" not in json.loads(words)[0].split("//")[1].split(".")[0]
+    others = [judge_of(Endpoint(**told), 0.0)]
+    for more in ({"url": "https://two.example/v1"}, {"url": "https://one.example/v2"}, {"model": "m"}):
+        others.append(judge_of(Endpoint(**told | more), 0.2))
+    assert len({words, *others}) == 5 and judge_of(Endpoint(**told | {"name": "y"}), 0.2) == words
+    keys = {task.key for judge in (words, *others) for task in tasks_of(pairs(1), PROMPT, judge)}
+    assert len(keys) == 10
+
+
 # ---- what comes of it
+
+
+@pytest.mark.parametrize("prefers", [lambda one, other: 3, lambda one, other: 1, None])
+def test_one_share_has_one_interval_in_the_table_and_in_the_report(prefers):
+    with FakeJudge(prefers=prefers).serving() as endpoint:
+        bench = Bench(endpoint, pairs(8))
+        bench.judge()
+    told = bench.report().standings[0].rate
+    table = _measured("one", _by_contestant(bench.rows, "pairs")["one"], SCALES["pairs"]).figures["judge"]
+    assert table == told and told.low < told.high
+
+
+def test_several_pairs_of_a_question_are_one_observation():
+    alike = share_by_question([("1", 0.5), ("1", 0.5), ("2", 0.5), ("2", 0.5)])
+    assert alike == Figure.mean_of([0.5, 0.5]) and alike.low < 0.5 < alike.high
+    assert share_by_question([(str(n), float(n < 6)) for n in range(8)]) == Figure.mean_of([1.0] * 6 + [0.0] * 2)
+    assert share_by_question([("1", 1.0), ("1", 1.0)]).low < 0.5
 
 
 def test_people_who_judged_the_same_are_compared_with_it():
@@ -415,6 +446,16 @@ def test_a_job_that_ran_out_of_budget_says_so_and_a_larger_one_goes_on(judge, ho
     job, calls, report = judged_here(files)
     assert (calls, report.left, report.calls, judge.calls) == (6, 0, 6, 10)
     assert judged_here(job)[1] == 0 and judge.calls == 10
+
+
+def test_what_was_cut_off_is_asked_again_where_it_may_be_longer(judge, home):
+    judge.faults = iter(["cut", "cut"])
+    files = answer_files(home, 2)
+    assert judged_here(files, longest=8)[2].cut == 2 and judge.calls == 4
+    assert judged_here(files, longest=8)[1] == 0
+    _, calls, report = judged_here(files, longest=64)
+    assert (calls, report.cut, report.readable, judge.calls) == (2, 0, 4, 6)
+    assert judged_here(files, longest=8)[2].readable == 4 and judge.calls == 6
 
 
 def test_fastchats_files_are_answers_to_vicunas_questions(judge, home):

@@ -30,6 +30,7 @@ from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.kinds.export import export_job
+from qlora_app.kinds.publish import PublishSpec, publish_job
 from qlora_app.launch import local
 from qlora_app.launch.queue import unled
 from qlora_app.measurement import measure_job, measurement_of
@@ -41,7 +42,8 @@ from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_files
 from qlora_app.training_data.sources.hub import paths_of
 from tests.conftest import short_recipe, wait_for
-from tests.fixtures.hub import DATASET
+from tests.fixtures.hub import DATASET, MODEL
+from tests.hub_server import GOOD
 from tests.refusing import refused
 
 FEW_TOKENS = 2
@@ -147,6 +149,23 @@ def an_export(request) -> Toy:
     return Toy(job, made, 2, broken, "only a finished adapter can be exported")
 
 
+def a_publication(request) -> Toy:
+    hub, patch = request.getfixturevalue("hub"), request.getfixturevalue("monkeypatch")
+    run = request.getfixturevalue("answering_run")
+    patch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
+    patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    patch.setenv("HF_HUB_DISABLE_XET", "1")
+    recipe = run.recipe()
+    base = recipe.base_model.model_copy(update={"source": "hub", "id": MODEL, "revision": "0" * 40})
+    (run.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base}).to_yaml())
+    job = publish_job(run, PublishSpec(repository="me/mine"), Settings.from_environment())
+
+    def made():
+        return len(hub.repos["models/me/mine"].files) and 1
+
+    return Toy(job, made, 1, (run.adapter / "proof.json").unlink, "has not finished")
+
+
 def an_evaluation(request) -> Toy:
     run, home, settings = (
         request.getfixturevalue("answering_run"),
@@ -168,6 +187,7 @@ def an_evaluation(request) -> Toy:
 
 
 TOYS = {
+    "publish": a_publication,
     "answer": an_answer,
     "evaluate": an_evaluation,
     "export": an_export,
@@ -190,36 +210,46 @@ def test_every_kind_but_the_training_is_tried():
 # ---- what all promise
 
 
-@pytest.mark.slow
-def test_it_is_done_and_says_how_far_it_was(toy):
-    assert worker.main(toy.job.folder) == 0
+def is_done(toy) -> bool:
+    """It says so, and all of it was made."""
     status = toy.job.status()
     assert (status.state, status.progress) == ("done", 1.0) and status.sentence.endswith(".")
-    assert toy.made() == toy.whole and toy.job.result()
+    return toy.made() == toy.whole and bool(toy.job.result())
 
 
 @pytest.mark.slow
-def test_it_stops_when_asked_and_goes_on(toy):
+def test_it_stops_when_asked_goes_on_and_says_how_far_it_was(toy):
     toy.job.request("stop")
     assert worker.main(toy.job.folder) == 0
     assert toy.job.status().state == "stopped" and "Resume" in toy.job.status().sentence
     assert toy.job.result() is None
-    assert worker.main(toy.job.folder) == 0 and toy.job.status().state == "done"
+    assert worker.main(toy.job.folder) == 0 and is_done(toy)
+
+
+def killed(job):
+    """It was begun by a worker of its own, which then died."""
+    process = local.launch(job)
+    assert job.status().state == "starting"
+    wait_for(job.is_alive)
+    process.kill()
+    process.wait()
+    status = job.status()  # killed before it took the wish to start, it waits for another worker
+    assert status.state == "queued" or (status.state == "interrupted" and "Resume" in status.sentence)
 
 
 @pytest.mark.slow
 def test_killed_it_is_interrupted_and_all_of_it_is_made_in_the_end(toy):
-    process = local.launch(toy.job)
-    assert toy.job.status().state == "starting"
-    wait_for(toy.job.is_alive)
-    process.kill()
-    process.wait()
-    status = toy.job.status()  # killed before it took the wish to start, it waits for another worker
-    assert status.state == "queued" or (status.state == "interrupted" and "Resume" in status.sentence)
+    killed(toy.job)
+    assert worker.main(toy.job.folder) == 0 and is_done(toy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("toy", ["import"], indirect=True)
+def test_the_last_word_of_a_killed_worker_counts_no_more_when_another_is_sent(toy):
+    killed(toy.job)
     again = local.launch(toy.job)
-    assert not toy.job.status().has_ended, "the last word of the one before counts no more"
-    assert again.wait() == 0 and toy.job.status().state == "done"
-    assert toy.made() == toy.whole
+    assert not toy.job.status().has_ended
+    assert again.wait() == 0 and is_done(toy)
 
 
 @pytest.mark.slow

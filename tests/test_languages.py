@@ -3,6 +3,7 @@ is.
 """
 
 import ast
+import functools
 import json
 import re
 import string
@@ -58,6 +59,7 @@ ELSEWHERE = (
     "cli/",
     "serving/",  # speaks to programs
     "evaluate/",
+    "export/hub_card.py",  # goes into a file
     "export/modelfile.py",  # goes into a file
     "export/reproduce.py",  # goes into a file
     "export/gguf_words.py",  # texts that llama.cpp is tried on
@@ -92,6 +94,7 @@ OTHER_PROSE = {
     "A run cannot be shown",  # for the terminal
     "A model could not be loaded",  # for the terminal
     "This machine could not be looked at",  # for the terminal
+    "Loading weights",  # what a library calls its bar
     "If this demonstration is yours, set",  # for the terminal, with the two below
     "PASSWORD and log in.",
     "USER and",
@@ -154,6 +157,7 @@ OTHER_PROSE = {
 # ---- what stands in the code
 
 
+@functools.cache
 def written(path: Path) -> list[str]:
     """Every text in a file but its docstrings and its errors, values of f-strings as {}."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -181,11 +185,7 @@ def is_prose(piece: str) -> bool:
     )
 
 
-HARVEST = {
-    path.relative_to(PACKAGE): written(path)
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if not str(path.relative_to(PACKAGE)).startswith(ELSEWHERE)
-}
+HARVESTED = [path for path in sorted(PACKAGE.rglob("*.py")) if not str(path.relative_to(PACKAGE)).startswith(ELSEWHERE)]
 # Sentences with other texts of ours in them, which are tried as the app makes them.
 PUT_TOGETHER = (
     "Asked: {}, too few",
@@ -205,12 +205,18 @@ def language(request):
     return LANGUAGES[request.param]
 
 
-@pytest.mark.parametrize("path", HARVEST, ids=str)
+@functools.cache
+def keys_of(language) -> list[str]:
+    """What it has a text for, with {} for values."""
+    return [" ".join(PLACE.sub("{}", key).split()) for key in language.texts]
+
+
+@pytest.mark.parametrize("path", HARVESTED, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_sentence_in_the_code_has_a_translation(path, language):
-    known = [" ".join(PLACE.sub("{}", key).split()) for key in language.texts]
+    known = keys_of(language)
     missing = [
         piece
-        for text in HARVEST[path]
+        for text in written(path)
         for piece in pieces(text)
         if is_prose(piece)
         and piece not in QUESTIONS
@@ -220,7 +226,7 @@ def test_every_sentence_in_the_code_has_a_translation(path, language):
     assert missing == []
 
 
-@pytest.mark.parametrize("path", HARVEST, ids=str)
+@pytest.mark.parametrize("path", HARVESTED, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_sentence_with_values_in_it_is_recognised(path, language):
     values = (
         "7",
@@ -231,7 +237,7 @@ def test_every_sentence_with_values_in_it_is_recognised(path, language):
     )  # what may stand in a place: a figure, a name, another text
     whole = [
         text.strip()
-        for text in HARVEST[path]
+        for text in written(path)
         if "{}" in text and text.rstrip().endswith(".") and len(text) > 20 and "<" not in text
     ]
     unknown = [
@@ -245,7 +251,7 @@ def test_every_sentence_with_values_in_it_is_recognised(path, language):
 
 
 def test_the_harvest_finds_sentences():
-    found = [piece for texts in HARVEST.values() for text in texts for piece in pieces(text) if is_prose(piece)]
+    found = [piece for path in HARVESTED for text in written(path) for piece in pieces(text) if is_prose(piece)]
     assert len(found) > 400 and "it has no assistant turn to learn from" in found
     assert pieces(f"<p>Held-out loss: {'{}'} before</p>") == ["", "Held-out loss:", "before", ""]
 

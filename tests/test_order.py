@@ -94,6 +94,7 @@ def test_a_rare_label_whose_texts_have_another_length_is_learned(task, family, s
                     "evaluations": 0,
                     "samples": 0,
                     "scored_questions": 80,
+                    "general_questions": 0,
                     "max_length": 64,
                     "packing": False,
                 },

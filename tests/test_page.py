@@ -37,7 +37,6 @@ from tests.fixtures.page import (
     EVIL,
     NO_TENSORS,
     PROOF,
-    FakeSupervisor,
     demonstration,
     event,
     form_for_strangers,
@@ -887,8 +886,7 @@ def test_a_home_that_cannot_hold_runs_is_a_sentence(tmp_path):
         app.open_page(Settings(home=tmp_path / "file" / "home"))
 
 
-def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
+def test_a_taken_port_is_a_sentence(site, tmp_path):
     with refused("page.address_taken"):
         app.open_page(Settings(home=tmp_path, port=site.port))
 

@@ -94,6 +94,7 @@ def test_a_sweep_is_queued_and_ranked(home):
 @pytest.mark.slow
 def test_the_notebook_of_the_manual(home):
     few = {f"training.{name}": 4 for name in ("max_steps", "measured_examples", "scored_questions")}
+    few |= {"training.general_questions": 0}
     run = qlora_app.train("starter", few | {"training.samples": 1, "training.sample_questions": ["Who?", "Where?"]})
     assert run.wait().state == "done" and len([row for row in run.metrics() if "loss" in row]) == 4
     assert {row["question"] for row in run.samples()} == {"Who?", "Where?"}

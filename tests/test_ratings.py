@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import qlora_app
+from qlora_app.chance import student
 from qlora_app.cli import main
 from qlora_app.errors import UserError
 from qlora_app.evaluate.ratings import (
@@ -20,7 +21,7 @@ from qlora_app.evaluate.ratings import (
     agreement,
     bradley_terry,
     elo,
-    judgment_of,
+    judgments_of,
     latex_of,
     markdown_of,
     rate,
@@ -31,7 +32,7 @@ from qlora_app.evaluate.ratings import (
     write_files,
 )
 from qlora_app.evaluate.ratings.agreement import alpha, cohen_kappa, fleiss_kappa
-from qlora_app.evaluate.ratings.bradley_terry import student
+from tests.refusing import refused
 
 POINTS = math.log(10) / 400
 
@@ -179,7 +180,14 @@ def test_rank_counts_those_that_are_surely_better():
     told = standings_of(rows_of(simulated(1, [0, 5, 600], 600)), orderings=1)
     assert [one.rank for one in told] == [1, 2, 2]
     for one in told:
-        assert one.rank == 1 + sum(other.low > one.high for other in told)
+        assert one.rank > sum(other.low > one.high for other in told), "the difference is surer than both by themselves"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_is_clear_where_every_rank_is_another_one(seed):
+    rows = rows_of(simulated(seed, [0, 60, 160, 260], 600))
+    ranks = [one.rank for one in standings_of(rows, orderings=1)]
+    assert (votes_to_clear(rows) == 0) == (ranks == [1, 2, 3, 4])
 
 
 def test_about_so_many_more_votes_make_it_clear():
@@ -194,7 +202,36 @@ def test_about_so_many_more_votes_make_it_clear():
 
 # ---- what is read
 
+
+@pytest.mark.parametrize("names", [("b", "a"), ("2", "1"), ("tie", "x"), ("model_b", "model_a"), ("y", "Y")])
+@pytest.mark.parametrize(("said", "winner"), [("a", "a"), ("model_b", "b"), ("tie", "tie"), ("B", "b")])
+def test_whatever_models_are_called_the_words_of_the_schema_mean_the_sides(names, said, winner):
+    first, second = names
+    (found,) = judgments_of({"model_a": first, "model_b": second, "winner": said})
+    assert (found.model_a, found.model_b, found.winner) == (first, second, winner)
+    if first.lower() not in ("a", "b", "tie", "model_a", "model_b"):
+        assert judgments_of({"model_a": first, "model_b": second, "winner": first})[0].winner == "a"
+
+
+def test_both_orders_of_a_pair_are_two_judgments():
+    row = {"question_id": 1, "model_1": "x", "model_2": "y", "judge": ["gpt-4", "pair-v2"]}
+    found = judgments_of(row | {"g1_winner": "model_1", "g2_winner": "model_2"})
+    assert [one.winner for one in found] == ["a", "b"] and found[0].rater == "gpt-4/pair-v2"
+    with pytest.raises(UserError) as caught:
+        judgments_of(row | {"g1_winner": "error", "g2_winner": "tie"})
+    assert caught.value.code == "ratings.no_winner"
+
+
 WRITTEN = {
+    "pipes.csv": "question|model_a|model_b|winner|rater\nq1|x|y|a|ann\n",
+    "excel.csv": "sep=;\r\nquestion;model a;model b;winner;rater\r\nq1;x;y;a;ann\r\n",
+    "capitals.jsonl": '{"Question": "q1", "Model_A": "x", "MODEL_B": "y", "Winner": "a", "Rater": "ann"}',
+    "arena.csv": "question_id,model_a,model_b,rater,winner_model_a,winner_model_b,winner_tie\nq1,x,y,ann,1,0,0\n",
+    "two_scores.csv": "question,model_a,model_b,score_a,score_b,rater\nq1,x,y,9,8.5,ann\n",
+    "one.json": '{\n "question": "q1",\n "model_a": "x", "model_b": "y", "winner": "a", "rater": "ann"\n}',
+    "under.json": '{"rows": [{"question": "q1", "model_a": "x", "model_b": "y", "winner": "a", "rater": "ann"}]}',
+    "pandas.json": '{"question": {"0": "q1"}, "model_a": {"0": "x"}, "model_b": {"0": "y"}, "winner": {"0": "a"}, '
+    '"rater": {"0": "ann"}}',
     "ours.jsonl": '{"winner": "a", "rater": "ann", "question": "q1", "model_a": "x", "model_b": "y"}\n\n',
     "ours.csv": "rater,winner,model_b,question,model_a\nann,a,y,q1,x\n",
     "semicolons.csv": "\ufeffQuestion;Model_A;Model_B;Winner;Rater\nq1;x;y;A;ann\n",
@@ -227,10 +264,18 @@ def test_rows_of_others_are_read_alike(name, tmp_path):
         ([5, 5], "tie"),
         ("both_bad", "tie"),
         ("(8, 2)", "a"),
+        ("8 9", "b"),
+        (["7", "7.0"], "tie"),
+        ("tie (inconsistent)", "tie"),
+        ("[[C]]", "tie"),
+        ("A>B", "a"),
+        ("Assistant B", "b"),
+        ("X", "a"),  # the name of a model, in other letters
     ],
 )
 def test_words_for_who_was_better(said, winner):
-    assert judgment_of({"model_a": "x", "model_b": "y", "winner": said}).winner == winner
+    (found,) = judgments_of({"model_a": "x", "model_b": "y", "winner": said})
+    assert found.winner == winner
 
 
 def test_rows_that_say_nothing_are_named_by_line_and_code(tmp_path):
@@ -238,7 +283,7 @@ def test_rows_that_say_nothing_are_named_by_line_and_code(tmp_path):
     bad = {
         "ratings.no_json": '{"model_a": "x", "mod',
         "ratings.no_object": "[1]",
-        "ratings.no_models": json.dumps(good | {"model_b": None}),
+        "ratings.no_models": json.dumps(good | {"model_b": {"name": "y"}}),
         "ratings.same_model": json.dumps(good | {"model_b": "x"}),
         "ratings.no_winner": json.dumps(good | {"winner": [-1, -1]}),
     }
@@ -256,6 +301,8 @@ def test_rows_that_say_nothing_are_named_by_line_and_code(tmp_path):
         (b"\xff\xfe\xff", "ratings.no_text"),
         (b"[1, ", "ratings.broken_list"),
         (b"question,answer\n1,2\n", "ratings.nothing_judged"),
+        (b'question,model_a,model_b,winner\n1,x,y,a\n"2,x,y,a\n3,x,y,b\n', "ratings.no_csv"),
+        (b"question,model_a,model_b,winner\n1,x,y,1\n2,x,y,0\n", "ratings.zero"),
     ],
 )
 def test_a_file_of_no_judgments_says_so(content, code, tmp_path):
@@ -324,6 +371,26 @@ def test_the_command_prints_json_for_scripts_and_a_table_for_people(tmp_path, ca
     assert said["bad_rows"] == [{"line": 121, "code": "ratings.no_json", "sentence": said["bad_rows"][0]["sentence"]}]
     assert main(["ratings", str(file), "--orderings", "10", "--out", str(tmp_path / "out")]) == 0
     assert "line 121" in capsys.readouterr().out and (tmp_path / "out" / "leaderboard.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        *(({"k": k}, "ratings.bad_k") for k in (math.nan, math.inf, -5, 0)),
+        ({"seed": -1}, "ratings.bad_seed"),
+        ({"judges": ["nobody"]}, "ratings.no_such_rater"),
+    ],
+)
+def test_what_rates_nothing_is_refused(given, code):
+    with refused(code):
+        rate(Judgments(ROWS[:20]), orderings=10, **given)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, capsys, home):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ROWS[0].to_json()) + "\n")
+    assert main(["ratings", str(file), "--orderings", "10", "--out", str(file / "x")]) != 0
+    assert "Choose another folder" in capsys.readouterr().err
 
 
 def test_from_python_it_is_the_same(tmp_path, home):

@@ -78,6 +78,24 @@ def test_figures_as_they_are_written():
     assert json.loads(done.stdout) == ["2e-3", "4.1e-4", "0", "1e0"]
 
 
+def test_what_stands_in_a_template_is_translated_by_one_function():
+    """The five copies that there were had each another rule about line breaks and about names that people gave."""
+    nodes = """
+      const text = (data, isName) => ({data, parentElement: {closest: () => isName ? {} : null}});
+      const made = [text('\\n  Stop\\n  it '), text('Stop', true), text('  ')], kept = {'aria-label': 'Stop  it'};
+      const NodeFilter = {}, one = {getAttribute: name => kept[name], setAttribute: (name, to) => { kept[name] = to; }};
+      let at = -1;
+      const document = {createTreeWalker: () => ({nextNode: () => ++at < 3, get currentNode() { return made[at]; }})};
+      speak({querySelectorAll: asked => asked === '[aria-label]' ? [one] : []});
+      console.log(JSON.stringify([...made.map(node => node.data), kept['aria-label']]));"""
+    before = "const navigator = {language: 'de-AT'}, TEXTS = {de: {'Stop it': 'Halt $&', 'Stop': 'Halt'}}; "
+    script = before + (RUNS / "words.js").read_text(encoding="utf-8") + nodes
+    done = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True, timeout=20)
+    assert json.loads(done.stdout) == ["\n  Halt $& ", "Stop", "  ", "Halt $&"]
+    walking = [file.name for file in RUNS.parent.rglob("*.js") if "SHOW_TEXT" in file.read_text(encoding="utf-8")]
+    assert walking == ["words.js"]
+
+
 def test_the_title_says_how_far_it_is_and_what_ended_unseen():
     one, two = {"name": "a", "share": 0.437}, {"name": "b", "share": None}
     good, bad = {"name": "c", "state": "done"}, {"name": "d", "state": "failed"}

@@ -54,7 +54,7 @@ class Served:
 
     def close(self):
         self.server.should_exit = True
-        self.pool.forget()
+        self.pool.make_way()
 
 
 def schema_of(schema):

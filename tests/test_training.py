@@ -16,7 +16,7 @@ from qlora_app import starter, worker
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.inference.pool import ModelPool
 from qlora_app.methods import LoraMethod
-from qlora_app.runs import RunStatus
+from qlora_app.runs import Run, RunStatus, RunStore
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.runs.held_out_answers import held_out_answers
 from qlora_app.runs.proof import Proof
@@ -38,7 +38,7 @@ from qlora_app.train.failures import NotANumber, cause_of
 from qlora_app.train.proof import data_figures
 from qlora_app.train.trainer import MethodTrainer, walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
-from tests.conftest import short_recipe, write_status
+from tests.conftest import UNASKED, short_recipe, write_status
 from tests.refusing import refused
 
 TALK = [
@@ -294,10 +294,20 @@ def test_while_it_is_trained_a_model_is_walked_through_only_where_something_chan
     assert "train" not in vars(model) and "zero_grad" not in vars(model)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from its first step to its proof; who changes it takes a copy."""
+    home = tmp_path_factory.mktemp("whole")
+    run = RunStore(home / "runs").create(short_recipe())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QLORA_APP_HOME", str(home))
+        assert worker.main(run.folder) == 0 and run.status().state == "done"
+    return run
+
+
 @pytest.mark.slow
-def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
-    whole, parts = store.create(short_recipe()), store.create(short_recipe())
-    assert worker.main(whole.folder) == 0 and whole.status().state == "done"
+def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(whole, store):
+    parts = store.create(whole.recipe())
     parts.request("stop")
     assert worker.main(parts.folder) == 0
     stopped = parts.status()
@@ -310,9 +320,8 @@ def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
 
 
 @pytest.mark.slow
-def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
-    run = store.create(short_recipe())
-    assert worker.main(run.folder) == 0
+def test_a_run_that_died_while_measured_is_proven_without_another_step(whole, store):
+    run = Run(shutil.copytree(whole.folder, store.root / whole.id))
     learned, steps, done = load_file(run.adapter / "adapter_model.safetensors"), losses(run), run.status()
     shutil.rmtree(run.adapter)
     write_status(run, RunStatus("running", step=done.step, total=done.total, sentence="Measuring what it learned."))
@@ -324,11 +333,10 @@ def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
 
 
 @pytest.mark.slow
-def test_a_finished_run_proves_itself(store):
-    run = store.create(short_recipe(max_steps=25))
-    assert worker.main(run.folder) == 0
+def test_a_finished_run_proves_itself(whole):
+    run, steps = whole, whole.recipe().training.max_steps
     status, proof = run.status(), run.proof()
-    assert status.state == "done" and status.step == 25 and status.loss < status.first_loss
+    assert status.state == "done" and status.step == steps and status.loss < status.first_loss
     assert proof["heldout"]["loss"]["after"] < proof["heldout"]["loss"]["before"]
     assert set(proof["heldout"]["exact_match"]) == {"before", "after"} and proof["heldout"]["questions"] == 4
     answers = held_out_answers(run)
@@ -336,8 +344,8 @@ def test_a_finished_run_proves_itself(store):
     assert len({one.key for one in answers}) == 4 and all(one.question and one.expected for one in answers)
     assert proof["update"]["zero_layers"] == 0 and proof["update"]["layers"] == 7 * 4
     assert proof["reload"]["max_difference"] == 0.0 and proof["data"]["cut"] == 0
-    assert {row["step"] for row in run.samples()} == {0, 25} and all(row["expected"] for row in run.samples())
-    assert run.curve().held_out[-1][0] == 25 and len(run.curve().points()["x"]) == 25
+    assert {row["step"] for row in run.samples()} == {0, steps} and all(row["expected"] for row in run.samples())
+    assert run.curve().held_out[-1][0] == steps and len(run.curve().points()["x"]) == steps
     card = (run.adapter / "README.md").read_text(encoding="utf-8")
     assert proof["data"]["fingerprint"] in card and "learning_rate: 0.003" in card
     assert all(f"- {line}\n" in card for line in proof_words(proof)) and "On 4 held-out questions it never saw" in card
@@ -404,7 +412,7 @@ def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store
 
 @pytest.mark.slow
 def test_padding_trains_too_and_what_is_cut_is_counted(store):
-    run = store.create(short_recipe(packing=False, max_steps=2, max_length=20))
+    run = store.create(short_recipe(packing=False, max_steps=2, max_length=20, **UNASKED))
     assert worker.main(run.folder) == 0 and run.status().state == "done"
     assert run.proof()["data"]["cut"] > 0
 
@@ -414,7 +422,7 @@ def test_the_step_does_not_depend_on_the_micro_batch(store, monkeypatch):
     first = []
     for tokens in (64, 4096):
         monkeypatch.setattr("qlora_app.memory.TOKENS_AT_ONCE", {"cpu": tokens, "cuda": tokens})
-        run = store.create(short_recipe(max_steps=1, batch_size=16, samples=0))
+        run = store.create(short_recipe(max_steps=1, batch_size=16, checkpoints=0, **UNASKED))
         assert worker.main(run.folder) == 0
         first.append(losses(run)[0][1])
     assert first[0] == pytest.approx(first[1], abs=2e-4)
@@ -461,7 +469,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, sto
         return step(self, *a, **k) * (float("nan") if self.state.global_step + 1 == broken_at else 1)
 
     monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", sometimes)
-    run = store.create(short_recipe(stop_when_broken=False))
+    run = store.create(short_recipe(stop_when_broken=False, **UNASKED))
     assert worker.main(run.folder) == 1
     status = run.status()
     assert status.state == "failed" and f"step {broken_at} is nan" in status.sentence and words in status.sentence
@@ -498,9 +506,8 @@ def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
     """
     base = tmp_path / "base"
     shutil.copytree(starter.BASE, base)
-    run = store.create(
-        short_recipe(max_steps=2).model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))})
-    )
+    recipe = short_recipe(max_steps=2, **UNASKED)
+    run = store.create(recipe.model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))}))
     assert worker.main(run.folder) == 0
     ModelPool().get(run)
 

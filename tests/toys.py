@@ -163,7 +163,14 @@ def test_adding_a_method(house):
         "\nMETHODS: tuple[type[MethodChoices], ...] = (",
         "\nfrom .toy import ToyMethod\n\nMETHODS: tuple[type[MethodChoices], ...] = (\n    ToyMethod,",
     )
-    few = ("max_steps=2", "samples=0", "scored_questions=2", "measured_examples=2", "max_length=64")
+    few = (
+        "max_steps=2",
+        "samples=0",
+        "scored_questions=2",
+        "general_questions=0",
+        "measured_examples=2",
+        "max_length=64",
+    )
     quick = [f"training.{setting}" for setting in few]
     recipe = recipe_of(house, "starter", "method.name=toy", "method.wiggle=5", *quick)
     assert recipe.method.wiggle == 5

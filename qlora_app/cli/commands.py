@@ -32,6 +32,7 @@ from .machine import add_doctor, add_settings
 from .measuring import add_measure
 from .models import add_models
 from .presets import add_presets
+from .publishing import add_publish
 from .queueing import add_queue
 from .rating import add_ratings
 from .runs import add_runs, add_stop, add_watch
@@ -66,6 +67,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_diagnose,
     add_answer,
     add_export,
+    add_publish,
     add_serve,
     add_keys,
     add_data,

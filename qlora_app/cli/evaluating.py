@@ -8,13 +8,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import UserError
-from ..evaluate import EVALUATORS, Contestant, Evaluation, Figure, Measure
+from ..evaluate import EVALUATORS, Evaluation, Figure, Measure
 from ..evaluate.decoding import AnswerDecoding
-from ..evaluate.known_sets import questions_named
+from ..evaluate.expected_time import seconds_for
+from ..formatting import about
 from ..jobs import Job
-from ..kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
-from ..runs import RunStore
+from ..kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of, spec_from
 from ..settings import Settings
 from .command import DONE, INTERRUPTED, add_command, add_no_watch, count, stdout
 from .jobs import report, start_if_idle, watched
@@ -29,7 +28,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--questions", metavar="QUESTIONS", help=QUESTIONS)
     words = f"{', '.join(EVALUATORS)}; a setting follows a colon, as in regex:pattern=^[0-9]+$. May be given again"
     parser.add_argument("--by", metavar="EVALUATOR", action="append", help=words)
-    parser.add_argument("--limit", metavar="N", type=count, help="only the first N questions")
+    parser.add_argument("--limit", metavar="N", type=count, help="only N questions, evenly of all categories")
     parser.add_argument("--max-new-tokens", metavar="N", type=count, default=256, help="the most of an answer")
     words = "of the sampling; 0, the default, takes the likeliest tokens"
     parser.add_argument("--temperature", metavar="T", type=float, default=0.0, help=words)
@@ -41,7 +40,9 @@ def add_evaluate(commands: Any) -> None:
 
 def evaluate_command(given: argparse.Namespace, settings: Settings) -> int:
     """Ask several models the same questions and measure their answers."""
-    job = evaluate_job(settings, spec_of(given, settings), given.name)
+    spec = _spec(given, settings)
+    job = evaluate_job(settings, spec, given.name)
+    _say_how_long(given, spec, settings)
     start_if_idle(job, settings.runs, given.screen)
     if given.no_watch:
         return report(given, job, job.status())
@@ -58,45 +59,20 @@ def evaluate_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def spec_of(given: argparse.Namespace, settings: Settings) -> EvaluateSpec:
+def _say_how_long(given: argparse.Namespace, spec: EvaluateSpec, settings: Settings) -> None:
+    file = spec.questions.file
+    seconds = seconds_for(spec, settings, file.parent if file else Path())
+    if seconds:
+        given.screen.print(Text(f"Takes about {about(seconds)} on this machine."), soft_wrap=True)
+
+
+def _spec(given: argparse.Namespace, settings: Settings) -> EvaluateSpec:
     """What the words of a command line mean. Raises UserError."""
-    contestants = tuple(Contestant.of(word, settings) for word in given.contestants)
-    first = next((one.run for one in contestants if one.is_here), "")
-    if not given.questions and not first:
-        raise UserError("evaluate.which_questions", "Name the questions: --questions FILE.")
-    word = given.questions or f"held_out:{first}"
     decoding = AnswerDecoding(
         max_new_tokens=given.max_new_tokens, temperature=given.temperature, top_p=given.top_p, seed=given.seed
     )
-    return EvaluateSpec(
-        contestants=contestants,
-        questions=questions_named(word, RunStore(settings.runs), first),
-        limit=given.limit,
-        decoding=decoding,
-        evaluators=tuple(evaluator_named(word) for word in given.by or ["exact_match"]),
-    )
-
-
-def evaluator_named(word: str) -> Any:
-    """`name` or `name:setting=value`. Raises UserError."""
-    name, _, rest = word.partition(":")
-    if name not in EVALUATORS:
-        raise UserError(
-            "evaluate.unknown_evaluator",
-            "There is no evaluator {name}. There are: {known}.",
-            name=name,
-            known=", ".join(EVALUATORS),
-        )
-    setting, equals, value = rest.partition("=")
-    if rest and setting not in EVALUATORS[name].model_fields:
-        raise UserError(
-            "evaluate.unknown_setting",
-            "{name} has no setting {setting}. It has: {known}.",
-            name=name,
-            setting=setting,
-            known=", ".join(one for one in EVALUATORS[name].model_fields if one != "name") or "none",
-        )
-    return EVALUATORS[name].model_validate({setting: value} if equals else {})
+    measures = given.by or ["exact_match"]
+    return spec_from(given.contestants, settings, given.questions, measures, given.limit, decoding)
 
 
 def as_json(job: Job, found: Evaluation) -> dict[str, Any]:
@@ -123,6 +99,8 @@ def _table(measure: Measure) -> Table:
 
 
 def _figure(figure: Figure, unit: str) -> tuple[str, str]:
+    if not figure.questions:
+        return "-", "-"
     if unit == "share":
         return f"{figure.value:.1%}", f"{figure.low:.1%} to {figure.high:.1%}"
     return f"{figure.value:.4g} {unit}", f"{figure.low:.4g} to {figure.high:.4g}"

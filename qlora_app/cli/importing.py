@@ -21,13 +21,15 @@ def add_import(commands: Any) -> None:
     parser.add_argument("--base", metavar="MODEL", default="", help=words)
     words = "how the base is held: nf4, fp4, int8, bf16 or fp32 (default: unquantized)"
     parser.add_argument("--precision", choices=("nf4", "fp4", "int8", "bf16", "fp32"), default="", help=words)
+    words = "download its base where it is not on this machine (without it the command says how much that is)"
+    parser.add_argument("--download", action="store_true", help=words)
     parser.add_argument("--name", default="", help="what the run is to be called")
 
 
 def import_command(given: argparse.Namespace, settings: Settings) -> int:
     """Check an adapter that was made elsewhere, measure what it does, and keep it as a run to chat with."""
     settings.make_home()
-    spec = spec_for(given.adapter, given.base, given.precision, given.name)
+    spec = spec_for(given.adapter, given.base, given.precision, given.name, downloads=given.download)
     file = Path(given.adapter).expanduser() if spec.source == "file" else None
     job = adapter_job(JobStore(settings.jobs), spec, file)
     start(job, given.screen)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ..errors import UserError
 from ..settings import Settings
 from .command import DONE, add_command, count, stdout
 
@@ -33,9 +34,17 @@ def ratings_command(given: argparse.Namespace, settings: Settings) -> int:
     from ..evaluate.ratings import rate, read_judgments, write_files  # numpy is imported with it
 
     judged = read_judgments(*given.files)
-    ratings = rate(judged, k=given.k, orderings=given.orderings, seed=abs(given.seed), judges=given.judge)
+    ratings = rate(judged, k=given.k, orderings=given.orderings, seed=given.seed, judges=given.judge)
     if given.out is not None:
-        write_files(ratings, given.out)
+        try:
+            write_files(ratings, given.out)
+        except OSError as error:
+            raise UserError(
+                "ratings.cannot_write",
+                "{folder} cannot be written ({why}). Choose another folder.",
+                folder=given.out,
+                why=error.strerror or type(error).__name__,
+            ) from error
     if given.json:
         print(json.dumps(ratings.to_json(), ensure_ascii=False))
     else:

@@ -1,11 +1,13 @@
 """A contestant that was found and can be asked: a model here, an endpoint, or a file of answers."""
 
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from ..base_models import fingerprint, folder_of
 from ..errors import Problem, UserError
@@ -26,6 +28,7 @@ from .stream import Answered, answered
 
 AT_ONCE_HERE, AT_ONCE_ELSEWHERE = 16, 4  # questions that are answered at the same time
 TOGETHER = 32  # of a model that does not chat
+ANSWERS = ("answer", "generation", "response", "output", "prediction", "completion")
 ASKS_WITH = ("tokenizer_config.json", "chat_template.jinja")  # of an adapter's folder: what its prompts depend on
 Check = Callable[[], None]  # called often; raises Stopped where somebody asked for an end
 
@@ -122,7 +125,9 @@ class EndpointContender:
 
     @property
     def made_of(self) -> dict[str, Any]:
-        return {"url": self._endpoint.url, "model": self._endpoint.model}
+        address = urlsplit(self._endpoint.url)  # a name, a password or a key may stand in it, and goes into no file
+        place = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+        return {"url": place, "model": self._endpoint.model}
 
     def answers(self, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check) -> Iterator[Answered]:
         asked = [(one, one.question.conversation, decoding.for_question(self.places[one.id])) for one in questions]
@@ -143,9 +148,9 @@ class FileContender:
         return {"file": sha256_of(self.file)}
 
     def answers(self, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check) -> Iterator[Answered]:
-        by_id, by_text = answers_in(self.file)
+        known = answers_in(self.file)
         for one in questions:
-            text = by_id.get(one.id, by_text.get(one.text.strip()))
+            text = known.of(one)
             if text is None:
                 problem = Problem(
                     "evaluate.not_in_file",
@@ -158,33 +163,58 @@ class FileContender:
                 yield Answered(one, text)
 
 
-def answers_in(file: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """({id of a question: answer}, {its text: answer}). Raises UserError where no line has an answer."""
-    by_id: dict[str, str] = {}
-    by_text: dict[str, str] = {}
+@dataclass(frozen=True)
+class AnswersInFile:
+    """What says its question answers that one and no other; what names only an id, the question of that id."""
+
+    by_id_and_text: dict[tuple[str, str], str]
+    by_text: dict[str, str]
+    by_id: dict[str, str]
+
+    def of(self, one: SetQuestion) -> str | None:
+        text = one.text.strip()
+        return self.by_id_and_text.get((one.id, text), self.by_text.get(text, self.by_id.get(one.id)))
+
+
+def answers_in(file: Path) -> AnswersInFile:
+    """Raises UserError where no line has an answer."""
+    found = AnswersInFile({}, {}, {})
     for line in rows_of_json(file):
-        text = _answer_of(line)
-        if text is None:
+        answer = _answer_of(line)
+        id, question = line.get("question_id", line.get("id")), line.get("question", line.get("prompt"))
+        if answer is None:
             continue
-        id = line.get("question_id", line.get("id"))
-        if id is not None:
-            by_id[str(id)] = text
-        if isinstance(line.get("question"), str):
-            by_text[line["question"].strip()] = text
-    if not by_id and not by_text:
+        if isinstance(question, str):
+            found.by_text.setdefault(question.strip(), answer)
+            _keep(found.by_id_and_text, (str(id), question.strip()), answer, file)
+        elif id is not None:
+            _keep(found.by_id, str(id), answer, file)
+    if not found.by_text and not found.by_id:
         raise UserError(
             "evaluate.no_answers_in_file",
             "{file} has no answers: each line is JSON with `question_id` and `choices`, as FastChat writes it, or with "
             "`question` and `answer`.",
             file=file.name,
         )
-    return by_id, by_text
+    return found
+
+
+def _keep(known: dict[Any, str], key: Any, answer: str, file: Path) -> None:
+    if known.setdefault(key, answer) != answer:
+        raise UserError(
+            "evaluate.two_answers",
+            "{file} has two answers to the same question, {key}. Leave one of them.",
+            file=file.name,
+            key=repr(key[-1] if isinstance(key, tuple) else key)[:100],
+        )
 
 
 def _answer_of(line: dict[str, Any]) -> str | None:
-    for name in ("answer", "generation"):
+    for name in ANSWERS:
         if isinstance(line.get(name), str):
             return str(line[name])
+        if isinstance(line.get(name), bool | int | float):
+            return json.dumps(line[name])
     choices = line.get("choices")
     turns = choices[0].get("turns") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
     if isinstance(turns, list) and turns and isinstance(turns[0], str):

@@ -1,5 +1,6 @@
 """What every evaluator is to the rest of the app: one file, a class with its settings and what it measures."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -72,8 +73,9 @@ class Evaluator(Choices):
         scores = {name: self.scores(asked, rows) for name, rows in gathered.items()}
         found = [self._measured(name, asked, scores[name], gathered[name]) for name in gathered]
         names = list(gathered)
+        largest = self.highest if self.unit == "share" else math.inf
         pairs = [
-            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.better)
+            compared(names[i], names[k], scores[names[i]], scores[names[k]], self.better, largest)
             for i in range(len(names))
             for k in range(i + 1, len(names))
         ]
@@ -84,7 +86,7 @@ class Evaluator(Choices):
         """Those that can be measured."""
         if not self.needs_expected:
             return list(questions.questions)
-        return [one for one in questions.questions if one.expected]
+        return [one for one in questions.questions if one.expected.strip()]
 
     def scores(self, asked: Sequence[SetQuestion], rows: Rows) -> list[float]:
         """One a question."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..chance import Z, wilson
+from ..chance import student, wilson
 
 DRAWS = 2000  # of a bootstrap
 
@@ -27,10 +27,13 @@ class Figure:
         if not count:
             return cls(0.0, 0, lowest, highest)
         mean = sum(scores) / count
-        if (lowest, highest) == (0.0, 1.0) and all(score in (0.0, 1.0) for score in scores):
+        is_share = (lowest, highest) == (0.0, 1.0)
+        if is_share and all(score in (0.0, 1.0) for score in scores):
             return cls(mean, count, *wilson(mean, count))
         if count == 1:
             return cls(mean, count, lowest, highest)
+        if is_share and len(set(scores)) == 1:
+            return cls(mean, count, *wilson(mean, count))  # the widest there can be: without a spread it had no width
         variance = sum((score - mean) ** 2 for score in scores) / (count - 1)
         margin = student(count - 1) * math.sqrt(variance / count)
         return cls(mean, count, max(lowest, mean - margin), min(highest, mean + margin))
@@ -49,17 +52,3 @@ class Figure:
         ends: list[float] = np.percentile(drawn, [2.5, 97.5]).tolist()
         value = figure_of(list(range(count)))
         return cls(value, count, min(value, ends[0]), max(value, ends[1]))
-
-
-def student(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t distribution (the Cornish-Fisher expansion in
-    1/degrees, Abramowitz and Stegun 26.7.5; of the fewest degrees from the table)."""
-    if degrees < 1:
-        return math.inf
-    exact = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706}
-    if degrees in exact:
-        return exact[degrees]
-    first = (Z**3 + Z) / (4 * degrees)
-    second = (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * degrees**2)
-    third = (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * degrees**3)
-    return Z + first + second + third

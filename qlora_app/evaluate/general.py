@@ -25,6 +25,7 @@ _REFUSES = re.compile(
     re.IGNORECASE,
 )
 _BEGINNING = 200  # characters
+_NOT = re.compile(r"\b(?:is not|isn't|not equal)\b", re.IGNORECASE)
 _FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
 
 
@@ -62,7 +63,9 @@ def _has(said: str, pattern: str | None) -> bool:
 
 def _says_number(said: str, number: int, rule: dict[str, Any]) -> bool:
     figures = re.sub(r"(?<=\d),(?=\d{3}\b)", "", said)
-    return bool(re.search(rf"(?<![\d.,])-?{number}(?:\.0+)?(?![\d]|[.,]\d)", figures))
+    return bool(re.search(rf"(?<![\d.,])(?<![-\u2212]){number}(?:\.0+)?(?![\d]|[.,]\d)", figures)) and not _NOT.search(
+        said
+    )
 
 
 def _says_word(said: str, words: Sequence[str], rule: dict[str, Any]) -> bool:

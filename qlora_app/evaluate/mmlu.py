@@ -5,14 +5,13 @@ another token of), so that question by question it says what lm-eval says.
 """
 
 import inspect
-import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ..chance import Z
+from ..chance import wilson
 from ..choices import setting
 from ..errors import Problem, UserError
 from ..inference.session import ChatSession
@@ -137,19 +136,23 @@ class MmluScore(Evaluator):
 
 
 def macro(subjects: Sequence[Sequence[float]]) -> Figure:
-    """The mean over subjects. Standard error: the root of the sum of theirs, sqrt(p (1 - p) / n), squared, divided by
-    how many they are.
+    """The mean over subjects. Standard error: the root of the sum of theirs, sqrt(p (1 - p) / (n - 1)), squared, by how
+    many they are. Where a subject shows no spread, all right or all wrong, it is given that of all questions.
+
+    The interval is Wilson's of as many questions as would have that standard error, so it stays between 0 and 1.
     """
     count = sum(map(len, subjects))
     if not count:
         return Figure(0.0, 0, 0.0, 1.0)
     means = [statistics.fmean(scores) for scores in subjects]
     value = statistics.fmean(means)
-    squares = [mean * (1 - mean) / len(scores) for mean, scores in zip(means, subjects, strict=True)]
-    if len(subjects) == 1:
-        return Figure.mean_of(subjects[0])
-    error = math.sqrt(sum(squares)) / len(subjects)
-    return Figure(value, count, max(0.0, value - Z * error), min(1.0, value + Z * error))
+    every = [score for scores in subjects for score in scores]
+    if len(subjects) == 1 or len(set(every)) == 1:
+        return Figure.mean_of(every)
+    pooled = statistics.variance(every)
+    spreads = [statistics.variance(scores) if len(set(scores)) > 1 else pooled for scores in subjects]
+    square = sum(spread / len(scores) for spread, scores in zip(spreads, subjects, strict=True)) / len(subjects) ** 2
+    return Figure(value, count, *wilson(value, value * (1 - value) / square))
 
 
 def _shots_note(name: str, rows: Rows, shots: int) -> str:
@@ -160,7 +163,7 @@ def _shots_note(name: str, rows: Rows, shots: int) -> str:
     told = ""
     if fewer:
         told = f"{name} was shown fewer than {shots} shots on {len(fewer):,} of {len(left):,} questions: "
-        told += f"{min(fewer)} to {max(fewer)} were there or left room for the question."
+        told += f"at least {min(fewer)} were there and left room for the question."
     if cut:
         told += f" {cut:,} questions lost their beginning: even without shots they are too long."
     return told.strip()

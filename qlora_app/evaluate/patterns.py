@@ -10,6 +10,9 @@ from ..tasks import Question
 from .evaluator import Evaluator
 
 LONGEST = 20_000  # letters of an answer that are looked through
+SPACED = (
+    r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"  # of scripts with blanks
+)
 
 
 class Contains(Evaluator):
@@ -20,10 +23,25 @@ class Contains(Evaluator):
     ignore_case: bool = setting(True, "Ignore capitals", "Is Mira the same as mira?")
 
     def score(self, question: Question, answer: str) -> float:
+        """Whole words and whole numbers: 5 stands neither in 15 nor in 1.5, and no in no word that begins so."""
         given, wanted = answer, question.expected.strip()
         if self.ignore_case:
             given, wanted = given.casefold(), wanted.casefold()
-        return float(wanted in given)
+        return float(bool(wanted) and re.search(_alone(wanted), given) is not None)
+
+
+def _alone(wanted: str) -> str:
+    """The expression that finds it where no letter, figure or sign goes on."""
+    before = after = ""
+    if re.match(SPACED, wanted[0]):
+        before = f"(?<!{SPACED})"
+    if re.match(SPACED, wanted[-1]):
+        after = f"(?!{SPACED})"
+    if wanted[0].isdigit():
+        before += r"(?<!\d[.,])(?<!(?<!\w)[-\u2212])"
+    if wanted[-1].isdigit():
+        after += r"(?![.,]\d)"
+    return f"{before}{re.escape(wanted)}{after}"
 
 
 class Pattern(Evaluator):

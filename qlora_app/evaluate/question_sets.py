@@ -5,7 +5,9 @@ On the command line and in Python a set is written as one word: a file's path, `
 """
 
 import hashlib
+import itertools
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,8 +71,14 @@ class QuestionSet:
         return cls(name, digest, tuple(questions), left_out)
 
     def first(self, limit: int | None) -> "QuestionSet":
-        """At most `limit` questions, of the same set."""
-        return QuestionSet(self.name, self.digest, self.questions[:limit], self.left_out)
+        """At most `limit` questions, of the same set: the categories take turns, each with its first ones."""
+        counts: Counter[str] = Counter()
+        turns = []
+        for place, one in enumerate(self.questions):
+            turns.append((counts[one.category], place))
+            counts[one.category] += 1
+        chosen = sorted(place for _, place in sorted(turns)[:limit])
+        return QuestionSet(self.name, self.digest, tuple(self.questions[place] for place in chosen), self.left_out)
 
     @property
     def categories(self) -> list[str]:
@@ -170,7 +178,7 @@ def questions_in(file: Path, settings: Settings, run: Run | None = None) -> Ques
         try:
             if row.problem:
                 raise RowError(row.problem)
-            conversation, answer_text = question_and_answer(row.value, detector)
+            conversation, answer_text = question_and_answer(_plainly(row.value), detector)
         except RowError as error:
             problems.append(str(error))
             continue
@@ -183,6 +191,24 @@ def questions_in(file: Path, settings: Settings, run: Run | None = None) -> Ques
             why=problems[0] if problems else "it is empty",
         )
     return QuestionSet.of(file.name, _with_own_ids(asked), len(problems))
+
+
+def _plainly(value: Any) -> Any:
+    """Of MT-bench's turns the first, which is what files of answers answer first; a right answer that is a number as
+    its text, also where the column is called as in the rows that an evaluation writes.
+    """
+    if not isinstance(value, dict):
+        return value
+    row = dict(value)
+    turns = row.get("turns")
+    if isinstance(turns, list) and turns and isinstance(turns[0], str):
+        row["question"] = row.pop("turns")[0]
+    if "expected" in row and not row.keys() & {"answer", "output", "response"}:
+        row["answer"] = row.pop("expected")
+    for name in ("answer", "output", "response"):
+        if isinstance(row.get(name), bool | int | float):
+            row[name] = json.dumps(row[name])
+    return row
 
 
 def _question(number: int, value: Any, conversation: Conversation, answer: str) -> SetQuestion:
@@ -199,10 +225,16 @@ def _named(value: Any, names: Sequence[str]) -> str:
 
 
 def _with_own_ids(questions: list[SetQuestion]) -> list[SetQuestion]:
-    """By their place where ids are used twice: an answer belongs to one question."""
-    if len({one.id for one in questions}) == len(questions):
-        return questions
-    return [replace(one, id=str(place)) for place, one in enumerate(questions, 1)]
+    """An id that was there before gets a number of its own: an answer belongs to one question."""
+    taken = {one.id for one in questions}
+    found: list[SetQuestion] = []
+    seen: set[str] = set()
+    for one in questions:
+        again = (f"{one.id}#{number}" for number in itertools.count(2))
+        id = one.id if one.id not in seen else next(new for new in again if new not in taken | seen)
+        seen.add(id)
+        found.append(replace(one, id=id))
+    return found
 
 
 def _plain(conversation: Conversation) -> list[dict[str, Any]]:

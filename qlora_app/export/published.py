@@ -1,17 +1,95 @@
-"""What leaves this machine says nothing of it: no folders, no account, no notes."""
+"""What leaves this machine says nothing of it: no folders, no account, no data, no notes."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
-from ..storage.files import write_json
+from ..errors import UserError
+from ..runs import Run
+from ..runs.exports import FILES, REPORT
+from ..settings import Settings
+from ..storage.files import replace_file, write_json
+from ..storage.reading import is_regular, read_json
+from .adapter import TAKEN_ALONG
+from .hub_card import hub_card
 
-OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path")
+OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
+STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
+LARGEST_TEXT, HEADER = 50_000_000, 1_000_000  # bytes that are looked through
+A_TOKEN = re.compile(r"\b(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
 
 
 def without_places(folder: Path) -> None:
-    """Take out of a tokenizer's settings what transformers wrote of where it lay."""
-    file = folder / "tokenizer_config.json"
-    if not file.is_file():
-        return
-    config = json.loads(file.read_text(encoding="utf-8"))
-    write_json(file, {name: value for name, value in config.items() if name not in OF_THIS_MACHINE})
+    """Take out of the settings of tokenizer and model what transformers wrote of where they lay."""
+    for name in ("tokenizer_config.json", "config.json"):
+        config = read_json(folder / name)
+        if isinstance(config, dict):
+            write_json(folder / name, {key: value for key, value in config.items() if key not in OF_THIS_MACHINE})
+
+
+def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, licence: str) -> dict[str, Path]:
+    """{name: file} of what goes to the Hub. made: the folder of the export; None for the adapter. Small files are
+    rewritten in `folder`, large ones stay where they are. Raises UserError where it would not open elsewhere.
+    """
+    source = made / FILES if made else run.adapter
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    files = {}
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        is_taken = path.suffix in (*TAKEN_ALONG, ".gguf") and path.name not in STAYS_HERE
+        if not is_taken or path.is_symlink() or not is_regular(path):
+            continue
+        files[name] = path
+        if path.suffix in (".json", ".jinja", ".txt", ".md"):
+            files[name] = folder / name
+            files[name].parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, files[name])
+    without_places(folder)
+    if what == "adapter":
+        _name_base(run, folder)
+    replace_file(folder / "README.md", hub_card(run, what, files, repository, licence))
+    return files | {"README.md": folder / "README.md"}
+
+
+def _name_base(run: Run, folder: Path) -> None:
+    """PEFT looks for the base by what the adapter calls it. Raises UserError for a base that only this machine has."""
+    base = run.base_model()
+    if base.source != "hub":
+        raise UserError(
+            "publish.base_not_on_hub",
+            "The base of {run} is not on the Hub, so nobody could open the adapter there. Publish the merged model.",
+            run=run.id,
+        )
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": base.id, "revision": base.revision})
+
+
+def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> None:
+    """Raises UserError where a file names a folder of this machine, or holds a token."""
+    places = {str(Path.home()), str(settings.home), str(run.folder), str(settings.data)} - {"/"}
+    secrets = [one for one in (settings.token,) if one]
+    for name, path in files.items():
+        text = _text_of(path)
+        if any(secret in text for secret in secrets) or A_TOKEN.search(text):
+            raise UserError(
+                "publish.holds_secret",
+                "{name} holds what looks like a token, so nothing was sent. Take it out of the data or the adapter "
+                "first.",
+                name=name,
+            )
+        if any(f"{place}/" in text or f'{place}"' in text for place in places):
+            raise UserError(
+                "publish.names_folder",
+                "{name} names a folder of this machine, so nothing was sent. Take it out of the data or the adapter "
+                "first.",
+                name=name,
+            )
+
+
+def _text_of(path: Path) -> str:
+    """What of a file is text: of weights the beginning, where their header stands."""
+    is_text = path.suffix not in (".safetensors", ".gguf", ".model") and path.stat().st_size <= LARGEST_TEXT
+    with open(path, "rb") as file:
+        return file.read(LARGEST_TEXT if is_text else HEADER).decode("utf-8", "replace")

@@ -12,6 +12,7 @@ os.environ.setdefault(
 
 from .download import fetch_files
 from .errors import HubUnavailable, explain
+from .publishing import Pushed, push
 from .repository import (
     COMMIT,
     PATIENCE,
@@ -25,10 +26,12 @@ __all__ = [
     "COMMIT",
     "PATIENCE",
     "HubUnavailable",
+    "Pushed",
     "RemoteFile",
     "Repository",
     "ask",
     "explain",
     "fetch_files",
     "licence_of",
+    "push",
 ]

@@ -1,8 +1,7 @@
-"""Answers that follow a JSON schema: before each token is chosen, those that cannot come next are ruled out. Which ones
-those are is worked out by llguidance.
+"""Answers that follow a grammar, such as a JSON schema: before each token is chosen, those that cannot come next are
+ruled out. Which ones those are is worked out by llguidance.
 """
 
-import json
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,24 +17,14 @@ WHITESPACE = r"[ \n]{0,8}"  # between two parts: a model may indent them, and ca
 LARGEST = 100_000  # letters of a schema
 
 
-class JsonSchema:
-    """A schema, made ready for one tokenizer; every answer that follows it has a Matcher of its own."""
+class Grammar:
+    """For one tokenizer; every answer that follows it has a Matcher of its own."""
 
-    def __init__(
-        self, schema: dict[str, Any], tokenizer: "PreTrainedTokenizerBase", ends: Iterable[int], vocabulary: int
-    ) -> None:
-        """ends: tokens that end an answer; vocabulary: of the model's logits. Raises UserError that says what in the
-        schema cannot be followed.
-        """
-        from llguidance import LLMatcher
-
-        if len(json.dumps(schema)) > LARGEST:
+    def __init__(self, grammar: str, tokenizer: "LLTokenizer") -> None:
+        """grammar: of llguidance, or its dialect of Lark. Raises UserError that says what cannot be followed."""
+        if len(grammar) > LARGEST:
             raise UserError("schema.too_large", "A schema has at most {most:,} letters.", most=LARGEST)
-        self.tokenizer = _known(tokenizer, tuple(sorted(ends)), vocabulary)
-        try:
-            self.grammar = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": WHITESPACE})
-        except ValueError as error:
-            raise _refusal(str(error)) from error
+        self.grammar, self.tokenizer = grammar, tokenizer
         self.begin()
 
     def begin(self) -> "Matcher":
@@ -74,13 +63,29 @@ class Matcher:
             raise _refusal(self._matcher.get_error())
 
 
+def grammar_of_schema(schema: dict[str, Any]) -> str:
+    """What a JSON schema allows. Raises UserError."""
+    from llguidance import LLMatcher
+
+    try:
+        return LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": WHITESPACE})
+    except ValueError as error:
+        raise _refusal(str(error)) from error
+
+
 def _refusal(why: str) -> UserError:
     return UserError("schema.cannot_follow", "The schema cannot be followed: {why}", why=why.strip())
 
 
-@lru_cache(maxsize=8)
+def known(tokenizer: "PreTrainedTokenizerBase", ends: Iterable[int], vocabulary: int) -> "LLTokenizer":
+    """The tokenizer as llguidance reads it. ends: tokens that end an answer; vocabulary: of the model's logits. Raises
+    UserError.
+    """
+    return _known(tokenizer, tuple(sorted(ends)), vocabulary)
+
+
+@lru_cache(maxsize=8)  # it takes a second where the vocabulary is large
 def _known(tokenizer: "PreTrainedTokenizerBase", ends: tuple[int, ...], vocabulary: int) -> "LLTokenizer":
-    """The tokenizer as llguidance reads it; that takes a second where the vocabulary is large. Raises UserError."""
     from llguidance.hf import from_tokenizer
 
     if not tokenizer.is_fast:

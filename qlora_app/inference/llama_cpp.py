@@ -88,7 +88,7 @@ class LlamaCpp:
 
     def takes(self, row: Row) -> bool:
         """Can it answer this one? It tells no chances of tokens, and follows no schema."""
-        is_plain = row.asked.logprobs is None and row.asked.schema is None
+        is_plain = row.asked.logprobs is None and row.asked.grammar is None
         return is_plain and _cost(row) <= self._tokens
 
     def submit(self, row: Row) -> Row:

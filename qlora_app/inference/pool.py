@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.loading import bytes_of, import_everything
+from ..base_models.telling import weights_told
 from ..errors import UserError
 from ..formatting import gigabytes, size
 from ..hardware import here
@@ -61,6 +62,10 @@ class _Progress:
     bytes: float = 0.0
     began: float = 0.0  # 0: not yet
     waits: bool = False  # for memory that a training has
+    share: float | None = None  # of its weights that are there
+
+    def tell(self, done: int, total: int) -> None:
+        self.share = done / total if total else None
 
     def words(self) -> Loading:
         needed, free = size(self.bytes), gigabytes(here().free)
@@ -72,7 +77,10 @@ class _Progress:
             )
         if not self.began:
             return Loading("loading", "Loading the model…")
-        return Loading("loading", f"Loading the model… {needed}, {time.monotonic() - self.began:.0f} s")
+        took = f"{time.monotonic() - self.began:.0f} s"
+        if self.share is None:
+            return Loading("loading", f"Loading the model… {needed}, {took}")
+        return Loading("loading", f"Loading the model… {self.share:.0%} of {needed}, {took}")
 
 
 class _Key(NamedTuple):
@@ -130,7 +138,6 @@ class ModelPool:
         self._is_shared = False  # is the processor that answers trained on?
         self._progress: dict[_Key, _Progress] = {}
         self._given_back: dict[_Key, Why] = {}
-        self._forgotten = 0  # how often all was given back
         self._keeper: threading.Thread | None = None
 
     # ---- what is asked of it
@@ -161,15 +168,6 @@ class ModelPool:
             return (progress or _Progress()).words()
         error = opening.exception()
         return Loading("failed", str(error)) if error else Loading("ready")
-
-    def forget(self) -> None:
-        """Give all memory back, for other work that loads a model; an answer being written keeps its hold."""
-        with self._changing:
-            self._forgotten += 1
-            bases = list(self._bases.values())
-            self._bases.clear()
-            self._sessions.clear()
-        _close(bases)
 
     def make_way(self) -> None:
         """Give back what is not being used at this moment."""
@@ -208,7 +206,7 @@ class ModelPool:
             known = self._sessions.get(key)
             if known is None or (known.done() and known.exception()):  # what was wrong may have been repaired
                 known = Future()
-                how = (run, adapter, known, self._forgotten)
+                how = (run, adapter, known)
                 threading.Thread(target=self._load, args=how, name="loading", daemon=True).start()
                 self._sessions[key] = known  # only now: nobody may wait for a thread that was not started
             self._sessions.move_to_end(key)
@@ -216,7 +214,7 @@ class ModelPool:
                 self._sessions.popitem(last=False)
             return known
 
-    def _load(self, run: Run, adapter: Path, opening: "Future[ChatSession]", forgotten: int) -> None:
+    def _load(self, run: Run, adapter: Path, opening: "Future[ChatSession]") -> None:
         key = _key(adapter)
         progress = self._progress[key] = _Progress()
         try:
@@ -229,7 +227,7 @@ class ModelPool:
             self._wait_for_room(progress, wanted)
             with self._one_at_a_time:
                 progress.began = time.monotonic()
-                session = self._opened(wanted, forgotten)
+                session = self._opened(wanted, progress)
                 if adapter == run.adapter:
                     _speed_up(session, run)
             opening.set_result(session)
@@ -250,13 +248,14 @@ class ModelPool:
             if run.read_recipe().recipe.base_model.source != "starter":
                 check_tried(adapter)
 
-    def _opened(self, wanted: _Wanted, forgotten: int) -> ChatSession:
+    def _opened(self, wanted: _Wanted, progress: _Progress) -> ChatSession:
         name = wanted.base()
         with self._changing:
             base = self._bases.get(name)
         if base is None:
             self._make_room(bytes_of(wanted.choice, wanted.quantizes))
-            base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
+            with weights_told(progress.tell):
+                base = LoadedBase.open(wanted.choice, wanted.task, wanted.quantizes)
             base.engine.shares = lambda: self._is_shared
         try:
             session = ChatSession.on(base, wanted.choice, wanted.method, wanted.adapter, wanted.task)
@@ -264,10 +263,9 @@ class ModelPool:
             base.engine.rest()  # its thread holds what nobody else may
             raise
         with self._changing:
-            if forgotten == self._forgotten:
-                self._bases[name] = base
-                self._bases.move_to_end(name)
-                self._keep_watch()
+            self._bases[name] = base
+            self._bases.move_to_end(name)
+            self._keep_watch()
         return session
 
     def _wait_for_room(self, progress: _Progress, wanted: _Wanted) -> None:

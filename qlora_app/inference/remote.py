@@ -1,5 +1,6 @@
 """An OpenAI-compatible endpoint elsewhere that answers in a column. Its address and key are in the settings alone."""
 
+import itertools
 import json
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 from ..errors import UserError
 from ..messages import Conversation, flatten
 from ..settings import Endpoint
+from .refused_fields import UNREADABLE, refused_by
 from .rows import Ended, Ending
 from .session import Decoding
 from .writing import Events, Growing, Said
@@ -17,6 +19,8 @@ from .writing import Events, Growing, Said
 PATIENCE = 120.0  # seconds for the next token
 CONNECTS = 10.0
 LOOKS = 0.1  # seconds between two looks at whether anybody still wants it
+NO_STREAM = ("text/html", "application/json")  # types of what is no answer, but a login page or an error
+MOST_PIECES = 8  # of what is no answer, to be quoted
 LONGEST_REASON = 300  # letters of what an endpoint says of a refusal
 
 
@@ -141,16 +145,23 @@ class RemoteAnswer:
         import httpx
 
         url = f"{self._endpoint.url.rstrip('/')}/chat/completions"
+        refused = refused_by(self._endpoint.url, self._endpoint.model)
+        body = refused.without(self._body)
         key = self._endpoint.key
         headers = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         is_whole = False
         try:
             with httpx.stream(
-                "POST", url, json=self._body, headers=headers, timeout=httpx.Timeout(PATIENCE, connect=CONNECTS)
+                "POST", url, json=body, headers=headers, timeout=httpx.Timeout(PATIENCE, connect=CONNECTS)
             ) as answer:
                 if answer.status_code != 200:
                     answer.read()
+                    if answer.status_code in UNREADABLE and refused.learn(answer.text, body):
+                        yield from self._choices()
+                        return
                     raise self._refusal(answer.status_code, answer.text)
+                if answer.headers.get("content-type", "").startswith(NO_STREAM):
+                    raise self._no_stream(answer)
                 for line in answer.iter_lines():
                     data = line.removeprefix("data:").strip()
                     if not line.startswith("data:") or data == "":
@@ -168,6 +179,18 @@ class RemoteAnswer:
             ) from error
         if not is_whole:
             raise UserError("endpoint.cut", "{name} broke off its answer. Ask again.", name=self._endpoint.name)
+
+    def _no_stream(self, answer: Any) -> UserError:
+        """What it says instead of an answer: an error, or the page of somebody else."""
+        begin = b"".join(itertools.islice(answer.iter_bytes(), MOST_PIECES))
+        said = self._refusal(answer.status_code, begin.decode("utf-8", "replace")).problem.values["why"]
+        return UserError(
+            "endpoint.no_stream",
+            "{name} does not answer as OpenAI's interface does, but with {type}: {said}",
+            name=self._endpoint.name,
+            type=answer.headers["content-type"],
+            said=said,
+        )
 
     def _told(self, data: str) -> list[dict[str, Any]]:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import UserError
-from .grammar import JsonSchema
+from .grammar import Grammar
 from .sampling import Chooser, Sampling, TokenChances, log_chances
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Asked:
     ends: frozenset[int] = frozenset()  # tokens that end the answer and do not belong to it
     ends_with: Callable[[list[int]], bool] | None = None  # do these tokens say something that ends it?
     logprobs: int | None = None  # of each token its log probability, and of so many likeliest ones theirs
-    schema: JsonSchema | None = None  # that the answer is to follow
+    grammar: Grammar | None = None  # that the answer is to follow
 
 
 class Token(NamedTuple):
@@ -60,7 +60,7 @@ class Row:
         """stop: ends it when it is set, as `cancel` does. into: where its events go; several rows may share one."""
         self.asked = asked
         self.chooser = Chooser(asked.sampling)
-        self.matcher = asked.schema.begin() if asked.schema else None
+        self.matcher = asked.grammar.begin() if asked.grammar else None
         self.written: list[int] = []
         self.cached = 0  # tokens of the prompt that were known from an earlier answer
         self.began = time.monotonic()  # when it was begun, not when it was asked

@@ -2,6 +2,8 @@
 end and programs all ask it, and its prompts are those of the training.
 """
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +22,9 @@ from ..tasks.generate import Prompt, context_of, how_it_ends, prompt_for
 from ..tasks.task import candidate_words
 from ..tasks.template import ChatTemplate, going_on
 from ..tasks.template.calls import CallForm
-from .grammar import JsonSchema
+from .grammar import Grammar, grammar_of_schema, known
 from .loaded import LoadedBase, put_on, tokenizer_of
+from .must_call import MustCall
 from .rows import BASE, Asked, Row
 from .sampling import Sampling
 from .writing import CallingWriting, Events, PlainWriting, Writing, ending_check
@@ -132,7 +135,7 @@ class ChatSession:
             )
         name = first.base.sum_of([(session.name, weight) for session, weight in parts])
         made = cls(first.base, first.tokenizer, first.task, name, first.adapter)
-        made.checksum = first.checksum if len(parts) == 1 else ""
+        made.checksum = first.checksum if len(parts) == 1 else _checksum_of(parts)
         return made
 
     @property
@@ -189,6 +192,7 @@ class ChatSession:
         stops: Sequence[str] = (),
         logprobs: int | None = None,
         schema: dict[str, Any] | None = None,
+        must_call: MustCall | None = None,
         stop: threading.Event | None = None,
         into: Events | None = None,
         begun: str = "",
@@ -196,16 +200,18 @@ class ChatSession:
         """Begin an answer, which others that are being written do not hold up.
 
         longest: most tokens; base: without the adapter; stops: texts that end it, beside the template's own; logprobs:
-        keep each token's log probability, and those of so many likeliest ones; schema: a JSON schema that it follows,
-        without reasoning; stop: ends it within a token when it is set; into: where its events go, for several answers
-        that are read together; begun: what was said of it already, with which it goes on, and which then stands before
-        what is new.
+        keep each token's log probability, and those of so many likeliest ones; schema: a JSON schema that it follows;
+        must_call: tools of which it calls one, both without reasoning; stop: ends it within a token when it is set;
+        into: where its events go, for several answers that are read together; begun: what was said of it already, with
+        which it goes on, and which then stands before what is new.
         Tools that stand on the first turn may be called; what is called is known when the answer is whole.
         Raises UserError where too many wait already, the template refuses the conversation, or the schema or tools
         cannot be followed.
         """
-        form = self._call_form() if conversation[0].get("tools") else None
-        reasons = going_on.reasons(self.template, begun) if begun else schema is None and self.thinks(thinking)
+        told = conversation[0].get("tools")
+        form = self._call_form() if told else None
+        is_free = schema is None and must_call is None
+        reasons = going_on.reasons(self.template, begun) if begun else is_free and self.thinks(thinking)
         prompt = self._prompt(conversation, longest, reasons, begun)
         ends = frozenset(how_it_ends(self.model, self.tokenizer, reasons)["eos_token_id"])
         letters = [*self.template.stop_strings, *stops]
@@ -217,11 +223,11 @@ class ChatSession:
             ends=ends,
             ends_with=ending_check(self.tokenizer, letters, reasons),
             logprobs=logprobs,
-            schema=None if schema is None else JsonSchema(schema, self.tokenizer, ends, self._vocabulary),
+            grammar=None if is_free else self._grammar(schema, must_call, form, ends),
         )
         row = self.submit(Row(asked, stop, into))
         if form:
-            return CallingWriting(row, self.tokenizer, reasons, letters, form, prompt.note)
+            return CallingWriting(row, self.tokenizer, reasons, letters, form, json.loads(told or "[]"), prompt.note)
         return Writing(row, self.tokenizer, reasons, letters, prompt.note, prompt.begun)
 
     def submit(self, row: Row) -> Row:
@@ -230,6 +236,15 @@ class ChatSession:
         if fast is not None and row.asked.adapter == self.name and fast.takes(row):
             return fast.submit(row)
         return self.base.engine.submit(row)
+
+    def _grammar(
+        self, schema: dict[str, Any] | None, must_call: MustCall | None, form: CallForm | None, ends: frozenset[int]
+    ) -> Grammar:
+        """What an answer is to follow: a call goes before a schema."""
+        tokenizer = known(self.tokenizer, ends, self._vocabulary)
+        if must_call and form:
+            return Grammar(must_call.rules(form, self.tokenizer, tokenizer), tokenizer)
+        return Grammar(grammar_of_schema(schema or {}), tokenizer)
 
     def _call_form(self) -> CallForm:
         form = CallForm.of(self.tokenizer)
@@ -335,3 +350,9 @@ class ChatSession:
     def alone(self, work: Callable[[], T]) -> T:
         """`work` has the model for itself, with this session's adapter switched on."""
         return self.base.engine.alone(work, self.name)
+
+
+def _checksum_of(parts: Sequence[tuple[ChatSession, float]]) -> str:
+    """SHA-256 of what several adapters are and how much of each there is: another one where one of their files is."""
+    told = "\n".join(f"{session.checksum} {weight!r}" for session, weight in parts)
+    return hashlib.sha256(told.encode()).hexdigest()

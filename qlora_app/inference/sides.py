@@ -27,6 +27,7 @@ class Share(Choices):
     """An adapter of a mix, and how much of it."""
 
     run: str = Field(max_length=LONGEST_ID)
+    checkpoint: int | None = Field(None, ge=0)  # a step; None: the newest that is saved
     weight: float = Field(1.0, ge=-2, le=2)
 
 
@@ -63,13 +64,22 @@ class Side(Choices):
     def is_base(self) -> bool:
         return self.who == "base"
 
+    @property
+    def adapters(self) -> "tuple[Share, ...]":
+        """What has to be in memory for it; nothing for an endpoint."""
+        if self.who == "endpoint":
+            return ()
+        return self.mix if self.who == "mix" else (Share(run=self.run, checkpoint=self.checkpoint),)
+
 
 class Voice(Protocol):
     """Who answers in a column."""
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the weights of the adapter that answers; "" where none does."""
+        """SHA-256 of the weights of the adapter that answers, of a mix that of its parts' with their shares; "" where
+        none does.
+        """
 
     @property
     def system(self) -> str:
@@ -176,7 +186,7 @@ def _mixed(side: Side, store: RunStore, pool: ModelPool) -> ChatSession:
         run = store.get(share.run)
         check_chats(run)
         check_weighted(run)
-        parts.append((pool.get(run), share.weight))
+        parts.append((pool.get(run, share.checkpoint), share.weight))
     return ChatSession.sum_of(parts)
 
 

@@ -177,10 +177,11 @@ class CallingWriting(Writing):
         thinking: bool,
         stops: Sequence[str],
         form: CallForm,
+        tools: Sequence[dict[str, Any]],
         note: str = "",
     ) -> None:
         super().__init__(row, tokenizer, thinking, stops, note)
-        self._form = form
+        self._form, self._tools = form, tools
         self._calls: tuple[Call, ...] = ()
 
     def said(self) -> Said:
@@ -202,7 +203,7 @@ class CallingWriting(Writing):
         if self._why is None:
             before = text.partition(mark)[0]
             return before[: len(before) - _begun(before, [mark])].strip()
-        reading = self._form.read(text)
+        reading = self._form.read(text, self._tools)
         self._calls = reading.calls
         return ChatTemplate.of(self._tokenizer).traits.without_control(reading.text)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..base_models import ModelChoice, folder_of, load_tokenizer
+from ..base_models.download import fetch
+from ..base_models.hub import remote
 from ..errors import Problem, UserError
 from ..formatting import size
-from ..hub import PATIENCE, Repository, fetch_files
+from ..hub import PATIENCE, HubUnavailable, Repository, fetch_files
 from ..hub import explain as explain_of_hub
 from ..hub.repository import files_of
 from ..inference.session import ChatSession
@@ -18,7 +20,7 @@ from ..jobs.job import Needs
 from ..messages import Conversation
 from ..methods.fitting import CONFIG, WEIGHTS
 from ..other_adapters.forms import MLX, PICKLE, TOKENIZER, as_peft, form_in
-from ..other_adapters.reading import Described, base_named, describe
+from ..other_adapters.reading import Described, base_missing, base_named, base_of, describe, is_here
 from ..other_adapters.unpacking import unpacked
 from ..recipe import Recipe
 from ..runs import Run, RunStore
@@ -55,16 +57,17 @@ class AdapterSpec(JobSpec):
     id: str  # a folder of this machine; the name of a file that was brought; owner/name on the Hub
     revision: str = ""
     base: ModelChoice | None = None
-    precision: str = ""  # of the base; empty: unquantized
+    precision: Literal["", "nf4", "fp4", "int8", "bf16", "fp32"] = ""  # of the base; empty: unquantized
+    downloads: bool = False  # its base, where that is not on this machine
     name: str = ""
 
 
-def spec_for(what: str, base: str = "", precision: str = "", name: str = "") -> AdapterSpec:
+def spec_for(what: str, base: str = "", precision: str = "", name: str = "", *, downloads: bool = False) -> AdapterSpec:
     """Of what somebody typed: a folder or a zip of this machine, or owner/name on the Hub. base: as `base_named`.
     Raises UserError where it is none of them.
     """
     place = Path(what.strip()).expanduser()
-    more = {"base": base_named(base), "precision": precision, "name": name}
+    more = {"base": base_named(base), "precision": precision, "downloads": downloads, "name": name}
     if place.is_dir():
         return AdapterSpec(source="folder", id=str(place.resolve()), **more)
     if place.is_file():
@@ -108,7 +111,10 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     form = form_in(place)
     as_peft(form, adapter)
     out.progress(1, STEPS, "Looking at its base.")
-    described = describe(adapter, spec.base, spec.precision, settings.models)
+    base = spec.base or base_of(adapter, settings.models)
+    if not is_here(base):
+        _bring_base(base, spec.downloads, out, settings)
+    described = describe(adapter, base, spec.precision)
     with out.leaving():
         if not any(is_regular(adapter / name) for name in ("tokenizer.json", "tokenizer_config.json")):
             load_tokenizer(described.base).save_pretrained(str(adapter))
@@ -182,6 +188,23 @@ def _downloaded(spec: AdapterSpec, out: JobWriter, settings: Settings) -> Path:
 
     chosen = tuple(files[name] for name in wanted)
     return fetch_files(repository, info.sha or "", chosen, settings.token, tell, out.is_asked_to_stop)
+
+
+def _bring_base(base: ModelChoice, may_download: bool, out: JobWriter, settings: Settings) -> None:
+    """Onto this machine. Raises UserError, with how much it is, where nobody said that it may be."""
+
+    def tell(arrived: int, total: int) -> None:
+        out.progress(1, STEPS, f"Downloading {base.id}: {size(arrived)} of {size(total)}.")
+
+    if may_download:
+        fetch(base, settings.token, tell, out.is_asked_to_stop)
+        out.check()
+        return
+    try:
+        missing = size(remote(base, settings.token).facts.missing or 0)
+    except HubUnavailable:
+        missing = ""
+    raise UserError.of(base_missing(base.id, missing))
 
 
 # ---- what it does

@@ -6,7 +6,7 @@ evaluations/answers/        what each contestant answered, shared by all evaluat
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,12 @@ from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.kept_answers import FOLDER, KeptAnswers
-from ..evaluate.known_sets import QUESTIONS
+from ..evaluate.known_sets import QUESTIONS, questions_named
 from ..evaluate.question_sets import QuestionsChoice, QuestionSet
 from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
+from ..runs import RunStore
 from ..settings import Settings
 from ..storage.digests import sha256_of
 from ..storage.files import replace_file
@@ -42,7 +43,7 @@ class EvaluateSpec(JobSpec):
     needs: Needs = "torch"
     contestants: tuple[Contestant, ...] = Field(min_length=1, max_length=MOST_CONTESTANTS)
     questions: QUESTIONS
-    limit: int | None = Field(None, ge=1)  # only the first so many
+    limit: int | None = Field(None, ge=1)  # so many at most, evenly of all categories
     decoding: AnswerDecoding = AnswerDecoding()
     evaluators: tuple[EVALUATOR, ...] = Field(min_length=1)
     digests: dict[str, str] = {}  # {name of a copied file: its SHA-256}
@@ -65,6 +66,9 @@ def evaluate_job(settings: Settings, spec: EvaluateSpec, name: str = "") -> Job:
     for evaluator in spec.evaluators:
         evaluator.check_all(spec.contestants, settings)
     files = _files(spec)
+    if spec.questions.name != "held_out":  # those are looked for by the worker, with the model's tokenizer
+        place = spec.questions.file.parent if spec.questions.file else Path()
+        check_questions(spec, spec.questions.read(place, settings))
     digests = {file.name: sha256_of(file) for file in files if file.is_file()}
     spec = spec.model_copy(update={"digests": digests})
 
@@ -75,6 +79,51 @@ def evaluate_job(settings: Settings, spec: EvaluateSpec, name: str = "") -> Job:
             bring(file, job.folder / FILES / file.name)
 
     return JobStore(settings.evaluations).create(name or _named(spec), spec, copy)
+
+
+def spec_from(
+    words: Sequence[str],
+    settings: Settings,
+    questions: str | Path | None,
+    by: Sequence[str],
+    limit: int | None,
+    decoding: AnswerDecoding,
+) -> EvaluateSpec:
+    """What a command line or a script means; questions: None for those held out by the first run. Raises UserError."""
+    contestants = tuple(Contestant.of(word, settings) for word in words)
+    first = next((one.run for one in contestants if one.is_here), "")
+    if not questions and not first:
+        raise UserError("evaluate.which_questions", "Name the questions: --questions FILE.")
+    chosen = questions_named(str(questions or f"held_out:{first}"), RunStore(settings.runs), first)
+    return EvaluateSpec(
+        contestants=contestants,
+        questions=chosen,
+        limit=limit,
+        decoding=decoding,
+        evaluators=tuple(map(evaluator_named, by)),
+    )
+
+
+def evaluator_named(word: str) -> Any:
+    """`name` or `name:setting=value`. Raises UserError."""
+    name, _, rest = word.partition(":")
+    if name not in EVALUATORS:
+        raise UserError(
+            "evaluate.unknown_evaluator",
+            "There is no evaluator {name}. There are: {known}.",
+            name=name,
+            known=", ".join(EVALUATORS),
+        )
+    setting, equals, value = rest.partition("=")
+    if rest and setting not in EVALUATORS[name].model_fields:
+        raise UserError(
+            "evaluate.unknown_setting",
+            "{name} has no setting {setting}. It has: {known}.",
+            name=name,
+            setting=setting,
+            known=", ".join(one for one in EVALUATORS[name].model_fields if one != "name") or "none",
+        )
+    return EVALUATORS[name].model_validate({setting: value} if equals else {})
 
 
 def evaluation_of(job: Job) -> Evaluation | None:
@@ -125,16 +174,23 @@ class _Asking:
             left = [one for one in self.questions.questions if one.id not in rows]
             self.done += len(self.questions.questions) - len(left)
             self._tell(contender)
-            problem = None
-            if left:
-                for found in self._answers(contender, evaluator, left):
-                    self.done += 1
-                    if found.problem is None:
-                        kept.append(found.row())
-                    else:
-                        problem = problem or found.problem
-                    self._tell(contender)
+            problem = self._ask(contender, evaluator, left, kept) if left else None
             return _Gathered(kept, kept.rows(), problem)
+
+    def _ask(self, contender: Contender, evaluator: Evaluator, left: list[Any], kept: KeptAnswers) -> Problem | None:
+        """What first went wrong. One that cannot be asked any more does not keep the others from being measured."""
+        problem = None
+        try:
+            for found in self._answers(contender, evaluator, left):
+                self.done += 1
+                if found.problem is None:
+                    kept.append(found.row())
+                else:
+                    problem = problem or found.problem
+                self._tell(contender)
+        except UserError as error:
+            return problem or error.problem
+        return problem
 
     def _answers(self, contender: Contender, evaluator: Evaluator, left: list[Any]) -> Iterator[Any]:
         if isinstance(contender, HereContender):
@@ -160,12 +216,16 @@ def _measure(
     out: JobWriter,
     settings: Settings,
 ) -> None:
-    """Of the questions that all have answered: figures of different questions cannot be compared."""
-    every = [one for kinds in gathered.values() for one in kinds.values()]
-    common = tuple(one for one in questions.questions if all(one.id in kind.rows for kind in every))
+    """Of the questions that all have answered: figures of different questions cannot be compared. Who answered less
+    than half of them is left out.
+    """
     unanswered = [found for name, kinds in gathered.items() if (found := _unanswered(name, kinds, questions))]
+    silent = {one.contestant for one in unanswered if 2 * one.questions > len(questions.questions)}
+    gathered = {name: kinds for name, kinds in gathered.items() if name not in silent}
+    every = [one for kinds in gathered.values() for one in kinds.values()]
+    common = tuple(one for one in questions.questions if every and all(one.id in kind.rows for kind in every))
     if not common:
-        raise UserError("evaluate.no_answers", "No question was answered by all: {why}", why=unanswered[0].why)
+        raise UserError("evaluate.no_answers", "There are no answers to measure: {why}", why=unanswered[0].why)
     asked = QuestionSet(questions.name, questions.digest, common, questions.left_out)
     out.say("Measuring the answers.", state="running")
     measures = []
@@ -179,8 +239,8 @@ def _measure(
     if unanswered:
         raise UserError(
             "evaluate.some_unanswered",
-            "{contestant} did not answer {count:,} of {of:,} questions ({why}). The figures are of the others. Resume "
-            "asks these again.",
+            "{contestant} did not answer {count:,} of {of:,} questions ({why}). What could be measured without them is "
+            "there. Resume asks these again.",
             contestant=unanswered[0].contestant,
             count=unanswered[0].questions,
             of=len(questions.questions),
@@ -228,15 +288,21 @@ def explain(error: BaseException, job: Job) -> Problem:
 def _questions(job: Job, spec: EvaluateSpec, settings: Settings) -> QuestionSet:
     questions: QuestionsChoice = spec.questions
     found = questions.read(job.folder / FILES, settings)
+    check_questions(spec, found)
+    return found.first(spec.limit)
+
+
+def check_questions(spec: EvaluateSpec, found: QuestionSet) -> None:
+    """Raises UserError where an evaluator can measure none of them."""
     for evaluator in spec.evaluators:
         if not evaluator.scored(found):
             raise UserError(
                 "evaluate.no_expected",
-                "{title} needs right answers, and {name} has none. Choose another evaluator, or other questions.",
+                "{title}: this cannot be measured of {name}, which lacks the right answers that it needs. Choose "
+                "another evaluator, or other questions.",
                 title=evaluator.title,
                 name=found.name,
             )
-    return found.first(spec.limit)
 
 
 def _contender(

@@ -38,10 +38,9 @@ class Described:
     task: TaskChoice
 
 
-def describe(folder: Path, named: ModelChoice | None, precision: str, models: Path) -> Described:
-    """What an adapter in PEFT's form is, with the base that is on this machine. `named`: the base that somebody says
-    it is for; `models`: where bases of one's own lie. Raises UserError where it is something else, or its base is not
-    here, or has other shapes.
+def describe(folder: Path, base: ModelChoice, precision: str) -> Described:
+    """What an adapter in PEFT's form is, with its base, which is on this machine. precision: of the base; "" for
+    unquantized. Raises UserError where it is something else, or its base has other shapes.
     """
     shapes, config = check_saved(folder), read_json(folder / CONFIG) or {}
     method = _method(config, shapes)
@@ -52,7 +51,6 @@ def describe(folder: Path, named: ModelChoice | None, precision: str, models: Pa
             "It was trained for {task}; here only chats and text to text can be imported.",
             task=str(config.get("task_type"))[:40],
         )
-    base = named or _base_of(str(config.get("base_model_name_or_path") or ""), models)
     base = base.model_copy(update={"precision": precision or ("bf16" if here().kind == "cuda" else "fp32")})
     check_shapes(shapes, base)
     _keep_embeddings(folder, config, shapes, base)
@@ -105,8 +103,8 @@ def _number(value: Any) -> int:
 
 
 def base_named(words: str) -> ModelChoice | None:
-    """The base somebody names: `starter`, a folder, or owner/name on the Hub; None for no words. Raises UserError where
-    it is none of them, or not on this machine.
+    """The base somebody names: `starter`, a folder, or owner/name on the Hub, which may not be on this machine; None
+    for no words. Raises UserError where it is none of them.
     """
     text = words.strip()
     if not text:
@@ -119,13 +117,22 @@ def base_named(words: str) -> ModelChoice | None:
         choice = ModelChoice(source="hub", id=text)
     if problems := choice.problems():
         raise UserError.of(next(iter(problems.values())))
-    if choice.source == "hub" and kept_folder(choice) is None:
-        raise UserError.of(_base_missing(text))
     return choice
 
 
-def _base_of(named: str, models: Path) -> ModelChoice:
-    """The base on this machine that an adapter names. Raises UserError where it is not here, or says which it wants."""
+def is_here(base: ModelChoice) -> bool:
+    """Is it on this machine?"""
+    return base.source != "hub" or kept_folder(base) is not None
+
+
+def base_of(folder: Path, models: Path) -> ModelChoice:
+    """The base that an adapter's files name; one of the Hub may not be on this machine. `models`: where bases of one's
+    own lie. Raises UserError where they name none that can be had.
+    """
+    return _base_called(str((read_json(folder / CONFIG) or {}).get("base_model_name_or_path") or ""), models)
+
+
+def _base_called(named: str, models: Path) -> ModelChoice:
     folder = Path(named).expanduser()
     if named.endswith("qlora_app/starter/base"):  # one of ours, if on another machine
         return ModelChoice()
@@ -137,10 +144,14 @@ def _base_of(named: str, models: Path) -> ModelChoice:
     for own in local_models(models):
         if own.name.lower() == folder.name.lower():
             return ModelChoice(source="folder", id=str(own))
-    raise UserError.of(_base_missing(named))
+    on_hub = ModelChoice(source="hub", id=named)
+    if on_hub.problems() or _ROUNDED.match(named):
+        raise UserError.of(base_missing(named))
+    return on_hub
 
 
-def _base_missing(named: str) -> Problem:
+def base_missing(named: str, to_download: str = "") -> Problem:
+    """Why there is no base. to_download: how much it is, where that is known."""
     if not named:
         return Problem("import.no_base", "It does not say which base model it is for. Say so, then import it again.")
     if _ROUNDED.match(named):
@@ -149,6 +160,14 @@ def _base_missing(named: str) -> Problem:
             "It is for {base}, which holds the weights of another model, rounded. Name the model that was rounded as "
             "its base, and import it again.",
             base=named[:100],
+        )
+    if to_download:
+        return Problem(
+            "import.base_to_download",
+            "It is for {base}, which is not on this machine: {size} to download. Import it again with the download of "
+            "its base, or name the folder it lies in.",
+            base=named[:100],
+            size=to_download,
         )
     return Problem(
         "import.base_missing",

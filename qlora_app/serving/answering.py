@@ -30,7 +30,7 @@ class Answers:
             begin(wish)  # type: ignore[arg-type]
         except UserError as error:
             self.cancel()
-            raise ApiError.of(error, param="messages" if self.is_chat else "prompt") from error
+            raise self._refusal(error) from error
         except BaseException:
             self.cancel()
             raise
@@ -41,6 +41,12 @@ class Answers:
             "model": wish.model,
             "system_fingerprint": self.writings[0].row.engine,
         }
+
+    def _refusal(self, error: UserError) -> ApiError:
+        refusal = ApiError.of(error, param="messages" if self.is_chat else "prompt")
+        if isinstance(self.wish, ChatWish) and self.wish.must_call and refusal.param == "response_format":
+            refusal.param = "tools"  # theirs is the schema that cannot be followed
+        return refusal
 
     @property
     def is_chat(self) -> bool:
@@ -80,6 +86,7 @@ class Answers:
                 stops=wish.stop or (),
                 logprobs=wish.chances,
                 schema=wish.schema_asked,
+                must_call=wish.must_call,
                 into=self.events,
             )
             self.writings.append(writing)

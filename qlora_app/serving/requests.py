@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ..inference.must_call import MustCall
 from ..inference.sampling import Sampling
 from ..messages import Conversation
 from .problems import ApiError
@@ -72,6 +73,17 @@ class Tool(BaseModel):
     function: Function
 
 
+class Named(BaseModel):
+    name: str
+
+
+class OneTool(BaseModel):
+    """A tool that has to be called."""
+
+    type: Literal["function"]
+    function: Named
+
+
 def _longest(asked: int | None) -> int:
     if asked == -1:
         return LONGEST
@@ -132,8 +144,23 @@ class ChatWish(Wish):
     top_logprobs: int | None = Field(None, ge=0, le=MOST_LOGPROBS)
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
-    tool_choice: Literal["none", "auto"] | None = None
+    tool_choice: Literal["none", "auto", "required"] | OneTool | None = None
     parallel_tool_calls: bool | None = True
+
+    @property
+    def _tools_to_call(self) -> list[dict[str, Any]]:
+        """Those of which one has to be called; none where the model decides."""
+        tools = [tool.model_dump(exclude_none=True) for tool in self.tools or ()]
+        if isinstance(self.tool_choice, OneTool):
+            return [tool for tool in tools if tool["function"]["name"] == self.tool_choice.function.name]
+        return tools if self.tool_choice == "required" else []
+
+    @property
+    def must_call(self) -> MustCall | None:
+        """What has to be called; None where the model decides. One that is named is called once."""
+        tools = self._tools_to_call
+        several = self.tool_choice == "required" and self.most_calls is None
+        return MustCall(tools, several) if tools else None
 
     @property
     def longest(self) -> int:
@@ -207,6 +234,9 @@ def read(kind: type[AnyWish], body: Any) -> AnyWish:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ApiError(400, f"{where}: {first['msg']}", where, "invalid_value") from None
+    if isinstance(wish, ChatWish) and wish.tool_choice not in (None, "none", "auto") and not wish.must_call:
+        words = "tool_choice: what is to be called does not stand in tools."
+        raise ApiError(400, words, "tool_choice", "invalid_value")
     if isinstance(wish, TextWish) and len(wish.prompt) * (wish.n or 1) > MOST_ROWS:
         words = f"One request has at most {MOST_ROWS} answers: prompts times n."
         raise ApiError(400, words, "prompt", "too_many_answers")

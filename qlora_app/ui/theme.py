@@ -21,6 +21,7 @@ _SHEETS = (
     "models",
     "run",
     "runs",
+    "evaluations",
     "chat",
     "why",
     "gradio",

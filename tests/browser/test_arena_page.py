@@ -41,12 +41,15 @@ def test_a_phone_judges_every_pair_by_its_link(visitor, arena):
     for button in page.locator("#choices button").all():
         box = button.bounding_box()
         assert box["height"] >= 36 and box["y"] + box["height"] <= PHONE["height"], "in reach of a thumb"
-    assert not any(model in "".join(heard) for model in MODELS)
+    assert heard and not any(model in "".join(heard) for model in MODELS)
     page.fill("#comment", "kürzer")
     page.get_by_role("button", name="A ist besser").tap()
     expect(page.locator("#done")).to_have_text("1 / 2")
     page.keyboard.press("4")
     expect(page.locator("#said")).to_have_text("Alle Paare sind beurteilt. Danke!")
+    page.goto(f"{visitor.app.url}arenas/{arena.id}")
+    page.get_by_role("button", name="Den Link schließen").click()
+    expect(page.get_by_text("Geschlossen: Der Link öffnet nichts mehr.")).to_be_visible()
     assert [(vote.choice, vote.comment) for vote in arena.votes()] == [("left", "kürzer"), ("both_bad", "")]
 
 

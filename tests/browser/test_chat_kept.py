@@ -23,12 +23,15 @@ def browsers(chromium, app):
     """Opens browsers that have logged in; none may complain."""
     contexts, complaints = [], []
 
-    def enter(query, size=DESK):
+    def enter(query, size=DESK, here=()):
+        """here: what the browser has kept before, by its name."""
         contexts.append(chromium.new_context(viewport=size, accept_downloads=True))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(app.url + query)
+        for name, kept in dict(here).items():
+            page.evaluate("([name, kept]) => localStorage.setItem(name, kept)", [name, json.dumps(kept)])
         page.get_by_label("User name").fill("ada")
         page.get_by_label("Password").fill("correct horse")
         page.get_by_role("button", name="Log in").click()
@@ -168,6 +171,28 @@ def test_what_is_typed_and_said_of_answers_outlasts_all_that_is_done_beside_it(a
     page.get_by_role("button", name="Put it back").click()
     wait_for_rows(page, app, "chat-preferences.jsonl", pairs + 1)
     expect(page.locator(".exchange .question")).to_have_text(asked)
+
+
+def test_what_was_said_before_a_first_login_is_kept_under_it_once(app, browsers):
+    run = app.finished_run().id
+    answers = [{"id": id, "text": "Yes.", "tokens": 1, "seconds": 1} for id in ("a", "b")]
+    turn = {"asking": "90-1-0", "question": "Said before?", "state": "done", "note": "", "answers": answers}
+    sides = [{"who": "base", "run": run}, {"who": "run", "run": run}]
+    talk = {"run": run, "number": 90, "title": "helper", "at": 1, "sides": sides, "turns": [turn]}
+    query, kept = f"?tab=chat&run={run}&chat=90", f"guanaco-chat:{run}:90"
+    page = browsers(query, here={kept: talk})
+    expect(page.locator(".gone")).to_have_text(
+        "Conversations of this browser that are now kept under your login too: 1."
+    )
+    assert page.evaluate(f"localStorage.getItem('{kept}')"), "it stays in the browser"
+    other = browsers(query)
+    expect(other.locator(".exchange .question")).to_have_text("Said before?")
+    page.reload()
+    page.wait_for_function("window.guanacoReady")
+    expect(page.locator(".exchange .question")).to_have_text("Said before?")
+    page.get_by_role("button", name="Chats").click()
+    page.get_by_role("searchbox", name="Find a conversation").fill("said before")
+    expect(page.locator(".earlier")).to_have_count(1)
 
 
 def test_an_answer_that_was_as_long_as_it_may_be_goes_on(app, browsers):

@@ -1,11 +1,13 @@
 """The chat with a browser: what was typed is shown, what was said is kept, and a link opens its run."""
 
+import json
 import shutil
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 from test_everyone import found
-from visiting import DESK, PHONE, copied
+from visiting import DESK, PATIENCE, PHONE, copied
 
 from qlora_app.inference.loaded import checksum
 from qlora_app.ui.runs.card_parts import title_of
@@ -81,6 +83,58 @@ def test_messages_wait_for_the_answer_that_is_written_and_an_earlier_one_is_aske
     assert "chat=1" in page.url
 
 
+def test_what_is_being_typed_outlasts_a_reload_until_it_is_sent_or_taken_back(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    ask(page, "Who is Mira?")
+    answered(page, 1)
+    row = page.locator(".exchange")
+    typed = {
+        "#ask textarea": "And Oscar,\nwho is",
+        ".you .editing": "Who was Mira?",
+        ".answer[data-who=run] .editing": "Mira is <b>",
+    }
+    row.get_by_role("button", name="Edit").click()
+    row.get_by_role("button", name="Correct").nth(1).click()
+    for place, text in typed.items():
+        page.locator(place).fill(text)
+    visitor.reload(page)
+    for place, text in typed.items():
+        expect(page.locator(place)).to_have_value(text)
+    row.locator(".you").get_by_role("button", name="Cancel").click()
+    row.locator(".answer").get_by_role("button", name="Cancel").click()
+    page.locator("#ask textarea").fill("")
+    visitor.reload(page)
+    answered(page, 1)
+    expect(page.locator(".editing")).to_have_count(0)
+    expect(page.locator("#ask textarea")).to_have_value("")
+
+
+def test_a_conversation_is_exported_as_rows_of_a_dataset(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    ask(page, TYPED)
+    answered(page, 1)
+    tuned = page.locator('.answer[data-who="run"] .said').inner_text()
+    page.get_by_role("button", name="This conversation").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as JSONL").click()
+    (row,) = map(json.loads, download.value.path().read_text().splitlines())
+    asked, told = row["messages"][-2:]
+    assert asked == {"role": "user", "content": TYPED}
+    assert told["role"] == "assistant" and told["content"].split() == tuned.split()
+    assert download.value.suggested_filename.endswith(".jsonl")
+
+
+def test_page_and_programs_are_told_alike_what_answers(visitor, app):
+    run = app.finished_run()
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    ask(page, "Hello!")
+    answered(page, 1)
+    shown = page.locator('.answer[data-who="run"] .took span').first.inner_text()
+    asked = {"model": run.id, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 2}
+    told = httpx.post(f"{app.url}v1/chat/completions", json=asked, timeout=PATIENCE / 1000).json()["system_fingerprint"]
+    assert told in ("transformers", "llama.cpp") and ("llama.cpp" in shown) == (told == "llama.cpp")
+
+
 def test_a_stop_keeps_what_was_said_and_gives_back_what_waits(visitor, app):
     page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
     page.locator("#ask textarea").evaluate("""box => { for (const text of ['Hello!', 'Next?']) { box.value = text;
@@ -149,6 +203,21 @@ def test_columns_are_added_changed_swapped_and_removed_and_answer_what_came_befo
     expect(page.locator(".earlier")).to_have_count(3)
 
 
+def test_a_column_that_was_stopped_while_it_caught_up_is_asked_when_one_likes(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    ask(page, "Hello!")
+    answered(page, 1)
+    tuned = said(page)[1]
+    page.evaluate("""document.querySelector('[data-do=add-column]').click();
+        document.querySelector('#stop-chat').click();""")
+    expect(page.locator(".exchange")).to_have_attribute("data-state", "stopped")
+    expect(page.locator(".answer .said").last).to_have_text("Not asked.")
+    page.locator(".answer").last.get_by_role("button", name="Ask").click()
+    answered(page, 1)
+    assert said(page)[2] == tuned
+    expect(page.locator(".not-asked:visible")).to_have_count(0)
+
+
 def test_a_strength_and_a_mix_answer_in_columns_of_their_own(visitor, app, newer_run):
     page = visitor.open(f"?tab=chat&run={app.store.list()[1].id}")
     page.get_by_role("button", name="Change column 2").click()
@@ -164,8 +233,11 @@ def test_a_strength_and_a_mix_answer_in_columns_of_their_own(visitor, app, newer
     page.get_by_role("button", name="Choose").click()
     page.locator(".side [data-run]").first.click()
     expect(page.locator(".share")).to_have_count(2)
+    saved = page.locator(".side").get_by_label("Checkpoint").last
+    saved.select_option(label="Step 4")
+    expect(saved).to_have_value("4")
     page.get_by_role("button", name="Use it").click()
-    expect(page.locator(".head .words").last).to_contain_text("+")
+    expect(page.locator(".head .words").last).to_contain_text("step 4 0.50")
     ask(page, "Hello!")
     answered(page, 1)
     base, without, mixed = said(page)
@@ -204,7 +276,7 @@ def test_what_was_said_by_a_run_that_was_deleted_can_be_read(visitor, app, newer
         shutil.rmtree(run.folder)
     page.locator(".chats .open").click()
     page.locator(f".earlier[data-run='{run.id}'] .go-on").click()
-    expect(page.locator(".who .words")).to_contain_text("not here any more")
+    expect(page.locator(".departed")).to_contain_text("not here any more")
     expect(page.locator(".who .open b")).to_have_text(title)
     assert said(page) == words and page.locator(".exchange .question").inner_text() == "Who is Mira?"
     expect(page.locator("#ask")).to_be_hidden()
@@ -214,9 +286,7 @@ def test_what_was_said_by_a_run_that_was_deleted_can_be_read(visitor, app, newer
     answered(page, 1)
 
 
-@pytest.mark.parametrize(
-    ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
-)
+@pytest.mark.parametrize(("theme", "size"), [("dark", DESK), ("light", PHONE)], ids=["dark desk", "light phone"])
 def test_axe_finds_nothing_serious_in_a_conversation(visitor, app, theme, size):
     page = visitor.open(f"?__theme={theme}&tab=chat&run={app.finished_run().id}", size=size)
     ask(page, "Who is Mira?")

@@ -32,6 +32,25 @@ def twins(app):
     shutil.rmtree(copy.folder)
 
 
+def test_an_adapter_that_is_uploaded_becomes_a_run(visitor, app, tmp_path):
+    known = app.finished_run()
+    file = shutil.make_archive(str(tmp_path / "brought"), "zip", known.adapter)
+    page = visitor.open("?tab=runs")
+    page.get_by_role("button", name="Open an adapter made elsewhere").click()
+    place = page.locator("#open-adapter")
+    place.get_by_label("Precision of the base").click()
+    page.get_by_role("option", name="16-bit").click()
+    place.locator("input[type=file]").set_input_files(file)
+    expect(page.locator("#adapter-job")).to_contain_text("Imported. It stands among the runs.")
+    (run,) = [one for one in app.store.list() if one.id != known.id]
+    try:
+        expect(page.locator(f'#runs-table tr[data-run="{run.id}"]')).to_be_visible()
+        assert run.base_model().precision == "bf16" and run.title == "brought"
+        assert found(page) == []
+    finally:
+        shutil.rmtree(run.folder)
+
+
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_runs_are_told_apart_archived_and_compared(visitor, twins, size):
     page = visitor.open("?tab=runs", size)

@@ -31,7 +31,7 @@ MOST_STEPS, KNOWN = 600, 0.02  # nats a token
 
 @pytest.fixture(
     scope="module",
-    params=["hermes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mistral_tekken", "llama31"))],
+    params=["hermes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mistral_tekken", "glm45"))],
 )
 def session(request, tmp_path_factory):
     """Its template's call, and what follows when the tool has answered, learned by heart."""
@@ -72,6 +72,40 @@ def test_a_call_is_read_and_its_answer_is_gone_on_with(session):
     after = answers(session, messages=[ASKED, choice["message"], told])
     said = after.whole(after.last())["choices"][0]
     assert said["message"]["content"] == "Five hens." and said["finish_reason"] == "stop"
+
+
+BELL = {"type": "function", "function": {"name": "ring_bell", "parameters": {"properties": {"times": {"enum": [3]}}}}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"),
+    [
+        ("required", {"count_hens", "ring_bell"}),
+        ({"type": "function", "function": {"name": "ring_bell"}}, {"ring_bell"}),
+    ],
+    ids=["required", "named"],
+)
+def test_what_has_to_be_called_is_called_whatever_was_learned(session, choice, called):
+    asked = answers(session, messages=[{"role": "user", "content": "Hello!"}], tools=[TOOL, BELL], tool_choice=choice)
+    told = asked.whole(asked.last())["choices"][0]
+    calls = [call["function"] for call in told["message"]["tool_calls"]]
+    assert {call["name"] for call in calls} <= called and told["finish_reason"] == "tool_calls"
+    assert all(json.loads(call["arguments"]).keys() <= {"yard", "times"} for call in calls)
+
+
+def test_a_tool_that_takes_what_no_schema_allows_is_refused_by_its_field(session):
+    odd = {"type": "function", "function": {"name": "odd", "parameters": {"properties": {"it": {"type": "wat"}}}}}
+    with pytest.raises(ApiError) as refusal:
+        answers(session, tools=[odd], tool_choice="required")
+    assert refusal.value.status == 400 and refusal.value.param == "tools"
+
+
+@pytest.mark.parametrize("tools", [[], [TOOL]])
+def test_a_tool_that_is_not_there_cannot_be_demanded(tools):
+    choice = {"type": "function", "function": {"name": "ring_bell"}}
+    with pytest.raises(ApiError) as refusal:
+        read(ChatWish, {"model": "any", "messages": [ASKED], "tools": tools, "tool_choice": choice})
+    assert refusal.value.status == 400 and "tool_choice" in str(refusal.value)
 
 
 def test_a_stream_tells_the_call_once_and_nothing_of_how_it_is_written(session):

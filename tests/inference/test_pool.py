@@ -167,6 +167,20 @@ def test_where_no_thread_can_be_started_nobody_waits(runs, monkeypatch):
     assert models.get(runs[0])
 
 
+def test_while_a_model_is_loaded_it_is_told_how_much_of_it_is_there(runs, monkeypatch):
+    models, told, tell = ModelPool(), [], pool._Progress.tell
+
+    def note(progress, done, total):
+        tell(progress, done, total)
+        told.append((done, total, models.state(runs[0]).sentence))
+
+    monkeypatch.setattr(pool._Progress, "tell", note)
+    models.get(runs[0])
+    counts, totals, sentences = zip(*told, strict=True)
+    assert counts == tuple(range(len(told))) and set(totals) == {len(told) - 1} and len(told) > 20
+    assert "… 0% of " in sentences[0] and "… 100% of " in sentences[-1]
+
+
 def test_what_cannot_stand_beside_others_has_a_base_of_its_own(tmp_path):
     def base(method):
         return pool._Wanted(ModelChoice(), method, tmp_path, Chat()).base()
@@ -186,13 +200,13 @@ def test_an_adapter_that_changes_the_base_of_others_is_not_put_on_it(runs, bias)
         ModelPool().get(runs[0])
 
 
-def test_what_was_forgotten_goes_and_who_holds_it_may_go_on(runs):
+def test_what_made_way_goes_and_who_holds_it_may_go_on(runs):
     models = ModelPool()
     held = models.get(runs[0])
     before, model = answer(held, base=True), weakref.ref(held.model)
-    models.forget()
+    assert wait_for(lambda base=held.base: not base.is_busy)
+    models.make_way()
     assert models.state(runs[0]).state == "absent" and answer(held, base=True) == before
-    models.forget()
     held.base.close()
     thread = held.base.engine._thread
     del held

@@ -1,6 +1,7 @@
 """Who answers in the columns: other strengths of an adapter, and mixes of several, beside the adapters themselves."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from qlora_app.inference.pool import ModelPool
 from qlora_app.inference.session import ChatSession, Decoding
 from qlora_app.inference.sides import Replies, Side, here_of
 from qlora_app.methods.lora import LoraMethod
+from qlora_app.runs.checkpoints import MANIFEST, fingerprint
 from qlora_app.storage.files import write_json
 from tests.conftest import short_recipe
 from tests.fixtures.answering import save_adapter
@@ -26,11 +28,16 @@ def run_of(store, seed, **method):
     run = store.create(short_recipe().model_copy(update={"method": LoraMethod(**method)}))
     save_adapter(run, run.adapter)
     write_json(run.adapter / "proof.json", {})
-    file = run.adapter / "adapter_model.safetensors"
+    learn(run.adapter, seed)
+    return run
+
+
+def learn(adapter, seed):
+    """Weights of its own."""
+    file = adapter / "adapter_model.safetensors"
     torch.manual_seed(seed)
     save_file({name: torch.randn_like(one) * 0.1 for name, one in load_file(file).items()}, file)
     os.utime(file, ns=(seed, seed))
-    return run
 
 
 @pytest.fixture
@@ -83,6 +90,26 @@ def test_a_mix_is_the_weighted_sum_of_what_its_adapters_learned(two, store, pool
         assert torch.allclose(made, 0.7 * a - 0.4 * b, atol=1e-6)
     after = [logits(one), logits(other), logits(one, base=True)]
     assert all(torch.equal(was, now) for was, now in zip(before, after, strict=True)), "the others are as they were"
+
+
+def test_a_mix_is_made_of_checkpoints_too_and_known_by_what_its_parts_are(two, store, pool):
+    run = two[0]
+    checkpoint = shutil.copytree(run.adapter, run.checkpoints / "checkpoint-3")
+    learn(checkpoint, 3)
+    write_json(checkpoint / MANIFEST, fingerprint(checkpoint))
+
+    def mixed(weight=0.5, **of):
+        mix = [{"run": run.id, "weight": 0.5}, {"run": run.id, "weight": weight, **of}]
+        return here_of(Side.of({"who": "mix", "run": run.id, "mix": mix}), store, pool)
+
+    made = mixed(checkpoint=3)
+    earlier = pool.get(run, 3)
+    for found, a, b in zip(changes(made.session), changes(pool.get(run)), changes(earlier), strict=True):
+        assert torch.allclose(found, 0.5 * a + 0.5 * b, atol=1e-6)
+    before = made.checksum
+    assert before == mixed(checkpoint=3).checksum and len({before, mixed().checksum, mixed(0.6).checksum}) == 3
+    learn(run.adapter, 4)
+    assert mixed(checkpoint=3).checksum != before, "Why? sees that the adapter is another one now"
 
 
 @pytest.mark.parametrize("init", ["pissa", "loftq"])

@@ -45,6 +45,7 @@ def recipe_of(base, name, packing=False, dropout=0.0, task="chat", **training):
         "evaluations": 1,
         "samples": 0,
         "scored_questions": 0,
+        "general_questions": 0,
         "max_length": 48,
         "packing": packing,
         "gradient_checkpointing": "off",

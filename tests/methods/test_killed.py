@@ -29,6 +29,7 @@ def test_a_killed_worker_is_resumed_exactly(family, task, name, packing, bases, 
     monkeypatch.setattr(local, "WORKER", [*COMMAND, str(KILLED_AT)])
     assert local.launch(killed).wait() == -signal.SIGKILL, killed.log_tail()
     assert killed.status().state == "interrupted"
+    assert f"Resume goes on from step {SAVED_AT}" in killed.status().sentence
     assert newest_complete(killed.checkpoints).name == f"checkpoint-{SAVED_AT}"
     for run in (killed, whole):
         assert worker.main(run.folder) == 0 and run.status().state == "done", run.status().sentence

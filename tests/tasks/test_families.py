@@ -54,6 +54,7 @@ def trained(home, models):
             "evaluations": 0,
             "samples": 0,
             "scored_questions": 0,
+            "general_questions": 0,
             "max_length": 64,
             "epochs": 9,
         }

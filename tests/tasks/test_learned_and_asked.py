@@ -56,6 +56,7 @@ def trained(home):
             "evaluations": 0,
             "samples": 0,
             "scored_questions": 4,
+            "general_questions": 0,
             "max_length": 256,
         }
         recipe = Recipe.from_dict(

@@ -203,7 +203,7 @@ def test_the_oracle_notices_a_wrong_mask(name, wrong):
     assert complaint(tokenizer, want, ids, labels) != ""
 
 
-@pytest.mark.daily(18)
+@pytest.mark.daily(10)
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_learned_is_the_answer_and_its_end(name):
     @FEW
@@ -228,7 +228,7 @@ def test_an_empty_answer_teaches_its_end(name):
         check_mask(tokenizer, name, conversation)
 
 
-@pytest.mark.daily(18)
+@pytest.mark.daily(10)
 @pytest.mark.parametrize("name", KINDS)
 def test_turns_that_are_not_to_be_learned_are_not(name):
     @settings(FEW, max_examples=6)
@@ -288,7 +288,7 @@ def typed_complaint(tokenizer, as_read, text, found, own_specials, ids, labels):
     return ""
 
 
-@pytest.mark.daily(18)
+@pytest.mark.daily(10)
 @pytest.mark.parametrize("name", KINDS)
 def test_typed_control_tokens_are_letters(name):
     @settings(FEW, max_examples=8)
@@ -299,7 +299,7 @@ def test_typed_control_tokens_are_letters(name):
     holds()
 
 
-@pytest.mark.daily(20)
+@pytest.mark.daily(12)
 @pytest.mark.parametrize("name", KINDS)
 def test_cutting_drops_from_the_end_alone(name):
     tokenizer = tokenizer_of(name)
@@ -384,12 +384,12 @@ def test_an_answer_that_the_template_writes_before_it_is_not_found_there():
 def test_the_law_holds_with_published_tokenizers(name):
     tokenizer = real_tokenizer(name)
 
-    @settings(FEW, max_examples=10)
+    @settings(FEW, max_examples=6)
     @given(conversations(name))
     def holds(conversation):
         check_mask(tokenizer, name, conversation)
 
-    @settings(FEW, max_examples=6)
+    @settings(FEW, max_examples=4)
     @given(conversations(name, typed=True))
     def typed(conversation):
         check_typed(tokenizer, name, conversation)

@@ -66,7 +66,7 @@ def run_starts(labels):
     ]
 
 
-@pytest.mark.daily(20)
+@pytest.mark.daily(10)
 @pytest.mark.parametrize("name", KINDS)
 def test_a_prompt_is_what_stood_before_the_answer(name):
     @settings(FEW, max_examples=8)
@@ -77,7 +77,7 @@ def test_a_prompt_is_what_stood_before_the_answer(name):
     holds()
 
 
-@pytest.mark.daily(20)
+@pytest.mark.daily(10)
 @pytest.mark.parametrize(
     "name", [name for name in KINDS if name != "gpt_oss"]
 )  # it refuses channel tokens in an answer

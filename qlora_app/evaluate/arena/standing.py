@@ -5,7 +5,7 @@ from typing import Any
 
 from ...errors import Problem
 from ..ratings import Ratings, rate, votes_to_clear
-from ..ratings.rows import Judgments
+from ..ratings.reading import Judgments
 from .arena import Arena
 
 ORDERS = 200  # of Elo: a page that is looked at while people vote is there at once

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import Problem, UserError
+from ...inference.refused_fields import refused_by
 from ...messages import Conversation
 from ...settings import Endpoint
 from .budget import Budget, Cost, most_tokens_of, text_tokens, tokens_of
@@ -93,8 +94,7 @@ class JudgeClient:
 
         self._endpoint, self._asking, self._budget, self._stop = endpoint, asking, budget, stop
         self._pause = pause or stop.wait
-        self._length_name: str | None = "max_tokens"
-        self._tells_temperature = asking.temperature is not None
+        self._refused = refused_by(endpoint.url, endpoint.model)
         self._http = httpx.Client(timeout=httpx.Timeout(asking.seconds, connect=CONNECTS))
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class JudgeClient:
         taken = self._budget.take(most_tokens_of(conversation), self._asking.longest)
         if taken is None:
             raise _Failed(Problem("judge.no_budget", "No budget is left for it."), passing=False, over="budget")
-        real = Cost(1)
+        real = Cost(1, tokens_of(conversation))  # of an attempt that breaks off, what it has read
         try:
             answer = self._post(body)
             real, counted = _cost_of(answer, conversation)
@@ -151,11 +151,9 @@ class JudgeClient:
     def _body(self, conversation: Conversation) -> dict[str, Any]:
         messages = [{"role": turn["role"], "content": _plain(turn["content"])} for turn in conversation]
         body: dict[str, Any] = {"model": self._endpoint.model, "messages": messages, "stream": False}
-        if self._tells_temperature:
+        if self._asking.temperature is not None:
             body["temperature"] = self._asking.temperature
-        if self._length_name:
-            body[self._length_name] = self._asking.longest
-        return body
+        return self._refused.without(body | {"max_tokens": self._asking.longest})
 
     def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The object it answers with. Raises _Failed, UserError, _Abandoned."""
@@ -238,20 +236,9 @@ class JudgeClient:
         return _Failed(problem, is_passing, _asked_wait(headers))
 
     def _learns_from(self, failure: _Failed, body: Mapping[str, Any]) -> bool:
-        """Did it refuse to be told the temperature, or the longest answer by this name? Then it is not told again."""
-        if failure.problem.code != "judge.refused_once" or failure.passing:
-            return False
-        why = str(failure.problem).lower()
-        if "temperature" in why and "temperature" in body:
-            self._tells_temperature = False
-            return True
-        if "max_tokens" in why and "max_tokens" in body:
-            self._length_name = "max_completion_tokens" if self._length_name == "max_tokens" else self._length_name
-            return True
-        if "max_completion_tokens" in why and "max_completion_tokens" in body:
-            self._length_name = None
-            return True
-        return False
+        """Did it refuse to be told something that can be left out?"""
+        is_of_this = failure.problem.code == "judge.refused_once" and not failure.passing
+        return is_of_this and self._refused.learn(str(failure.problem), body)
 
     def _wait(self, seconds: float) -> None:
         if seconds > LONGEST_WAIT:
@@ -298,9 +285,9 @@ def _cost_of(answer: Mapping[str, Any], conversation: Conversation) -> tuple[Cos
     usage = answer.get("usage")
     counted = usage if isinstance(usage, dict) else {}
     read, written = _count(counted.get("prompt_tokens")), _count(counted.get("completion_tokens"))
-    if read is not None and written is not None:
-        return Cost(1, read, written), True
     choices = answer.get("choices")
+    if read and written is not None and (written or not choices):  # a question of no tokens was not counted
+        return Cost(1, read, written), True
     return Cost(1, tokens_of(conversation), text_tokens(json.dumps(choices)) if choices else 0), False
 
 

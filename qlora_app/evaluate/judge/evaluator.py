@@ -22,11 +22,11 @@ from ..figures import Figure
 from ..question_sets import QuestionSet, SetQuestion
 from .budget import Budget, Estimate, Limits, Price
 from .client import Asking
-from .judged import Judged, judged_in, total_of
+from .judged import Judged, judge_of, judged_in, total_of
 from .judging import Task, copies, estimate_of, judge_all, pairs_of, singles_of, tasks_of, to_ask
 from .people import votes_on
 from .prompts import LARGEST_PROMPT, JudgePrompt, Way
-from .report import JudgeReport, one_verdict, report_of
+from .report import JudgeReport, one_verdict, report_of, share_by_question
 from .verdicts import HIGHEST, LOWEST
 
 JUDGMENTS = "judgments"  # .jsonl in the job's folder
@@ -115,14 +115,15 @@ class Judge(Evaluator):
     def estimate(self, gathered: Mapping[str, Rows], settings: Settings) -> Estimate:
         """What it costs to judge these answers, less what was judged before."""
         tasks = self._tasks(gathered, self.endpoint_in(settings))
-        known = known_in(settings.evaluations)
+        known = known_in(settings.evaluations, self.longest)
         asked = to_ask(tasks, known)
         return estimate_of(asked, self.asked, self.longest, self.price, len(tasks) - len(asked))
 
     def _tasks(self, gathered: Mapping[str, Rows], endpoint: Endpoint) -> list[Task]:
+        judge = judge_of(endpoint, self.temperature)
         if self.way == "single":
-            return tasks_of(singles_of(gathered), self.asked, endpoint.model)
-        return tasks_of(pairs_of(gathered, self.against)[0], self.asked, endpoint.model)
+            return tasks_of(singles_of(gathered), self.asked, judge)
+        return tasks_of(pairs_of(gathered, self.against)[0], self.asked, judge)
 
     # ---- the work
 
@@ -149,7 +150,7 @@ class Judge(Evaluator):
         tasks, file = self._tasks(rows, endpoint), out.folder / f"{JUDGMENTS}.jsonl"
         self._write_known(tasks, out, settings, file)
         lines = read_lines(file, 0)[0]
-        left = to_ask(tasks, {row.key for row in judged_in(lines) if row.is_asked})
+        left = to_ask(tasks, {row.key for row in judged_in(lines) if row.holds(self.longest)})
         budget = Budget(Limits(self.most_calls, self.most_tokens, self.most_money), self.price, total_of(lines))
         is_whole, all_of_them = True, len(tasks)
 
@@ -192,17 +193,19 @@ class Judge(Evaluator):
 
     def _write_known(self, tasks: Sequence[Task], out: JobWriter, settings: Settings, file: Path) -> None:
         """What an earlier evaluation asked in the same words is taken from there."""
-        there = judged_in(read_lines(file, 0)[0])
-        known = known_in(settings.evaluations)
+        there = [row for row in judged_in(read_lines(file, 0)[0]) if row.holds(self.longest)]
+        known = known_in(settings.evaluations, self.longest)
         for row in copies(tasks, known, there):
             out.append(JUDGMENTS, row.to_json())
 
 
-def known_in(evaluations: Path) -> dict[str, Judged]:
-    """{key: judgment} of all that was ever judged here."""
+def known_in(evaluations: Path, longest: int) -> dict[str, Judged]:
+    """{key: judgment} of all that was ever judged here, and holds where one may have `longest` tokens."""
     found: dict[str, Judged] = {}
     for file in sorted(evaluations.glob(f"*/{JUDGMENTS}.jsonl")):
-        found |= {row.key: row for row in judged_in(read_lines(file, 0)[0]) if row.is_asked}
+        for row in judged_in(read_lines(file, 0)[0]):
+            if row.holds(longest) and not (row.was_cut and row.key in found):
+                found[row.key] = row
     return found
 
 
@@ -242,12 +245,11 @@ def _measured(name: str, got: Mapping[tuple[str, str], Values], scale: tuple[flo
 
 
 def _figure(some: Iterable[Values], scale: tuple[float, float]) -> Figure:
-    """The mean over questions of what was got there, whoever it was compared with."""
-    together: Values = {}
-    for values in some:
-        for question, got in values.items():
-            together.setdefault(question, []).extend(got)
-    return Figure.mean_of([sum(got) / len(got) for got in together.values()], *scale)
+    """The mean of what was got, whoever it was compared with; its interval is over questions."""
+    every = [(question, value) for values in some for question, got in values.items() for value in got]
+    if scale == SCALES["pairs"]:
+        return share_by_question(every) or Figure.mean_of([])
+    return Figure.mean_of([value for _, value in every], *scale)
 
 
 def _comparisons(
@@ -259,7 +261,8 @@ def _comparisons(
         other = _values(figures.get(b, {}), a if way == "pairs" else "")
         both = [question for question in one if question in other]
         if both:
-            found.append(compared(a, b, [one[q] for q in both], [other[q] for q in both]))
+            gap = SCALES[way][1] - SCALES[way][0]
+            found.append(compared(a, b, [one[q] for q in both], [other[q] for q in both], largest=gap))
     return found
 
 

@@ -6,10 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from ...settings import Endpoint
 from .budget import Cost
 
 Winner = Literal["a", "b", "tie"]
 Side = Literal["a", "b"]
+
+
+def judge_of(endpoint: Endpoint, temperature: float | None) -> str:
+    """What makes a judge another one: many call their model "default", so its address is told too, without secrets."""
+    return json.dumps([endpoint.place, endpoint.model, temperature])
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,10 @@ class Answered:
     expected: str = ""
 
     def key(self, first: Side, digest: str, judge: str) -> str:
-        """Tells apart everything that a judgment depends on: question, answers, which stood first, prompt and judge."""
+        """Tells apart everything that a judgment depends on: question, answers, which stood first, prompt and judge.
+
+        judge: the words of `judge_of`.
+        """
         answers = [self.answer_a, self.answer_b] if first == "a" else [self.answer_b, self.answer_a]
         parts = [self.text, self.expected, self.category, *answers, digest, judge]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -57,11 +66,16 @@ class Judged:
     tokens_out: int
     is_estimated: bool
     seconds: float
+    longest: int = 0  # tokens that it might have had
 
     @property
     def is_asked(self) -> bool:
-        """It is not asked for again: the judge wrote something, whether or not that can be read."""
+        """The judge wrote something, whether or not that can be read."""
         return not self.problem
+
+    def holds(self, longest: int) -> bool:
+        """It is not asked for again where a judgment may have `longest` tokens: what was cut off before may end now."""
+        return self.is_asked and not (self.was_cut and self.longest < longest)
 
     @property
     def is_readable(self) -> bool:
@@ -86,8 +100,9 @@ class Judged:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Judged":
-        """Raises TypeError and KeyError for what is no such line."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        """Raises TypeError and AttributeError for what is no such line."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 def judged_in(lines: Iterable[Any]) -> list[Judged]:
@@ -96,7 +111,7 @@ def judged_in(lines: Iterable[Any]) -> list[Judged]:
     for line in lines:
         try:
             row = Judged.from_json(line)
-        except (TypeError, KeyError):
+        except (TypeError, AttributeError):
             continue
         there = found.get(row.place)
         if there is None or row.is_asked or not there.is_asked:
@@ -110,6 +125,6 @@ def total_of(lines: Iterable[Any]) -> Cost:
     for line in lines:
         try:
             total += Judged.from_json(line).cost
-        except (TypeError, KeyError):
+        except (TypeError, AttributeError):
             continue
     return total

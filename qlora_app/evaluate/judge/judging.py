@@ -31,7 +31,7 @@ class Task:
 
 
 def tasks_of(answered: Sequence[Answered], prompt: JudgePrompt, judge: str) -> list[Task]:
-    """Both orders of every pair; of one answer alone one. judge: the model that judges."""
+    """Both orders of every pair; of one answer alone one. judge: the words of `judge_of`."""
     orders: tuple[Side, ...] = ("a", "b") if prompt.way == "pairs" else ("a",)
     return [Task(one, first, one.key(first, prompt.digest, judge)) for one in answered for first in orders]
 
@@ -42,8 +42,11 @@ def to_ask(tasks: Sequence[Task], known: Container[str]) -> list[Task]:
 
 
 def copies(tasks: Sequence[Task], known: Mapping[str, Judged], there: Iterable[Judged]) -> Iterator[Judged]:
-    """What is known of the same words, and not written down about these models yet. It cost nothing again."""
-    written = {row.place for row in there if row.is_asked}
+    """What is known of the same words, and not written down about these models yet. It cost nothing again.
+
+    there: what is written down and holds.
+    """
+    written = {row.place for row in there}
     for task in tasks:
         row = known.get(task.key)
         if (
@@ -102,7 +105,7 @@ def judge_all(
         threading.Thread(target=_ask_on, args=(work, client, prompt, replies), name="judge", daemon=True)
         for _ in range(max(1, min(at_once, len(tasks))))
     ]
-    record = _Record(endpoint.name, prompt, write, has_texts)
+    record = _Record(endpoint.name, prompt, asking.longest, write, has_texts)
     for thread in threads:
         thread.start()
     try:
@@ -137,17 +140,17 @@ class _Record:
     """What arrived: written down, and watched for an end before the last one."""
 
     def __init__(
-        self, rater: str, prompt: JudgePrompt, write: Callable[[dict[str, Any]], Any], has_texts: bool
+        self, rater: str, prompt: JudgePrompt, longest: int, write: Callable[[dict[str, Any]], Any], has_texts: bool
     ) -> None:
         self.done, self.is_out_of_budget, self._has_texts = 0, False, has_texts
-        self._rater, self._prompt, self._write = rater, prompt, write
+        self._rater, self._prompt, self._longest, self._write = rater, prompt, longest, write
         self._failed_in_a_row, self._last_problem = 0, ""
         self.error: UserError | None = None
 
     def take(self, task: Task, reply: Reply) -> bool:
         """Write it down. Is anything else to be asked?"""
         if reply.cost.calls or reply.text:
-            self._write(judged(task, reply, self._prompt, self._rater).to_json())
+            self._write(judged(task, reply, self._prompt, self._rater, self._longest).to_json())
         self.done += 1
         self._has_texts = self._has_texts or bool(reply.text)
         if reply.text:
@@ -227,7 +230,7 @@ def _sent(task: Task, prompt: JudgePrompt) -> Any:
     return prompt.messages(one.category, question=one.text, answer_1=first, answer_2=second, expected=one.expected)
 
 
-def judged(task: Task, reply: Reply, prompt: JudgePrompt, rater: str) -> Judged:
+def judged(task: Task, reply: Reply, prompt: JudgePrompt, rater: str, longest: int) -> Judged:
     """The line that is kept. What was cut off has no verdict: its last words are not the last."""
     one, is_whole = task.answered, bool(reply.text) and not reply.was_cut
     verdict = verdict_of(reply.text) if is_whole and prompt.way == "pairs" else None
@@ -249,6 +252,7 @@ def judged(task: Task, reply: Reply, prompt: JudgePrompt, rater: str) -> Judged:
         tokens_out=reply.cost.tokens_out,
         is_estimated=reply.is_estimated,
         seconds=round(reply.seconds, 3),
+        longest=longest,
     )
 
 

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...chance import student
 from ...errors import Problem
-from ..figures import Figure, student
+from ..figures import Figure
 from .budget import Cost
 from .judged import Judged
 
 FEWEST = 2  # questions for an interval
+NO_SPREAD = 1e-9
 SAYS_LITTLE = 0.6  # both orders agree less often than that: the judge decides about by chance
 OF_ALL = ""  # the category of everything
 
@@ -197,12 +199,12 @@ def report_of(
 
 def _first_won(rows: Sequence[Judged]) -> Figure | None:
     decided = [row for row in rows if row.first_won is not None]
-    return _share_by_question([(row.question, float(bool(row.first_won))) for row in decided])
+    return share_by_question([(row.question, float(bool(row.first_won))) for row in decided])
 
 
 def _orders_agree(rows: Sequence[Judged]) -> Figure | None:
     both = [pair for pair in _by_pair(rows).values() if len(pair) == 2]
-    return _share_by_question([(pair[0].question, float(pair[0].winner == pair[1].winner)) for pair in both])
+    return share_by_question([(pair[0].question, float(pair[0].winner == pair[1].winner)) for pair in both])
 
 
 def _standings(rows: Sequence[Judged]) -> list[Standing]:
@@ -219,7 +221,7 @@ def _standings(rows: Sequence[Judged]) -> list[Standing]:
 
 def _standing(category: str, a: str, b: str, values: list[tuple[str, float]]) -> Standing:
     got = [value for _, value in values]
-    rate = _share_by_question(values) or Figure(0.0, 0, 0.0, 1.0)
+    rate = share_by_question(values) or Figure(0.0, 0, 0.0, 1.0)
     return Standing(a, b, got.count(1.0), got.count(0.5), got.count(0.0), rate, category)
 
 
@@ -241,7 +243,7 @@ def with_people(rows: Sequence[Judged], people: Iterable[Mapping[str, Any]]) -> 
             a, b, winner = b, a, {"a": "b", "b": "a"}.get(str(winner), winner)
         if (question, a, b) in judged and winner in ("a", "b", "tie"):
             both.append((question, judged[question, a, b], str(winner)))
-    agree = _share_by_question([(question, float(one == other)) for question, one, other in both])
+    agree = share_by_question([(question, float(one == other)) for question, one, other in both])
     if agree is None:
         return None
     chance = sum(
@@ -264,20 +266,21 @@ def _by_pair(rows: Sequence[Judged]) -> dict[tuple[str, str, str], list[Judged]]
     return found
 
 
-def _share_by_question(values: Sequence[tuple[str, float]]) -> Figure | None:
-    """The share over all values, with the interval of a ratio whose observations are questions (Cochran 1977, 6.4).
-
-    Where all values are alike that has no width, and Wilson's of as many questions is taken.
+def share_by_question(values: Sequence[tuple[str, float]]) -> Figure | None:
+    """The share over all values, from 0 to 1, with the interval of a ratio whose observations are questions (Cochran
+    1977, 6.4). One value a question is a mean as any other; so is one without a spread, whose interval had no width.
     """
     if not values:
         return None
     by_question: dict[str, list[float]] = {}
     for question, value in values:
         by_question.setdefault(question, []).append(value)
+    if len(by_question) == len(values):
+        return Figure.mean_of([value for _, value in values])
     count, mean = len(by_question), sum(value for _, value in values) / len(values)
     left = [sum(some) - mean * len(some) for some in by_question.values()]
     spread = math.sqrt(sum(one**2 for one in left)) / len(values)
-    if count < FEWEST or spread == 0:
-        return Figure.mean_of([round(mean)] * count) if mean in (0.0, 1.0) else Figure(mean, count, 0.0, 1.0)
+    if count < FEWEST or spread < NO_SPREAD:
+        return Figure.mean_of([mean] * count)
     margin = student(count - 1) * spread * math.sqrt(count / (count - 1))
     return Figure(mean, count, max(0.0, mean - margin), min(1.0, mean + margin))

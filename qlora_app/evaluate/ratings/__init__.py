@@ -7,7 +7,8 @@ from .files import csv_of, latex_of, markdown_of, write_files
 from .games import Games
 from .leaderboard import ENOUGH, Ratings, Standing, rate, standings_of, votes_to_clear
 from .picture import svg_of, words_of
-from .rows import BadRow, Judgment, Judgments, judgment_of, read_judgments
+from .reading import BadRow, Judgments, read_judgments
+from .rows import Judgment, judgments_of
 
 __all__ = [
     "ENOUGH",
@@ -24,7 +25,7 @@ __all__ = [
     "bradley_terry",
     "csv_of",
     "elo",
-    "judgment_of",
+    "judgments_of",
     "latex_of",
     "markdown_of",
     "rate",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...chance import Z
+from ...chance import student
 from .elo import SCALE, START
 from .games import Array, Games, groups_of
 
@@ -42,6 +42,16 @@ class Fit:
         variance = c[first, first] + c[second, second] - 2 * c[first, second]
         return float(self.ratings[first] - self.ratings[second]), self.quantile * math.sqrt(max(0.0, float(variance)))
 
+    def surely_better(self) -> Array:
+        """[m, m] whether the model of a row is better than that of a column, by the interval of their difference; never
+        between groups.
+        """
+        own = np.diag(self.covariance)
+        variance = own[:, None] + own[None, :] - 2 * self.covariance
+        apart = self.ratings[:, None] - self.ratings[None, :]
+        is_clear = apart > self.quantile * np.sqrt(np.maximum(0.0, variance))
+        return is_clear & (self.group[:, None] == self.group[None, :])
+
 
 def bradley_terry(games: Games) -> Fit:
     """Fit all matches. Where a model only won or only lost (or a set of them against all others), half a virtual win
@@ -57,7 +67,7 @@ def bradley_terry(games: Games) -> Fit:
     independent = bread
     clustered = bread @ _meat(games, strengths) @ bread
     covariance = _wider(clustered, independent) / SCALE**2
-    return Fit(START + strengths / SCALE, covariance, group, student(games.questions - 1), is_virtual)
+    return Fit(START + strengths / SCALE, covariance, group, student(max(1, games.questions - 1)), is_virtual)
 
 
 def _newton(wins: Array, group: Array) -> Array:
@@ -113,19 +123,3 @@ def _wider(clustered: Array, independent: Array) -> Array:
     ratio, turned = np.linalg.eigh(back.T @ clustered @ back)
     inside = turned * np.maximum(ratio, 1.0)
     return root @ inside @ turned.T @ root.T
-
-
-def student(freedom: int) -> float:
-    """The two-sided 95 % quantile of Student's t (Abramowitz & Stegun 26.7.5; the first two are exact)."""
-    exact = {1: 12.7062, 2: 4.3027}
-    if freedom <= 2:
-        return exact[max(1, freedom)]
-    z, f = Z, freedom
-    terms = (
-        z,
-        (z**3 + z) / (4 * f),
-        (5 * z**5 + 16 * z**3 + 3 * z) / (96 * f**2),
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * f**3),
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * f**4),
-    )
-    return sum(terms)

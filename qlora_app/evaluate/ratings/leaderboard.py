@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import Problem
+from ...errors import Problem, UserError
 from .agreement import AgreementOfAll, agreement
 from .bradley_terry import Fit, bradley_terry
 from .elo import elo
 from .games import Games
-from .rows import Judgment, Judgments
+from .reading import Judgments
+from .rows import Judgment
 
 ENOUGH = 10  # matches of a model, below which its rating is not told as one
 FEW_QUESTIONS = 10
+MOST_NAMED = 20  # raters in a sentence
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ class Ratings:
 def rate(
     judged: Judgments, *, k: float = 32.0, orderings: int = 10_000, seed: int = 0, judges: Sequence[str] = ()
 ) -> Ratings:
-    """All that some judgments say. judges: raters who are no people."""
+    """All that some judgments say. judges: raters who are no people. Raises UserError for what rates nothing."""
     rows = judged.rows
+    _check(rows, k, seed, judges)
     games = Games.of(rows)
     fit = bradley_terry(games)
     standings = _standings(games, fit, elo(games, k, orderings, seed))
@@ -104,6 +107,22 @@ def rate(
         tuple(_notes(judged, games, fit, standings)),
         judged,
     )
+
+
+def _check(rows: Sequence[Judgment], k: float, seed: int, judges: Sequence[str]) -> None:
+    if not 0 < k < math.inf:
+        raise UserError("ratings.bad_k", "K is {k}: a match moves a rating by a number above 0. Usual is 32.", k=k)
+    if seed < 0:
+        raise UserError("ratings.bad_seed", "The seed is {seed}: it starts at 0.", seed=seed)
+    raters = {row.rater for row in rows if row.rater}
+    for judge in judges:
+        if judge not in raters:
+            raise UserError(
+                "ratings.no_such_rater",
+                "No row was judged by {judge}. Those who judged: {raters}.",
+                judge=judge,
+                raters=", ".join(sorted(raters)[:MOST_NAMED]) or "nobody who has a name",
+            )
 
 
 def standings_of(
@@ -139,17 +158,17 @@ def votes_to_clear(rows: Sequence[Judgment]) -> int | None:
 
 def _standings(games: Games, fit: Fit, elos: Any) -> tuple[Standing, ...]:
     low, high = fit.ratings - fit.margin, fit.ratings + fit.margin
+    is_better = fit.surely_better()
     wins = games.wins().sum(axis=1)
     m, is_tie = len(games.models), (games.score == 0.5).astype(float)
     ties = np.bincount(games.first, is_tie, m) + np.bincount(games.second, is_tie, m)
     matches = np.bincount(games.first, minlength=m) + np.bincount(games.second, minlength=m)
     found = []
     for at, model in enumerate(games.models):
-        is_better = (low > high[at]) & (fit.group == fit.group[at])
         found.append(
             Standing(
                 model,
-                1 + int(is_better.sum()),
+                1 + int(is_better[:, at].sum()),
                 float(fit.ratings[at]),
                 float(low[at]),
                 float(high[at]),
@@ -184,7 +203,7 @@ def _notes(judged: Judgments, games: Games, fit: Fit, standings: Sequence[Standi
         notes.append(
             Problem(
                 "ratings.left_out",
-                "{count:,} rows are left out: they do not say who was better.",
+                "Rows left out: {count:,}. They do not say who was better.",
                 count=judged.bad_count,
             )
         )
@@ -202,7 +221,7 @@ def _notes(judged: Judgments, games: Games, fit: Fit, standings: Sequence[Standi
         notes.append(
             Problem(
                 "ratings.few_questions",
-                "Only {count:,} questions: the intervals say little of other questions.",
+                "So few questions ({count:,}) say little of others: the intervals cannot show that.",
                 count=games.questions,
             )
         )

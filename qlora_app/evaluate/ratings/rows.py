@@ -1,34 +1,41 @@
-"""Judgments of pairs, as people, judges and other programs write them: JSONL, JSON or CSV, a row a judgment."""
+"""What a row says of two models, in the words of people, judges and other programs."""
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...errors import Problem, UserError
+from ...errors import UserError
 
 Winner = Literal["a", "b", "tie"]
-LARGEST = 500_000_000  # bytes of one file
-MOST_KEPT = 20  # rows that cannot be used, said one by one; the others are counted
 NAMES = {  # ours first, then those of FastChat, of MT-bench and of the QLoRA repository
-    "question": ("question", "question_id", "prompt_id", "id", "prompt"),
+    "question": ("question", "question_id", "prompt_id", "prompt"),
     "model_a": ("model_a", "model_1", "model1", "a"),
     "model_b": ("model_b", "model_2", "model2", "b"),
-    "winner": ("winner", "score", "vote", "g1_winner", "preference"),
+    "winner": ("winner", "score", "vote", "preference"),
     "rater": ("rater", "judge", "reviewer", "reviewer_id", "annotator", "worker_id", "user"),
     "category": ("category",),
 }
+BOTH_ORDERS = ("g1_winner", "g2_winner")  # of MT-bench, whose judges see a pair twice
+SCORES = (("score_a", "score_b"), ("score_1", "score_2"), ("score1", "score2"))
+ONE_OF_THREE: dict[str, Winner] = {"winner_model_a": "a", "winner_model_b": "b", "winner_tie": "tie"}
+SCHEMA: dict[str, Winner] = {
+    "a": "a",
+    "b": "b",
+    "tie": "tie",
+    "model_a": "a",
+    "model_b": "b",
+}  # whatever a model's name
 WINNERS: dict[str, Winner] = {
-    **dict.fromkeys(("a", "model_a", "model_1", "model1", "1", "left", "first", "answer1"), "a"),
-    **dict.fromkeys(("b", "model_b", "model_2", "model2", "2", "right", "second", "answer2"), "b"),
-    **dict.fromkeys(("tie", "3", "draw", "both", "equal", "equally good", "both bad", "both_bad", "bothbad"), "tie"),
-    "tie (bothbad)": "tie",
+    **dict.fromkeys(("model_1", "model1", "1", "left", "first", "answer1", "assistant a", "answer a"), "a"),
+    **dict.fromkeys(("model_2", "model2", "2", "right", "second", "answer2", "assistant b", "answer b"), "b"),
+    **dict.fromkeys(("3", "c", "draw", "both", "equal", "equally good", "neither", "both good", "both_good"), "tie"),
+    **dict.fromkeys(("both bad", "both_bad", "bothbad", "a=b", "a = b"), "tie"),
+    **dict.fromkeys(("a>b", "a>>b", "b<a", "b<<a"), "a"),
+    **dict.fromkeys(("b>a", "b>>a", "a<b", "a<<b"), "b"),
 }
 PAIR_IN_NAME = re.compile(r"^(?P<a>.+?)[-_]vs[-_](?P<b>.+?)(?:[-_]gpt-[\w.]+)?(?:[-_]reviewer)?(?:[-_]threeclass)?$")
+_TWO_SCORES = re.compile(r"[\[(]?\s*(-?\d+(?:\.\d+)?)\s*[,;/\s]\s*(-?\d+(?:\.\d+)?)\s*[\])]?")
 
 
 @dataclass(frozen=True)
@@ -56,88 +63,73 @@ class Judgment:
         return {"a": 1.0, "b": 0.0, "tie": 0.5}[self.winner]
 
 
-@dataclass(frozen=True)
-class BadRow:
-    """A row that says nothing that could be counted."""
+def judgments_of(row: Any, file_name: str = "") -> list[Judgment]:
+    """What one row says, its columns named as in NAMES, however they are written: one judgment, or one of each order.
 
-    line: int
-    problem: Problem
-
-    def to_json(self) -> dict[str, Any]:
-        return {"line": self.line, "code": self.problem.code, "sentence": str(self.problem)}
-
-
-@dataclass
-class Judgments:
-    """The rows of a file, and those that could not be used: the first of them, and how many there are."""
-
-    rows: list[Judgment] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
-    bad_count: int = 0
-
-    def leave_out(self, line: int, problem: Problem) -> None:
-        self.bad_count += 1
-        if len(self.bad) < MOST_KEPT:
-            self.bad.append(BadRow(line, problem))
-
-
-def read_judgments(*files: Path) -> Judgments:
-    """All rows of some files. Raises UserError where one cannot be read, or where no row says who was better."""
-    found = Judgments()
-    for file in files:
-        for line, row in _rows_of(file):
-            try:
-                found.rows.append(judgment_of(row, file.stem))
-            except UserError as error:
-                found.leave_out(line, error.problem)
-    if not found.rows:
-        first = found.bad[0].problem if found.bad else Problem("ratings.no_rows", "It has no rows.")
-        raise UserError(
-            "ratings.nothing_judged",
-            "{file} has no row that says who was better. Rows need model_a, model_b and winner (a, b or tie). {first}",
-            file=", ".join(file.name for file in files),
-            first=first,
-        )
-    return found
-
-
-def judgment_of(row: Any, file_name: str = "") -> Judgment:
-    """What one row says, its columns named as in NAMES. file_name: without its ending, which names the pair where the
-    rows do not: A-vs-B. Raises UserError.
+    file_name: without its ending, which names the pair where the rows do not: A-vs-B. Raises UserError.
     """
-    if isinstance(row, UserError):
-        raise row
     if not isinstance(row, Mapping):
         raise UserError("ratings.no_object", "A row is an object with model_a, model_b and winner.")
-    said = {name: next((row[one] for one in names if _is_said(row.get(one))), None) for name, names in NAMES.items()}
+    columns = {re.sub(r"\s+", "_", str(name).strip().lower()): value for name, value in row.items()}
+    said = {
+        name: next((columns[one] for one in names if _is_said(columns.get(one))), None) for name, names in NAMES.items()
+    }
+    models = _models(said, file_name)
+    known = {"question": _text(said["question"]), "rater": _rater(said["rater"]), "category": _text(said["category"])}
+    return [Judgment(*models, winner, **known) for winner in _winners(columns, said["winner"], models)]
+
+
+def _models(said: Mapping[str, Any], file_name: str) -> tuple[str, str]:
+    """Raises UserError where they are not named."""
     named = PAIR_IN_NAME.match(file_name)
     if named and said["model_a"] is None and said["model_b"] is None:
-        said |= {"model_a": named["a"], "model_b": named["b"]}
-    models = [_text(said[name]) for name in ("model_a", "model_b")]
-    if not all(models):
-        raise UserError("ratings.no_models", "The row names no two models in model_a and model_b.")
-    if models[0] == models[1]:
-        raise UserError("ratings.same_model", "The row sets {model} against itself.", model=models[0])
-    return Judgment(
-        models[0],
-        models[1],
-        _winner(said["winner"], models),
-        _text(said["question"]),
-        _text(said["rater"]),
-        _text(said["category"]),
-    )
+        first, second = named["a"], named["b"]
+    else:
+        first, second = (_text(said[name]) if _is_plain(said[name]) else "" for name in ("model_a", "model_b"))
+    if not first or not second:
+        raise UserError(
+            "ratings.no_models",
+            "The row names no two models in model_a and model_b. Where a file has one pair, its name may say it: "
+            "NAME-vs-NAME.jsonl.",
+        )
+    if first == second:
+        raise UserError("ratings.same_model", "The row sets {model} against itself.", model=first)
+    return first, second
 
 
-def _winner(said: Any, models: list[str]) -> Winner:
+def _winners(columns: Mapping[str, Any], said: Any, models: tuple[str, str]) -> list[Winner]:
+    """Raises UserError where nothing says it."""
+    if any(_is_said(columns.get(name)) for name in BOTH_ORDERS) and not _is_said(columns.get("winner")):
+        return [_winner(columns[name], models) for name in BOTH_ORDERS if _is_said(columns.get(name))]
+    ticked = [winner for name, winner in ONE_OF_THREE.items() if _number(columns.get(name)) == 1]
+    if len(ticked) == 1:
+        return ticked
+    for first, second in SCORES:
+        pair = [_number(columns.get(first)), _number(columns.get(second))]
+        if min(pair) >= 0:
+            return [_of_scores(pair)]
+    return [_winner(said, models)]
+
+
+def _winner(said: Any, models: tuple[str, str]) -> Winner:
     """From a word, a name, the class 1, 2 or 3, or a pair of scores. Raises UserError."""
-    if isinstance(said, str) and re.fullmatch(r"\s*[\[(].*,.*[\])]\s*", said):
-        said = [_number(part) for part in said.strip(" []()").split(",")]
-    if isinstance(said, list) and len(said) == 2 and all(_is_score(one) for one in said):
-        return _of_scores(*said)
+    pair = _pair_of(said)
+    if pair is not None and min(pair) >= 0:  # -1 stands for a judgment that could not be read
+        return _of_scores(pair)
     word = re.sub(r"\.0$", "", _text(said)).strip("[]* ")
-    if word in models and models[0] != models[1]:
-        return "a" if word == models[0] else "b"
-    winner = WINNERS.get(word.lower())
+    lower = word.lower()
+    if lower in SCHEMA:
+        return SCHEMA[lower]
+    named = [one for one in models if one == word] or [one for one in models if one.lower() == lower]
+    if len(named) == 1:
+        return "a" if named[0] == models[0] else "b"
+    if lower == "0":
+        raise UserError(
+            "ratings.zero",
+            "A row says 0 for the winner: whether that is the first model or the second is not known. Write a, b or "
+            "tie, or 1, 2 and 3.",
+        )
+    winner: Winner | None = "tie" if lower.startswith("tie ") else WINNERS.get(lower)
     if winner is None:
         raise UserError(
             "ratings.no_winner", "The row says {said!r} for the winner, which is neither a, b nor tie.", said=word
@@ -145,22 +137,39 @@ def _winner(said: Any, models: list[str]) -> Winner:
     return winner
 
 
-def _of_scores(first: float, second: float) -> Winner:
+def _pair_of(said: Any) -> list[float] | None:
+    if isinstance(said, str):
+        found = _TWO_SCORES.fullmatch(said.strip())
+        return [float(one) for one in found.groups()] if found else None
+    if isinstance(said, list) and len(said) == 2:
+        return [_number(one) for one in said]
+    return None
+
+
+def _of_scores(pair: list[float]) -> Winner:
+    first, second = pair
     if first == second:
         return "tie"
     return "a" if first > second else "b"
 
 
-def _is_score(value: Any) -> bool:
-    """-1 stands for a judgment that could not be read."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-
-
-def _number(text: str) -> float:
+def _number(value: Any) -> float:
+    """-1 where it is none."""
+    if isinstance(value, bool):
+        return float(value)
     try:
-        return float(text)
-    except ValueError:
+        return float(value)
+    except (TypeError, ValueError):
         return -1.0
+
+
+def _rater(said: Any) -> str:
+    """MT-bench names a judge and its prompt."""
+    return "/".join(map(_text, said)) if isinstance(said, list) else _text(said)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _is_said(value: Any) -> bool:
@@ -169,60 +178,3 @@ def _is_said(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
-
-
-def _rows_of(file: Path) -> Iterator[tuple[int, Any]]:
-    """(line, row) of a file; in place of a row that cannot be read its UserError. Raises UserError."""
-    text = _read(file)
-    if text.lstrip().startswith("["):
-        yield from _of_list(text, file)
-    elif text.lstrip().startswith("{"):
-        yield from _of_lines(text)
-    else:
-        yield from _of_table(text)
-
-
-def _read(file: Path) -> str:
-    if not file.is_file():
-        raise UserError("file.not_there", "There is no file {file}.", file=file)
-    if file.stat().st_size > LARGEST:
-        raise UserError(
-            "ratings.too_large", "{file} is larger than {most:,.0f} MB.", file=file.name, most=LARGEST / 1e6
-        )
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError("ratings.no_text", "{file} is no text in UTF-8. Save it as such.", file=file.name) from error
-
-
-def _of_lines(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a JSON text may hold U+2028
-        if line.strip():
-            yield number, _parsed(line)
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return UserError("ratings.no_json", "The line is no JSON: it may be cut off.")
-
-
-def _of_list(text: str, file: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError("ratings.broken_list", "{file} is a list in JSON that is broken.", file=file.name) from error
-    yield from enumerate(rows, 1)
-
-
-def _of_table(text: str) -> Iterator[tuple[int, Any]]:
-    head = text.split("\n", 1)[0]
-    separator = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error:
-        yield reader.line_num, UserError("ratings.no_csv", "The line is no row of a CSV file.")

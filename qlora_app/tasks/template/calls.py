@@ -4,12 +4,15 @@ read again.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import UserError
 from ...messages import Conversation
+from .call_arguments import JsonObject, Marked, Schemas, loose
 from .chat_template import ChatTemplate
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("first_sentinel", "second_sentinel")
 _KEYS = ("key_of_first", "key_of_second")
-_LONGEST_NAME = 200
+_VALUES = ("value_of_first", "value_of_second")
 _JSON = json.JSONDecoder()
 
 
@@ -37,15 +40,16 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class CallForm:
-    """What a template writes around the name and the arguments (a JSON object) of a call, blanks aside.
+    """What a template writes around the name and the arguments of a call, blanks aside.
 
-    begin NAME middle {ARGUMENTS} between NAME middle {ARGUMENTS} end; between is "" where a turn has one call.
+    begin NAME middle ARGUMENTS between NAME middle ARGUMENTS end; between is "" where a turn has one call.
     """
 
     begin: str
     middle: str
     between: str
     end: str
+    arguments: JsonObject | Marked
 
     @classmethod
     def of(cls, tokenizer: "PreTrainedTokenizerBase") -> "CallForm | None":
@@ -57,38 +61,41 @@ class CallForm:
         """What no answer holds that calls nothing."""
         return self.begin.split()[0]
 
-    def read(self, written: str) -> Reading:
-        """written: an answer with its control tokens. What cannot be read as a call is a part of the text."""
-        at = re.search(_loose(self.begin), written)
+    def read(self, written: str, tools: Sequence[dict[str, Any]] = ()) -> Reading:
+        """written: an answer with its control tokens; tools: that may be called. What cannot be read as a call is a
+        part of the text.
+        """
+        schemas = {tool["function"]["name"]: properties_of(tool) for tool in tools}
+        at = re.search(loose(self.begin), written)
         if at is None:
             return Reading(written.strip(), ())
         calls: list[Call] = []
         following: re.Match[str] | None = at
         place = at.end()
-        while following and (found := self._call(written, following.end())) is not None:
+        while following and (found := self._call(written, following.end(), schemas)) is not None:
             call, place = found
             calls.append(call)
-            following = re.compile(_loose(self.between)).match(written, place) if self.between else None
+            following = re.compile(loose(self.between)).match(written, place) if self.between else None
         if not calls:
             return Reading(written.strip(), ())
         texts = (written[: at.start()].strip(), _behind(written[place:], self.end).strip())
         return Reading("\n".join(text for text in texts if text), tuple(calls))
 
-    def _call(self, written: str, place: int) -> tuple[Call, int] | None:
+    def _call(self, written: str, place: int, schemas: dict[str, Schemas]) -> tuple[Call, int] | None:
         """The call whose name begins there, and where it ends."""
-        named = re.compile(f"(.{{1,{_LONGEST_NAME}}}?){_loose(self.middle)}").match(written, place)
+        named = re.compile(f"({self.arguments.name}){loose(self.middle)}").match(written, place)
         if named is None:
             return None
-        try:
-            arguments, end = _JSON.raw_decode(written, named.end())
-        except (ValueError, RecursionError):
-            return None
-        return (Call(named[1].strip(), arguments), end) if isinstance(arguments, dict) else None
+        name = named[1].strip()
+        found = self.arguments.read(written, named.end(), schemas.get(name, {}))
+        return (Call(name, found[0]), found[1]) if found else None
 
 
-def _loose(literal: str) -> str:
-    """A pattern for it in which any blanks may stand where it has some."""
-    return r"\s*".join(["", *(re.escape(part) for part in literal.split()), ""])
+def properties_of(tool: dict[str, Any]) -> Schemas:
+    """By the name of an argument what a tool says of it."""
+    parameters = tool["function"].get("parameters")
+    properties = parameters.get("properties") if isinstance(parameters, dict) else None
+    return properties if isinstance(properties, dict) else {}
 
 
 def _behind(text: str, literal: str) -> str:
@@ -105,19 +112,66 @@ def _behind(text: str, literal: str) -> str:
 @lru_cache(maxsize=8)
 def _form_of(tokenizer: "PreTrainedTokenizerBase", _: str) -> CallForm | None:
     template = ChatTemplate.of(tokenizer)
-    alone = _written(template, 1)
+    return _json_form(template) or _marked_form(template)
+
+
+def _json_form(template: ChatTemplate) -> CallForm | None:
+    alone = _written(template, _probe(1))
     first = _parts(alone, 0)
     if first is None:
         return None
-    begin = alone[: first.name].rpartition(template.traits.reasoning_marks[1])[2]
-    form = CallForm(begin, alone[first.name_end : first.start], _between(template), alone[first.end :])
+    begin = _behind_reasoning(template, alone[: first.name])
+    form = CallForm(begin, alone[first.name_end : first.start], _between(template), alone[first.end :], JsonObject())
     can_be_told = form.begin.strip() and form.middle.strip()
     return form if can_be_told and form.read(alone[first.name - len(begin) :]) == Reading("", _probe(1)) else None
 
 
+def _marked_form(template: ChatTemplate) -> CallForm | None:
+    """Of a template that writes each argument between marks of its own. Where two texts differ that follow the same
+    one, a mark ends that belongs to both.
+    """
+    calls = (Call(_NAMES[0], dict(zip(_KEYS, _VALUES, strict=True))), Call(_NAMES[1], {}))
+    alone, bare = _written(template, calls[:1]), _written(template, (Call(_NAMES[0], {}),))
+    split = _split(alone, _NAMES[0], _KEYS[0], _VALUES[0], _KEYS[1], _VALUES[1])
+    nothing, both = _split(bare, _NAMES[0]), _split(_written(template, calls), _VALUES[1], _NAMES[1])
+    if split is None or nothing is None:
+        return None
+    before, first, is_, then, again, last = split
+    middle, closing = _common_mark(first, nothing[1]), _common_mark(then, last)
+    opening, end = first[len(middle) :], last[len(closing) :]
+    is_regular = is_ == again and then[len(closing) :] == opening and nothing[1][len(middle) :] == end
+    begin = _behind_reasoning(template, before)
+    if not is_regular or not all(mark.strip() for mark in (begin, opening, is_, closing, end)):
+        return None
+    between = both[1][len(closing) :] if both else ""
+    form = CallForm(begin, middle, between, end, Marked(opening, is_, closing, end[: end.find(">") + 1]))
+    return form if form.read(alone[len(before) - len(begin) :]) == Reading("", calls[:1]) else None
+
+
+def _split(text: str, *parts: str) -> list[str] | None:
+    """What stands before, between and behind parts that follow one another; None where one of them is missing."""
+    pieces = []
+    for part in parts:
+        before, found, text = text.partition(part)
+        if not found:
+            return None
+        pieces.append(before)
+    return [*pieces, text]
+
+
+def _common_mark(one: str, other: str) -> str:
+    """The marks with which both begin."""
+    count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return one[: one.rfind(">", 0, count) + 1]
+
+
+def _behind_reasoning(template: ChatTemplate, text: str) -> str:
+    return text.rpartition(template.traits.reasoning_marks[1])[2]
+
+
 def _between(template: ChatTemplate) -> str:
     """What stands between the arguments of one call and the name of the next."""
-    both = _written(template, 2)
+    both = _written(template, _probe(2))
     first, second = _parts(both, 0), _parts(both, 1)
     if first is None or second is None:
         return ""
@@ -129,8 +183,8 @@ def _probe(count: int) -> tuple[Call, ...]:
     return tuple(Call(name, {key: "value"}) for name, key in pairs)
 
 
-def _written(template: ChatTemplate, count: int) -> str:
-    """What a model has to write to call so many tools; "" where the template has no place for them."""
+def _written(template: ChatTemplate, calls: Sequence[Call]) -> str:
+    """What a model has to write to call tools; "" where the template has no place for them."""
     if not template.traits.knows_tools:
         return ""
     parameters = {"type": "object", "properties": {key: {"type": "string", "description": key} for key in _KEYS}}
@@ -138,10 +192,10 @@ def _written(template: ChatTemplate, count: int) -> str:
         {"type": "function", "function": {"name": name, "description": name, "parameters": parameters}}
         for name in _NAMES
     ]
-    calls = [{"name": call.name, "arguments": call.arguments} for call in _probe(count)]
+    told = json.dumps([call._asdict() for call in calls])
     conversation: Conversation = [
         {"role": "user", "content": "question", "tools": json.dumps(tools)},
-        {"role": "assistant", "content": "", "tool_calls": json.dumps(calls)},
+        {"role": "assistant", "content": "", "tool_calls": told},
     ]
     try:
         made = template.place(conversation)

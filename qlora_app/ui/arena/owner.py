@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from ...errors import UserError
 from ...evaluate.arena import (
     Arena,
     ArenaStanding,
+    create_arena,
     path_of,
     preferences_of,
     rows_of,
@@ -25,9 +27,11 @@ from ...evaluate.arena import (
 )
 from ...evaluate.ratings import Standing, csv_of, svg_of
 from ...settings import Settings
+from ...storage.files import FOLDER_ID
 from ..guard import in_words
 from ..language import language_of, problem_in, translated
 from ..translate import said_to
+from .list_page import list_html
 from .rating_page import NOT_KEPT, careful, document, refused_page
 
 FILES = ("votes.jsonl", "preferences.jsonl", "leaderboard.csv")
@@ -42,11 +46,36 @@ class ArenaOwner:
 
     def routes(self) -> list[Route]:
         return [
+            Route("/arenas", self.all, methods=["GET"]),
+            Route("/arenas", self.make, methods=["POST"]),
             Route("/arenas/{name}", self.page, methods=["GET"]),
             Route("/arenas/{name}/live", self.live, methods=["GET"]),
             Route("/arenas/{name}/file/{file}", self.file, methods=["GET"]),
             Route("/arenas/{name}/link/{deed}", self.link, methods=["POST"]),
         ]
+
+    async def all(self, request: Request) -> Response:
+        """Those there are, and what another one could be made of."""
+        return await run_in_threadpool(self._all, request)
+
+    def _all(self, request: Request, problem: str = "", status: int = 200) -> Response:
+        language, nonce = language_of(request.headers.get("accept-language")), secrets.token_urlsafe(12)
+        body = translated(list_html(self.settings, request.scope.get("root_path", ""), problem), language)
+        return HTMLResponse(document(body, language, "Arena", (), nonce), status, careful(nonce))
+
+    async def make(self, request: Request) -> Response:
+        """One of an evaluation's answers: `of` is its name. Then its page."""
+        given = parse_qs((await request.body()).decode("utf-8", "replace")).get("of", [""])[0]
+        return await run_in_threadpool(self._make, request, given)
+
+    def _make(self, request: Request, evaluation: str) -> Response:
+        try:
+            if not FOLDER_ID.fullmatch(evaluation):  # a path would be read from anywhere
+                raise UserError("arena.which_evaluation", "Choose an evaluation whose answers are judged.")
+            made = create_arena(self.settings, evaluation)
+        except UserError as error:
+            return self._all(request, said_to(request, in_words(error)), 400)
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/arenas/{made.id}", 303)
 
     async def page(self, request: Request) -> Response:
         """The whole page; what changes of it is asked for again every few seconds."""
@@ -77,7 +106,8 @@ class ArenaOwner:
 <main class="owner" data-live="{here}/live"><p class="muted">{facts}</p>
 <p>{"Whoever has this link may rate:" if path else "Closed: its link opens nothing any more."}</p>{link}
 <div class="deeds"><form method="post" action="{here}/link/{deed}"><button>{words}</button></form>{files}</div>
-<div id="live">{standing_html(standing_of(arena), language)}</div></main>"""
+<div id="live">{standing_html(standing_of(arena), language)}</div>
+<p><a href="{root}/arenas">All arenas</a></p></main>"""
 
     async def live(self, request: Request) -> Response:
         """What changes while people vote."""

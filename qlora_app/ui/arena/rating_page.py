@@ -90,5 +90,5 @@ def _document(body: str, language: str, title: str, style: str, scripts: tuple[s
     first, *others = [f'<script nonce="{nonce}">{script}</script>' for script in scripts]
     return f"""<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
-<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">{first}<style>{style}</style></head>
+<link rel="icon" href="data:,">{first}<style>{style}</style></head>
 <body>{body}{"".join(others)}</body></html>"""

@@ -29,7 +29,7 @@ function undo() {
   const last = talk.turns[talk.turns.length - 1];
   if (!last) return;
   takeOut(talk.turns.length - 1, word('Taken back.'));
-  composer.putBack(last.question); composer.box.focus();
+  composer.putBack(last.question); keepMessage(); composer.box.focus();
 }
 
 // What the datasets have of it goes too.
@@ -140,10 +140,10 @@ function showVotes({pairs, examples}) {
 }
 
 // An answer as it should have been: what was typed is in a box in its place.
-function correct(at, place) {
+function correct(at, place, draft) {
   const {id, was, text} = talk.turns[at].answers[place];
   const box = make('textarea', {class: 'editing', 'aria-label': word('What it should have said'), rows: Math.min(14, 3 + text.split('\n').length + Math.floor(text.length / 60))});
-  box.value = text;
+  box.value = draft ?? text;
   const leaveIt = () => { rows.written(id); composer.box.focus(); };
   const take = async right => {
     const here = talk.turns.findIndex(turn => Talk.placeOf(turn, id) >= 0);
@@ -158,7 +158,7 @@ function correct(at, place) {
     const isTaken = await tell(now.was === undefined ? {kind: 'none', names: [`${run}/${before.named}`]} : voteOf(talk, here, {kind: 'right', id, named: now.named}));
     if (isTaken) return;
     setTurn(run, number, turn.asking, other => ({answers: other.answers.map(one => one?.id === id ? before : one)}));
-    rows.write(id, written);
+    rows.write(id, written); drafts.put(id, box.value);
     rows.show(talk); drawKept();
   };
   const keep = () => box.value.trim() && take(box.value.trim());

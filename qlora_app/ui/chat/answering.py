@@ -87,14 +87,14 @@ class Answering:
     def until_there(self, sides: Iterable[Side], stop: threading.Event, request: Any) -> Iterator[str]:
         """Until all models are in memory: what each is waited for, in words. Raises NobodyListensError."""
         yield translate("Loading the model…")
-        for side in [one for one in sides if one.who != "endpoint"]:
-            run = self.page.find(side.run)
-            if run is None or run.adapter_at(side.checkpoint) is None:
+        for one in [adapter for side in sides for adapter in side.adapters]:
+            run = self.page.find(one.run)
+            if run is None or run.adapter_at(one.checkpoint) is None:
                 continue  # that column says so itself
-            known = self.page.sessions.state(run, side.checkpoint)
+            known = self.page.sessions.state(run, one.checkpoint)
             before = known.sentence if known.state == "absent" else ""  # why it is not there any more
-            self.page.sessions.load(run, side.checkpoint)
-            while (now := self.page.sessions.state(run, side.checkpoint)).state in ("waiting", "loading"):
+            self.page.sessions.load(run, one.checkpoint)
+            while (now := self.page.sessions.state(run, one.checkpoint)).state in ("waiting", "loading"):
                 yield " ".join(translate(words) for words in (before, now.sentence) if words)
                 if stop.wait(LOOK_AGAIN) or not self.page.visitors.hears(request.session_hash):
                     raise NobodyListensError

@@ -58,10 +58,11 @@ class Heads {
 
   // What the adapters of a mix are called, each another one.
   partNames(side) {
-    const parts = (side.mix || []).map(({run}, i) => ({title: run, ...this.facts(side).parts?.[i], run}));
+    const parts = (side.mix || []).map(({run, checkpoint}, i) => ({title: run, ...this.facts(side).parts?.[i], run, checkpoint}));
     return parts.map(part => {
       const others = parts.filter(other => other.run !== part.run && other.title === part.title);
-      return [part.title, others.length ? tellsApart(part, others, ['differs', 'when', 'run']) : ''].filter(Boolean).join(' · ');
+      const step = part.checkpoint === undefined ? '' : word('step {n}', {n: figure(part.checkpoint)});
+      return [part.title, others.length ? tellsApart(part, others, ['differs', 'when', 'run']) : '', step].filter(Boolean).join(' · ');
     });
   }
 
@@ -76,10 +77,11 @@ class Heads {
 
   // An answer came from another file than the one that was there before: the run goes on training.
   check(place, checksum) {
-    const side = this.sides[place];
-    if (!checksum || this.facts(side).checksum === checksum) return;
-    this.known.set(JSON.stringify(side), {...this.facts(side), checksum});
-    this.draw();
+    const side = this.sides[place], key = JSON.stringify(side), facts = this.facts(side);
+    if (!checksum || checksum === (side.who === 'mix' ? facts.answered : facts.checksum)) return;
+    if (side.who !== 'mix') { this.known.set(key, {...facts, checksum}); this.draw(); return; }
+    if (!facts.answered) { this.known.set(key, {...facts, answered: checksum}); return; }
+    this.known.delete(key); this.learn([side]); // a file of its parts is another one now
   }
 
   draw() {
@@ -141,11 +143,7 @@ class SideForm {
       parts.push(this.field(word('Endpoint'), this.select(endpoints.map(name => [name, name]), this.side.endpoint, endpoint => this.change({endpoint}))));
     else if (this.side.who === 'mix') parts.push(...this.mix());
     else parts.push(this.runs(title, run => this.change({run, checkpoint: undefined})));
-    if (this.side.who === 'run' && steps.length) {
-      const saved = [['', word('Newest')], ...steps.map(step => [String(step), word('Step {n}', {n: figure(step)})])];
-      parts.push(this.field(word('Checkpoint'), this.select(saved, String(this.side.checkpoint ?? ''),
-        step => this.change({checkpoint: step === '' ? undefined : +step}))));
-    }
+    if (this.side.who === 'run' && steps.length) parts.push(this.saved(steps, this.side.checkpoint, checkpoint => this.change({checkpoint})));
     if (this.side.who === 'run') parts.push(this.strength(oneStrength));
     parts.push(this.temperature());
     const deeds = make('div', {class: 'deeds'}, make('button', {type: 'submit', class: 'use'}, word('Use it')));
@@ -187,6 +185,12 @@ class SideForm {
     return this.slider(word('Strength'), this.side.strength ?? 1, 0, value => { if (value === 1) delete this.side.strength; else this.side.strength = value; });
   }
 
+  // Which of a run's checkpoints; undefined for the newest.
+  saved(steps, chosen, changed) {
+    const options = [['', word('Newest')], ...steps.map(step => [String(step), word('Step {n}', {n: figure(step)})])];
+    return this.field(word('Checkpoint'), this.select(options, String(chosen ?? ''), step => changed(step === '' ? undefined : +step)));
+  }
+
   slider(name, value, least, changed) {
     const range = make('input', {type: 'range', min: least, max: 2, step: 0.05, 'aria-label': name}), shown = make('output', {}, figure(value, 2));
     range.value = value;
@@ -197,11 +201,13 @@ class SideForm {
   // Each adapter with its weight; the sum is what is added to the base.
   mix() {
     const {parts} = this.heads.facts(this.side), {mix} = this.side, names = this.heads.partNames(this.side);
-    const rows = mix.map(({run, weight}, i) => {
+    const rows = mix.flatMap(({run, weight, checkpoint}, i) => {
       const title = parts?.[i] ? names[i] : this.heads.facts({who: 'run', run}).title;
       const remove = make('button', {type: 'button', 'aria-label': word('Take {name} out', {name: title})}, '✕');
       remove.addEventListener('click', () => this.change({mix: mix.filter((_, other) => other !== i)}));
-      return make('div', {class: 'share'}, this.slider(title, weight, -2, value => { this.side.mix = mix.map((one, other) => other === i ? {...one, weight: value} : one); }), remove);
+      const share = make('div', {class: 'share'}, this.slider(title, weight, -2, value => { this.side.mix = put(this.side.mix, i, {...this.side.mix[i], weight: value}); }), remove);
+      const steps = parts?.[i]?.steps || [];
+      return steps.length ? [share, this.saved(steps, checkpoint, step => this.change({mix: put(this.side.mix, i, {...this.side.mix[i], checkpoint: step})}))] : [share];
     });
     if (mix.length >= MOST_SIDES) return rows;
     return [...rows, this.runs('', run => this.change({mix: [...this.side.mix, {run, weight: 0.5}]}), word('Choose'), word('One more'))];

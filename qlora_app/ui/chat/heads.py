@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...inference.sides import MOST_SIDES, Side, check_chats, check_weighted, endpoint_of
+from ...inference.sides import MOST_SIDES, Share, Side, check_chats, check_weighted, endpoint_of
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
@@ -34,10 +34,14 @@ class Heads:
                 return {"title": one.name, "base": one.model, "steps": [], "checksum": ""}
             facts = self._of_run(side, self.page.store.get(side.run))
             if side.who == "mix":
-                facts["parts"] = [self._of_run(Side(run=one.run), self.page.store.get(one.run)) for one in side.mix]
+                facts["parts"] = [self._of_part(one) for one in side.mix]
             return facts
         except UserError as error:
             return {"problem": self._in_words(error)}
+
+    def _of_part(self, share: Share) -> dict[str, Any]:
+        """Of an adapter of a mix."""
+        return self._of_run(Side(run=share.run, checkpoint=share.checkpoint), self.page.store.get(share.run))
 
     def _in_words(self, error: Exception) -> str:
         return translate(in_words(error, self.page.may_change))

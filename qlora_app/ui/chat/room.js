@@ -3,13 +3,11 @@
 const ALL_EVENTS = ['ask', 'stop', 'choose', 'recall', 'train_on', 'why'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const may = name => page.dataset.may.split(' ').includes(name); // functions of the server that not everyone has
-const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
-for (const name of ['aria-label', 'placeholder'])
-  page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
+speak(page);
 
 const shelf = new Shelf(may('kept') ? new FarStorage(server, {clash, said: words => { find('.unkept').textContent = words ? word(words) : ''; }}, storageHere()) : storageHere());
-const rows = new Rows(find('.exchanges')), log = find('.talk');
+const drafts = new Drafts(storageHere(), () => shelf.storage.who || '');
+const rows = new Rows(find('.exchanges'), drafts), log = find('.talk');
 const heads = new Heads(find('.answering'), {who: sides => server.who(sides), find: asked => server.find({...asked, onlyChats: true}), use, named});
 const composer = new Composer(find('form'), text => ask(text));
 let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
@@ -47,8 +45,8 @@ function goOn(run) {
 
 function head() {
   find('.who b').textContent = partner.title;
-  find('.who .words').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.')
-    : [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.departed').textContent = partner.isGone ? word('This run is not here any more. What was said can be read.') : '';
   page.dataset.task = taskOf(partner);
   find('.answering').inert = !!partner.isGone;
   find('#chips').replaceChildren(...partner.chips.map(text =>
@@ -72,12 +70,27 @@ function choose(run, number = 0) {
 
 function show(other) {
   talk = other;
+  composer.putBack(drafts.messageOf(talk));
   columns();
   remember(); controls(); toEnd(true);
   drawKept();
+  writeOn();
   if (talk.how) trigger('recall', talk.how);
   composer.box.focus({preventScroll: true});
 }
+
+// The boxes in which somebody wrote when the page was left.
+function writeOn() {
+  const draftOf = id => rows.boxes.has(id) || partner.isGone ? '' : drafts.get(id);
+  talk.turns.forEach((turn, at) => {
+    const question = draftOf(Talk.id(turn));
+    if (question) edit(at, question);
+    if (rows.canVote) turn.answers.forEach((answer, place) => { const right = answer && draftOf(answer.id); if (right) correct(at, place, right); });
+  });
+}
+
+// What waits to be asked is typed, too.
+function keepMessage() { if (talk) drafts.putMessage(talk, [...queued, composer.box.value].filter(text => text.trim()).join('\n')); }
 
 // ---- its columns
 
@@ -207,10 +220,10 @@ function askFrom(at, question) {
   ask(question);
 }
 
-function edit(at) {
+function edit(at, draft) {
   const id = Talk.id(talk.turns[at]);
   const box = make('textarea', {class: 'editing', 'aria-label': word('Message'), rows: 2});
-  box.value = talk.turns[at].question;
+  box.value = draft ?? talk.turns[at].question;
   const put = () => rows.written(id);
   const send = () => { const text = box.value.trim(); put(); if (text) askFrom(talk.turns.findIndex(turn => Talk.id(turn) === id), text); };
   const take = make('button', {type: 'button'}, word('Ask')), leaveIt = make('button', {type: 'button'}, word('Cancel'));
@@ -293,13 +306,14 @@ async function measure() {
 }
 
 function controls() {
-  measure();
+  measure(); keepMessage();
   const isBusy = !!talk && Talk.isUnderWay(talk);
   find('#stop-chat').hidden = !isBusy; find('#send').textContent = word(isBusy ? 'Ask next' : 'Ask');
   find('.queued').hidden = !queued.length;
   find('.queued').replaceChildren(...queued.map((text, i) => make('li', {}, make('span', {class: 'quiet'}, word('Asked next:')), ' ',
     make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
   page.toggleAttribute('data-empty', !talk?.turns.length);
+  page.toggleAttribute('data-busy', isBusy);
   find('.more').hidden = !talk?.turns.length;
   hide();
 }
@@ -327,6 +341,7 @@ page.addEventListener('click', e => {
   if (one.dataset.question) ask(one.dataset.question);
   else if (name === 'again') again(at);
   else if (name === 'edit') edit(at);
+  else if (name === 'catch-up') catchUp();
   else if (name === 'why') whys.turn(one);
   else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at].answers[one.dataset.copy].text);
   else if (name === 'copy-code') copy(one, one.parentElement.querySelector('pre').textContent);
@@ -357,7 +372,8 @@ document.addEventListener('keydown', e => {
   turnHow(false); find('.how').focus();
 });
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
-composer.box.addEventListener('input', measure);
+composer.box.addEventListener('input', () => { measure(); keepMessage(); });
+find('.exchanges').addEventListener('input', e => { if (e.target.matches('.editing')) drafts.put(e.target.closest('[data-id]').dataset.id, e.target.value); });
 find('#stop-chat').addEventListener('click', stop);
 find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title, talk?.sides)); });
 document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });

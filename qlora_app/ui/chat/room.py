@@ -24,6 +24,7 @@ SCRIPTS = (
     "deeds",
     "shelf",
     "far_shelf",
+    "drafts",
     "why",
     "blind",
     "rows",
@@ -76,6 +77,7 @@ SKELETON = f"""
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
     <p class="quiet note fill"></p>
+    <p class="note departed" role="status"></p>
     <p class="quiet note gone" role="status"></p>
     <p class="quiet note votes" role="status"></p>
     <p class="quiet note link" role="status"></p>

@@ -18,7 +18,7 @@ class Rows {
   // `drawn` is what the server made of texts: {text: HTML}.
   // `names`: of each column. `boxes`: in which somebody writes, by what they stand in the place of: the id of an answer, or of a
   // turn for its question. They go along when rows are drawn anew.
-  constructor(place) { this.place = place; this.drawn = new Map(); this.names = []; this.canVote = false; this.boxes = new Map(); }
+  constructor(place, drafts) { this.place = place; this.drafts = drafts; this.drawn = new Map(); this.names = []; this.canVote = false; this.boxes = new Map(); }
 
   show(talk) {
     const writing = document.activeElement;
@@ -28,7 +28,7 @@ class Rows {
   }
 
   write(id, box) { this.boxes.get(id)?.remove(); this.boxes.set(id, box); this.fillBoxes(); }
-  written(id) { this.boxes.get(id)?.remove(); this.boxes.delete(id); this.fillBoxes(); }
+  written(id) { this.boxes.get(id)?.remove(); this.boxes.delete(id); this.drafts.remove(id); this.fillBoxes(); }
   fillBoxes() { this.place.querySelectorAll('[data-id]').forEach(place => this.fillBox(place, place.dataset.id)); }
 
   // What can be written over is not seen meanwhile.
@@ -69,7 +69,7 @@ class Rows {
   row(turn, at) {
     const answers = this.sides.map((side, place) => make('section', {class: 'answer', 'data-who': side.who, 'aria-label': this.names[place]},
       make('h3', {translate: 'no'}, this.names[place]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
-      make('p', {class: 'problem'}),
+      make('p', {class: 'not-asked', hidden: ''}, button('catch-up', word('Ask'))), make('p', {class: 'problem'}),
       make('p', {class: 'took quiet'}, make('span'), make('span', {class: 'deeds'},
         button('why', word('Why?'), {'aria-expanded': 'false', title: word('What training changed of each word')}), ...(this.canVote ? votes(place) : []),
         button('copy', word('Copy'), {'data-copy': place})))));
@@ -105,10 +105,11 @@ class Rows {
     else if (said.dataset.of !== answer.text) this.swap(said, html);
     said.dataset.of = nothing || html === undefined ? '' : answer.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
+    place.querySelector('.not-asked').hidden = !!given;
     this.fillBox(place, given?.id || '');
     this.fillVotes(place, turn, answer);
     place.querySelector('.took span').textContent = took(answer);
-    place.querySelector('.took span').title = answer.checksum ? `SHA-256 ${answer.checksum}` : '';
+    place.querySelector('.took span').title = answer.checksum && place.dataset.who !== 'mix' ? `SHA-256 ${answer.checksum}` : '';
     place.querySelector('.problem').textContent = answer.problem || '';
   }
 

@@ -49,13 +49,15 @@ ROUTES: dict[str, Who] = {
     f"{API}/component_server": "visitor",
     f"{API}/file={{path_or_url:path}}": "visitor",
     # what was made of a run, as files, see exported.py
-    "/exports/{path:path}": "owner",
+    "/exports/{run}/{job}": "owner",
+    "/exports/{run}/{job}/{name:path}": "owner",
     # what programs ask, see serving/
     "/v1": "program",
     "/v1/{path:path}": "program",
     # where people judge answers, and where the owner sees what came of it, see ui/arena/
     "/arena/{name}": "rater",
     "/arena/{name}/{deed}": "rater",
+    "/arenas": "owner",
     "/arenas/{name}": "owner",
     "/arenas/{name}/live": "owner",
     "/arenas/{name}/file/{file}": "owner",

@@ -5,27 +5,13 @@ const AT_REST = 30000, MOVING = 2000, OPEN = 1000; // ms between questions
 const SOON = [700, 2500, 6000]; // ms after a click: it may have begun something
 const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine', 'now'];
 const LOOKS = {system: 'Colours: as the system', light: 'Colours: light', dark: 'Colours: dark'};
-const language = navigator.language.toLowerCase().split('-')[0];
-const word = text => (TEXTS[language] || {})[text] || text;
 const part = name => element.querySelector(`[data-part="${name}"]`);
 const drawer = element.querySelector('[data-dialog=drawer]');
 let seen = {}, live = false, opener = null;
 
 document.getElementById('opening')?.remove();
-// In place: what is typed into a form stays.
 const ended = guanacoEnded({element, word, show: run => { drawer.close(); trigger('open', {run}); }});
 speak(element);
-
-// What stands here before anything is asked for.
-function speak(place) {
-  const standing = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
-  while (standing.nextNode()) {
-    const node = standing.currentNode, text = node.data.replace(/\s+/g, ' ').trim();
-    if (text && !node.parentElement.closest('[translate=no]')) node.data = node.data.replace(node.data.trim(), () => word(text));
-  }
-  for (const name of ['aria-label', 'title'])
-    place.querySelectorAll(`[${name}]`).forEach(one => one.setAttribute(name, word(one.getAttribute(name).replace(/\s+/g, ' '))));
-}
 
 async function ask() {
   take(await server.poll({seen, open: drawer.open, watched: ended.watched()}));

@@ -98,7 +98,8 @@ class Bar:
     def build(self) -> gr.HTML:
         """The component."""
         template = _template(self.page.may_change)
-        script = LINE_SCRIPT + "".join((FOLDER / one).read_text(encoding="utf-8") for one in ("ended.js", "bar.js"))
+        files = (FOLDER / "ended.js", FOLDER.parent / "runs" / "words.js", FOLDER / "bar.js")
+        script = LINE_SCRIPT + "".join(file.read_text(encoding="utf-8") for file in files)
         texts = json.dumps(texts_in(template + script), ensure_ascii=False)
         self.bar = plain(
             "",

@@ -1,9 +1,11 @@
 """Above the list of runs: an adapter that was made elsewhere is opened, and becomes one of them."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
+from ...base_models.choice import PRECISIONS
 from ...jobs import JobStore
 from ...kinds.adapter_import import AdapterSpec, adapter_job, spec_for
 from ...other_adapters.reading import base_named
@@ -40,6 +42,18 @@ class AdapterImport:
                     scale=4,
                     min_width=260,
                 )
+                self.precision = gr.Dropdown(
+                    [("Unquantized", ""), *((words, name) for name, words in PRECISIONS.items())],
+                    value="",
+                    label="Precision of the base",
+                    info="How the base is held: best as it was where the adapter was made.",
+                    scale=3,
+                    min_width=260,
+                )
+            self.downloads = gr.Checkbox(
+                label="Download its base",
+                info="Where it is not on this machine. Without this the import says how much that would be.",
+            )
             with gr.Row():
                 self.go = gr.Button("Open it", size="sm", min_width=140)
                 self.upload = gr.UploadButton("Upload a zip", file_types=[".zip"], size="sm", min_width=140)
@@ -47,26 +61,33 @@ class AdapterImport:
 
     def wire(self) -> None:
         """Checked, measured and kept by a job, whose card stands below."""
-        typed = {self.what, self.base}
+        how = {self.base, self.precision, self.downloads}
+        typed = {self.what, *how}
         self.go.click(self.take, typed, self.card, **QUIET)
         self.what.submit(self.take, typed, self.card, **QUIET)
-        self.upload.upload(self.brought, {self.upload, self.base}, self.card, **QUIET)
+        self.upload.upload(self.brought, {self.upload, *how}, self.card, **QUIET)
         self.card.done(self.finished, None, [self.what, self.base], **FAST)
         self.job.wire()
 
     @changes
     def take(self, given: Given) -> Answer:
         """What somebody typed."""
-        what, base = (str(given[one] or "") for one in (self.what, self.base))
-        spec = spec_for(what, base)
+        what = str(given[self.what] or "")
+        spec = spec_for(what, **self._how(given))
         return self._begun(spec, Path(what.strip()).expanduser() if spec.source == "file" else None)
 
     @changes
     def brought(self, given: Given) -> Answer:
         """A zip from somebody's own machine."""
         file = Path(given[self.upload])
-        spec = AdapterSpec(source="file", id=file.name, base=base_named(str(given[self.base] or "")))
+        how = self._how(given)
+        spec = AdapterSpec(source="file", id=file.name, **how | {"base": base_named(how["base"])})
         return self._begun(spec, file)
+
+    def _how(self, given: Given) -> dict[str, Any]:
+        """What stands in the form about the base."""
+        base, precision = (str(given[one] or "") for one in (self.base, self.precision))
+        return {"base": base, "precision": precision, "downloads": bool(given[self.downloads])}
 
     @changes
     def finished(self) -> Answer:

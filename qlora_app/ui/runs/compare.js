@@ -58,6 +58,7 @@ function keep(changes, anew) {
 
 element.addEventListener('click', e => {
   const button = e.target.closest('button'); if (!button) return;
+  if (button.dataset.do === 'evaluate') { window.dispatchEvent(new CustomEvent('guanaco-evaluate', {detail: {runs: runs()}})); return; }
   if (button.dataset.do) trigger(button.dataset.do, {});
   if (button.dataset.run) trigger('open', {run: button.dataset.run});
   if (button.dataset.series) keep({series: button.dataset.series}, true);

@@ -45,7 +45,8 @@ AXES: dict[AxisName, str] = {"step": "Steps", "seconds": "Time", "tokens": "Toke
 # On a phone, where heads have no room, each cell says its own.
 STANDINGS = ("Run", "Held-out loss", "Training loss", "Right", "Against the best", "Steps", "Time", "Tokens")
 FILES = (
-    '<span class="does deeds"><button type="button" data-do="csv">Metrics as CSV</button>'
+    '<span class="does deeds"><button type="button" class="main" data-do="evaluate">Evaluate these…</button>'
+    '<button type="button" data-do="csv">Metrics as CSV</button>'
     '<button type="button" data-do="parquet">Metrics as Parquet</button></span>'
 )
 SAVE = """() => setTimeout(() => (document.querySelector('#metrics-ready a, a#metrics-ready, #metrics-ready button, '

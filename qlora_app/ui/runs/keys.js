@@ -1,8 +1,6 @@
 // The keys of programs. One that was made stands in full until the page is left or another is made.
 const card = element.querySelector('.keys'), part = name => card.querySelector(name);
-const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
-for (const name of ['aria-label', 'placeholder']) card.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
+speak(card);
 const [nameBox, limitBox] = card.querySelectorAll('input');
 
 function line(key) {

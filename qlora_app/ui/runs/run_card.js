@@ -7,10 +7,7 @@ const card = element.querySelector('.card'), bar = card.querySelector('.bar'), l
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), sure = card.querySelector('.confirm-discard');
 let at = null; // the step whose answers are looked at
 const chart = new Chart(card.querySelector('.chart'), () => poll.want(), choose);
-// What stands on the card before anything is asked for.
-const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) { const text = standing.currentNode.data.trim().replace(/\s+/g, ' '); if (text) standing.currentNode.data = word(text); }
-card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', word(e.getAttribute('aria-label'))));
+speak(card);
 const again = new AgainForm(card.querySelector('.again'), (event, more) => trigger(event, {run: props.value, ...more}));
 const askBox = new AskBox(card.querySelector('.ask-box'), async question => {
   const {refused} = await server.ask({run: props.value, question});

@@ -6,6 +6,7 @@ import gradio as gr
 
 from ...runs import Run
 from ..context import AppContext
+from ..evaluations import Evaluations
 from ..events import FAST, QUIET, Answer, Given
 from ..guard import changes, reads
 from ..translate import translate
@@ -34,6 +35,7 @@ class RunsTab:
         self.adapter = AdapterImport(page)
         self.one = OneRun(page, cards, self.table)
         self.side_by_side = Comparison(page)
+        self.evaluations = Evaluations(page)
 
     # ---- components
 
@@ -46,6 +48,8 @@ class RunsTab:
             self.one.build()
         with gr.Column(elem_classes="sheet", visible=False) as self.compare_place:
             self.comparison = self.side_by_side.build()
+        with gr.Column() as self.evaluated:
+            self.evaluations.build()
 
     @property
     def card(self) -> gr.HTML:
@@ -60,7 +64,7 @@ class RunsTab:
     @property
     def view(self) -> list[Any]:
         """What `opened`, `listed` and `compared_with` fill."""
-        places = [self.all, self.opened_place, self.compare_place]
+        places = [self.all, self.opened_place, self.compare_place, self.evaluated]
         return [*places, self.compared, self.comparison, self.table.component, *self.one.view]
 
     @property
@@ -123,6 +127,7 @@ class RunsTab:
             self.all: gr.Column(visible=place == "all"),
             self.opened_place: gr.Column(visible=place == "one"),
             self.compare_place: gr.Column(visible=place == "compare"),
+            self.evaluated: gr.Column(visible=place != "one"),
             self.compared: "",
         }
 

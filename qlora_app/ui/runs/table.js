@@ -10,9 +10,7 @@ let order = [], rows = new Map(), total = 0, all = -1, archived = 0, since = 0, 
 const chosen = new Map(); // id -> row
 let named = []; // the runs that the question before deleting names
 try { const kept = JSON.parse(localStorage.getItem(KEY)); if (Array.isArray(kept)) columns = Object.keys(NAMES).filter(n => n === ALWAYS || kept.includes(n)); } catch (error) { /* nothing was kept */ }
-const standing = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim());
-for (const name of ['aria-label', 'placeholder', 'data-any']) element.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
+speak(element);
 
 const rowHeight = () => matchMedia('(max-width: 700px)').matches ? 62 : 36;
 const nameWidth = () => find('th.name')?.clientWidth || region.clientWidth - 60; // a phone shows no heads

@@ -1,0 +1,124 @@
+"""Files of this machine onto the Hub: what is there already is not sent again, and what came is checked."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Stopped, UserError
+from ..storage.digests import sha256_of
+from .errors import explain
+from .repository import Repository
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where it is now."""
+
+    url: str
+    commit: str
+    sent: int  # files; the others were there
+
+
+def push(
+    repository: Repository,
+    files: dict[str, Path],
+    token: str,
+    private: bool,
+    tag: str,
+    on_progress: Callable[[int, int, str], None],
+    is_stopped: Callable[[], bool],
+) -> Pushed:
+    """{name: file}, each as a commit of its own, so that a push that breaks off goes on where it ended; the card last.
+    `tag` then names the commit, and stays where it is if there is one of that name.
+
+    on_progress: hears bytes there, of how many, and the file's name. Raises UserError, and Stopped once `is_stopped()`.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    try:
+        url = api.create_repo(repository.id, private=private, exist_ok=True)
+        _check_private(api, repository, private)
+        there = _checksums(api, repository)
+        missing = [name for name, path in files.items() if there.get(name) != _checksum(path, there.get(name, ""))]
+        total, done = sum(path.stat().st_size for path in files.values()), 0
+        for name in sorted(files, key=lambda name: (name == "README.md", name)):
+            if is_stopped():
+                raise Stopped
+            if name in missing:
+                on_progress(done, total, name)
+                api.upload_file(
+                    path_or_fileobj=files[name],
+                    path_in_repo=name,
+                    repo_id=repository.id,
+                    commit_message=f"{name} of {tag}",
+                )
+            done += files[name].stat().st_size
+        on_progress(total, total, "README.md")
+        commit = str(api.repo_info(repository.id).sha)
+        _check_whole(_checksums(api, repository, commit), files, repository)
+        api.create_tag(repository.id, tag=tag, revision=commit, exist_ok=True)
+    except (UserError, Stopped):
+        raise
+    except Exception as error:  # whatever the network does, the person gets a sentence
+        raise _not_sent(error, repository) from error
+    return Pushed(str(url), commit, len(missing))
+
+
+def _check_private(api: Any, repository: Repository, private: bool) -> None:
+    if private and not api.repo_info(repository.id).private:
+        raise UserError(
+            "hub.repository_is_public",
+            "{id} is there already, and everybody may read it. Choose another name, or say that it may be public.",
+            id=repository.id,
+        )
+
+
+def _checksums(api: Any, repository: Repository, commit: str | None = None) -> dict[str, str]:
+    """{name: what git or its large files call the content}"""
+    entries = api.list_repo_tree(repository.id, recursive=True, revision=commit)
+    files = [one for one in entries if hasattr(one, "blob_id")]
+    return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in files}
+
+
+def _checksum(path: Path, like: str) -> str:
+    """Of the same kind as another one: SHA-256 of a large file, git's own of a small one."""
+    if len(like) == 64:
+        return sha256_of(path)
+    if not like:
+        return "-"
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _check_whole(there: dict[str, str], files: dict[str, Path], repository: Repository) -> None:
+    wrong = [name for name, path in files.items() if there.get(name) != _checksum(path, there.get(name, ""))]
+    if wrong:
+        raise UserError(
+            "hub.not_what_was_sent",
+            "{id} does not hold what was sent: {name} is missing there, or another. Somebody else may have changed it "
+            "meanwhile. Publish it once more.",
+            id=repository.id,
+            name=wrong[0],
+        )
+
+
+def _not_sent(error: BaseException, repository: Repository) -> UserError:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else 0
+    if status in (401, 403):
+        return UserError(
+            "hub.may_not_write",
+            "This token may not write to {id}. Make one on the Hub that may, and set QLORA_APP_HUB_TOKEN to it.",
+            id=repository.id,
+        )
+    if status in (409, 412):
+        return UserError(
+            "hub.changed_meanwhile",
+            "{id} was changed by somebody else meanwhile. Publish it once more: what has arrived stays there.",
+            id=repository.id,
+        )
+    return explain(error, repository, True)

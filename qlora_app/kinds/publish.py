@@ -1,0 +1,117 @@
+"""The kind `publish`: what was made of a run onto the Hub. Such a job lies in the folder of its run."""
+
+from pathlib import Path
+from typing import Literal
+
+from ..choices import setting
+from ..errors import Problem, UserError
+from ..export.published import check_says_nothing, to_publish
+from ..formatting import size
+from ..hub import HubUnavailable, Repository, ask, licence_of, push
+from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
+from ..jobs.job import Needs
+from ..runs import Run
+from ..settings import Settings
+from .export import newest_export, run_of
+
+What = Literal["adapter", "merged", "gguf"]
+
+
+class PublishSpec(JobSpec):
+    """What goes where."""
+
+    kind: Literal["publish"] = "publish"
+    needs: Needs = "little"
+    repository: str = setting("", "Repository", "owner/name on the Hub; it is made where there is none.")
+    what: What = setting("adapter", "What", "The adapter, or the newest export of that kind.")
+    private: bool = setting(True, "Private", "Only you can see it there.")
+
+
+def publish_job(run: Run, spec: PublishSpec, settings: Settings) -> Job:
+    """The job that publishes so: one that is not done yet, else a new one. It is not started here. Raises UserError
+    where something speaks against it.
+    """
+    check(run, spec, settings)
+    store = JobStore(run.exports)
+    for job in store.list():
+        if job.kind == "publish" and job.spec(PublishSpec) == spec and job.status().state != "done":
+            return job
+    return store.create(f"publish-{spec.what}", spec)
+
+
+def check(run: Run, spec: PublishSpec, settings: Settings) -> None:
+    """Raises UserError where it cannot be published so."""
+    if problems := Repository(spec.repository).problems("you/your-model"):
+        raise UserError.of_all(problems)
+    if "/" not in spec.repository:
+        raise UserError(
+            "publish.no_owner", "{id} names no owner. A repository looks like owner/name.", id=spec.repository
+        )
+    if not settings.token:
+        raise UserError(
+            "publish.no_token",
+            "Publishing needs a token that may write. Make one in the settings of your account on the Hub, set "
+            "QLORA_APP_HUB_TOKEN to it and start the app again.",
+        )
+    if run.newest_adapter() != run.adapter:
+        raise UserError("publish.not_finished", "{run} has not finished. Let it end, then publish it.", run=run.id)
+    _source(run, spec.what)
+
+
+def files_of(run: Run, spec: PublishSpec, folder: Path, settings: Settings, licence: str = "") -> dict[str, Path]:
+    """{name: file} of what would be sent, made in `folder` where it is rewritten. Raises UserError where it may not."""
+    files = to_publish(run, spec.what, _source(run, spec.what), spec.repository, folder, licence)
+    check_says_nothing(files, run, settings)
+    return files
+
+
+def work(job: Job, out: JobWriter, settings: Settings) -> None:
+    """What arrived before is not sent again."""
+    spec, run = job.spec(PublishSpec), run_of(job)
+    out.say("Looking at what is to be sent.", state="starting")
+    check(run, spec, settings)
+    files = files_of(run, spec, job.folder / "sent", settings, _licence(run, settings))
+    pushed = push(
+        Repository(spec.repository),
+        files,
+        settings.token or "",
+        spec.private,
+        run.id,
+        lambda done, total, name: out.progress(done, total, f"Sending {name}: {size(done)} of {size(total)} sent."),
+        out.is_asked_to_stop,
+    )
+    out.write("result", {"url": pushed.url, "commit": pushed.commit, "files": sorted(files), "sent": pushed.sent})
+    out.end("done", "Published.")
+
+
+def stopped(job: Job) -> str:
+    return "Stopped. What has arrived stays on the Hub; Resume sends the rest."
+
+
+def explain(error: BaseException, job: Job) -> Problem:
+    return failures.explain(error)
+
+
+def _source(run: Run, what: What) -> Path | None:
+    """The folder of the export; None for the adapter. Raises UserError where there is none yet."""
+    if what == "adapter":
+        return None
+    job = newest_export(run, what)
+    if job is None or job.status().state != "done":
+        raise UserError(
+            "publish.not_made", "There is no finished {what} of {run} yet. Export it first.", what=what, run=run.id
+        )
+    return job.folder
+
+
+def _licence(run: Run, settings: Settings) -> str:
+    """Of the base, which binds what is made of it; "" where nobody says it."""
+    base = run.base_model()
+    if base.source != "hub":
+        return ""
+    try:
+        return licence_of(ask(f"models/{base.id}", settings.token).get("tags"))
+    except HubUnavailable:
+        return ""
+    except Exception:  # whatever the network does: a card may be without it
+        return ""

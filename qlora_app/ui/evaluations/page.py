@@ -1,0 +1,211 @@
+"""The list of evaluations below the runs, one of them opened, and the form for a new one: one component, whose script
+asks for what it shows. Nothing of it is sent with the page.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from ...errors import UserError
+from ...evaluate import EVALUATORS, Contestant
+from ...evaluate.expected_time import seconds_for
+from ...evaluate.known_sets import QUESTION_SETS
+from ...formatting import about
+from ...jobs import Job, JobStore
+from ...kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
+from ...storage.files import FOLDER_ID
+from ..context import AppContext
+from ..guard import owners, served
+from ..language import problem_in, spoken, texts_in
+from ..runs.card_parts import STATES, title_of
+from ..theme import plain
+from ..translate import visitors_language
+from .figures import AnswerRows, measures_in, titles_of
+from .words import EVALUATOR_WORDS, SET_WORDS, of_form
+
+FOLDER = Path(__file__).parent
+MOST_LISTED = 200
+LARGEST_UPLOAD = 20_000_000  # letters of a file of questions
+SKELETON = """<section class="evaluations" data-state="none">
+<div class="line"><h2>Evaluations</h2></div><div class="evaluation-form"></div><div class="evaluation-list"></div>
+<div class="evaluation-one"></div></section>"""
+
+
+class Evaluations:
+    """The component, and what its script asks and does."""
+
+    def __init__(self, page: AppContext) -> None:
+        self.page = page
+        self.rows = AnswerRows()
+
+    def build(self) -> gr.HTML:
+        script = "".join(
+            path.read_text(encoding="utf-8") for path in (FOLDER.parent / "runs/words.js", FOLDER / "evaluations.js")
+        )
+        said = json.dumps([EVALUATOR_WORDS, SET_WORDS])
+        texts = json.dumps(texts_in(SKELETON + script + said), ensure_ascii=False)
+        known = f"const MAY_CHANGE = {json.dumps(self.page.may_change)};"
+        asks = [served(self.listed), served(self.one), served(self.answers), served(self.offered), served(self.takes)]
+        does = [owners(self.begin), owners(self.stop), owners(self.resume), owners(self.delete)]
+        return plain(
+            "",
+            html_template=SKELETON,
+            js_on_load=f"const TEXTS = {texts};\n{known}\n{script}",
+            server_functions=[*asks, *does],
+            elem_id="evaluations",
+        )
+
+    # ---- what the script asks; anybody may call these with anything
+
+    def listed(self, asked: Any) -> dict[str, Any]:
+        """-> {rows: [...], live: does one of them move}. Visitors of a demonstration are shown none."""
+        if not self.page.may_change:
+            return {"rows": [], "live": False}
+        rows = [self._row(job) for job in self._store().list()[:MOST_LISTED] if job.kind == "evaluate"]
+        return {"rows": rows, "live": any(row["live"] for row in rows)}
+
+    def one(self, asked: Any) -> dict[str, Any]:
+        """{id} -> the row, its measures and what is to be known of them; {} where there is none."""
+        job = self._job(asked)
+        if job is None:
+            return {}
+        found, titles = evaluation_of(job), self._titles(job)
+        measures = measures_in(found, titles, visitors_language()) if found else []
+        told = {"asked": found.asked, "questions": found.questions} if found else {}
+        return {**self._row(job), **told, "measures": measures, "titles": list(titles.values())}
+
+    def answers(self, asked: Any) -> dict[str, Any]:
+        """{id, which, search, start, by} -> {total, all, rows} of the questions that fit."""
+        job = self._job(asked)
+        return self.rows.fitting(job, asked) if job is not None else {"total": 0, "all": 0, "rows": []}
+
+    def offered(self, asked: Any) -> dict[str, Any]:
+        """{runs} -> what the form offers for them."""
+        runs = [run for run in map(self.page.find, _texts(asked, "runs")) if run is not None and run.newest_adapter()]
+        language = visitors_language()
+        contestants = [{"word": run.id, "title": title_of(run), "on": True} for run in runs]
+        bases = [{"word": f"base:{run.id}", "title": f"{spoken('Base of', language)} {title_of(run)}"} for run in runs]
+        elsewhere = [{"word": f"endpoint:{one.name}", "title": one.name} for one in self.page.endpoints]
+        evaluators = [{"name": name, "title": spoken(words, language)} for name, words in EVALUATOR_WORDS.items()]
+        sets = [{"name": name, "title": spoken(SET_WORDS[name], language)} for name in QUESTION_SETS]
+        return {"contestants": [*contestants, *bases, *elsewhere], "evaluators": evaluators, "sets": sets}
+
+    def takes(self, asked: Any) -> dict[str, Any]:
+        """The form -> {words}: about how long it takes, or what is still missing."""
+        if not self.page.may_change:
+            return {"words": ""}
+        language = visitors_language()
+        try:
+            with tempfile.TemporaryDirectory(prefix="guanaco-questions-") as folder:
+                spec = self._spec(asked, Path(folder))
+                file = spec.questions.file
+                seconds = seconds_for(spec, self.page.settings, file.parent if file else Path(folder))
+        except (UserError, ValidationError, OSError, ValueError) as error:
+            return {"words": _told(error, language)}
+        if seconds is None:
+            return {"words": spoken("How long it takes is not known yet.", language)}
+        return {"words": spoken(f"Takes about {about(seconds)} on this machine.", language)}
+
+    # ---- what its owner does
+
+    def begin(self, asked: Any) -> dict[str, Any]:
+        """The form -> {id} of the evaluation that was begun, or {problem}."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="guanaco-questions-") as folder:
+                job = evaluate_job(self.page.settings, self._spec(asked, Path(folder)))
+        except (UserError, ValidationError, OSError) as error:
+            return {"problem": _told(error, visitors_language())}
+        self.page.sessions.make_way()  # its worker loads the models once more
+        self.page.start(job)
+        return {"id": job.id}
+
+    def stop(self, asked: Any) -> dict[str, Any]:
+        """{id}: what is answered stays."""
+        job = self._job(asked)
+        if job is not None:
+            job.request("stop")
+        return {}
+
+    def resume(self, asked: Any) -> dict[str, Any]:
+        """{id}: it goes on where it stopped."""
+        job = self._job(asked)
+        if job is not None:
+            self.page.start(job)
+        return {}
+
+    def delete(self, asked: Any) -> dict[str, Any]:
+        """{id} -> {} or {problem}. The answers stay: others may read them."""
+        job = self._job(asked)
+        try:
+            if job is not None:
+                self._store().delete(job.id)
+        except UserError as error:
+            return {"problem": _told(error, visitors_language())}
+        return {}
+
+    # ----
+
+    def _store(self) -> JobStore:
+        return self.page.jobs.evaluations
+
+    def _job(self, asked: Any) -> Job | None:
+        id = asked.get("id") if isinstance(asked, dict) else None
+        if not self.page.may_change or not isinstance(id, str) or not FOLDER_ID.fullmatch(id):
+            return None
+        try:
+            return self._store().get(id)
+        except UserError:
+            return None
+
+    def _titles(self, job: Job) -> dict[str, str]:
+        """{contestant: what people call it}"""
+        try:
+            return titles_of(job.spec(EvaluateSpec).contestants, self.page.find, visitors_language())
+        except UserError:
+            return {}
+
+    def _row(self, job: Job) -> dict[str, Any]:
+        language, status = visitors_language(), job.status()
+        found, titles = evaluation_of(job), self._titles(job)
+        measures = measures_in(found, titles, language) if found else []
+        return {
+            "id": job.id,
+            "name": job.id,
+            "state": status.state,
+            "word": spoken(STATES[status.state], language),
+            "live": status.is_active or status.state == "queued",
+            "part": None if status.progress is None else round(100 * status.progress),
+            "sentence": problem_in(status.sentence, language) if status.state != "done" else "",
+            "contestants": list(titles.values()),
+            "evaluator": measures[0]["title"] if measures else "",
+            "figure": measures[0]["rows"][0]["figures"][0] if measures and measures[0]["rows"] else None,
+            "made": job.created_at(),
+        }
+
+    def _spec(self, asked: Any, folder: Path) -> EvaluateSpec:
+        """What a form means; a file that came with it is written into the folder. Raises UserError, ValidationError."""
+        form = of_form(asked, folder, LARGEST_UPLOAD)
+        contestants = tuple(Contestant.of(word, self.page.settings) for word in form.contestants)
+        return EvaluateSpec(
+            contestants=contestants,
+            questions=form.questions([one.run for one in contestants if one.is_here]),
+            limit=form.limit,
+            evaluators=tuple(EVALUATORS[name].model_validate(more) for name, more in form.evaluators.items()),
+        )
+
+
+def _texts(asked: Any, name: str) -> list[str]:
+    given = asked.get(name) if isinstance(asked, dict) else None
+    return [one for one in given[:16] if isinstance(one, str)] if isinstance(given, list) else []
+
+
+def _told(error: Exception, language: str) -> str:
+    if isinstance(error, UserError):
+        return problem_in(error.problem, language)
+    if isinstance(error, ValidationError):
+        return "; ".join(str(one["msg"]) for one in error.errors())
+    return str(error)

@@ -1,0 +1,104 @@
+"""Files of questions and of answers as people have them: an answer belongs to the question it was given to."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qlora_app.evaluate.compare import compared
+from qlora_app.evaluate.contenders import EndpointContender, answers_in
+from qlora_app.evaluate.contestants import Contestant
+from qlora_app.evaluate.question_sets import questions_in
+from qlora_app.inference.refused_fields import RefusedFields
+from qlora_app.settings import Endpoint, Settings
+from tests.refusing import refused
+
+
+def written(folder, name, rows):
+    file = folder / name
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def told(folder, questions, answers):
+    """{what is asked: the answer that is scored}"""
+    asked = questions_in(written(folder, "q.jsonl", questions), Settings(home=folder))
+    known = answers_in(written(folder, "a.jsonl", answers))
+    return {one.text: known.of(one) for one in asked.questions}
+
+
+def test_an_id_that_stands_there_twice_moves_no_answer_to_another_question(tmp_path):
+    ids = ("5", "5", "1", "2", "3")
+    asked = [{"question_id": id, "question": f"Q {place}?"} for place, id in enumerate(ids)]
+    answers = [{"question_id": id, "choices": [{"turns": [f"of {id}"]}]} for id in ("1", "2", "3")]
+    expected = {"Q 0?": None, "Q 1?": None, "Q 2?": "of 1", "Q 3?": "of 2", "Q 4?": "of 3"}
+    assert told(tmp_path, asked, answers) == expected
+    ids = [one.id for one in questions_in(tmp_path / "q.jsonl", Settings(home=tmp_path)).questions]
+    assert ids == ["5", "5#2", "1", "2", "3"]
+
+
+def test_an_answer_that_says_its_question_answers_no_other(tmp_path):
+    asked = [{"question": f"Q {number}?"} for number in range(3)]
+    answers = [{"id": 1, "question": "Another?", "answer": "x"}] + [
+        {"id": 10 + number, "question": f"Q {number}?", "answer": str(number)} for number in range(3)
+    ]
+    assert told(tmp_path, asked, answers) == {"Q 0?": "0", "Q 1?": "1", "Q 2?": "2"}
+
+
+def test_of_questions_in_two_turns_the_first_is_asked_and_answered(tmp_path):
+    asked = [{"question_id": 81, "category": "writing", "turns": ["First?", "Second?"]}]
+    answers = [{"question_id": 81, "choices": [{"turns": ["to the first", "to the second"]}]}]
+    assert told(tmp_path, asked, answers) == {"First?": "to the first"}
+
+
+@pytest.mark.parametrize(("said", "expected"), [(2, "2"), (4.5, "4.5"), (True, "true"), ("x", "x")])
+@pytest.mark.parametrize("column", ["answer", "expected"])
+def test_right_answers_that_are_numbers_are_answers(column, said, expected, tmp_path):
+    file = written(tmp_path, "q.jsonl", [{"question": "How many?", column: said}])
+    assert questions_in(file, Settings(home=tmp_path)).questions[0].expected == expected
+    known = answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": said}]))
+    assert known.by_id == {"1": expected}
+
+
+def test_two_answers_to_one_question_are_refused(tmp_path):
+    with refused("evaluate.two_answers"):
+        answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": "a"}, {"id": 1, "answer": "b"}]))
+    assert answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": "a"}] * 2)).by_id == {"1": "a"}
+
+
+def test_no_password_of_an_address_is_kept(tmp_path):
+    endpoint = Endpoint(name="far", url="http://user:PASSWORD@host:8/v1?api-key=SECRET", model="m")
+    made = EndpointContender(
+        Contestant(who="endpoint", endpoint="far"), Settings(home=tmp_path, endpoints=(endpoint,)), {}
+    ).made_of
+    assert made == {"url": "http://host:8/v1", "model": "m"}
+
+
+def test_what_an_endpoint_refuses_to_be_told_is_left_out_from_then_on():
+    fields, body = RefusedFields(), {"model": "m", "temperature": 0.5, "top_p": 1, "max_tokens": 9}
+    assert fields.without(body) == body and not fields.learn("the model is busy", body)
+    assert fields.learn("Unsupported value: 'temperature' does not support 0.5", body)
+    assert fields.learn("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", body)
+    assert fields.without(body) == {"model": "m", "top_p": 1, "max_completion_tokens": 9}
+    assert fields.learn('"loc": ["body", "max_completion_tokens"]', fields.without(body))
+    assert fields.without(body) == {"model": "m", "top_p": 1}
+    assert not fields.learn("model", body), "without it nothing can be asked"
+
+
+@pytest.mark.parametrize("count", [3, 5, 10, 30])
+def test_without_a_difference_it_is_seldom_called_more_than_chance(count):
+    draw = np.random.default_rng(count)
+    alarms = 0
+    for _ in range(200):
+        one, other = draw.choice([0.0, 0.5, 1.0], (2, count))
+        found = compared("a", "b", one.tolist(), other.tolist())
+        alarms += found.p < 0.05
+        order = draw.permutation(count)
+        assert compared("a", "b", one[order].tolist(), other[order].tolist()).p == found.p
+        assert found.p < 0.05 or found.low <= 0 <= found.high
+    assert alarms <= 0.08 * 200
+
+
+def test_a_single_question_is_never_more_than_chance():
+    assert compared("a", "b", [0.5], [0.4]).p == 1.0
+    assert compared("a", "b", [0.9] * 3, [0.1] * 3).p == 0.25 == compared("a", "b", [1.0] * 3, [0.0] * 3).p
