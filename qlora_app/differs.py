@@ -26,13 +26,19 @@ SHORT = {  # as the field says them in a line; the others by their titles
     "training.max_length": "length",
     "base_model.precision": "",
     "method.name": "",
+    "preferences.trainer": "",
     "method.rank": "rank",
     "method.alpha": "alpha",
     "method.dropout": "dropout",
     "method.weight_decomposed": "DoRA",
     "method.rank_stabilized": "rsLoRA",
 }
-AS_WRITTEN = {"training.scheduler", "base_model.precision", "base_model.compute_type"}  # "linear", "nf4", "bf16"
+AS_WRITTEN = {
+    "preferences.trainer",
+    "training.scheduler",
+    "base_model.precision",
+    "base_model.compute_type",
+}  # "linear", "nf4", "bf16"
 MOST_NAMED = 3  # differences in a name
 _FEWEST = 0.01  # smaller numbers are written as powers of ten
 # What says where data is and how it is read is part of the data, as the model's revision is of the model.
@@ -65,7 +71,7 @@ _MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on
 def recommended(recipe: Recipe) -> Recipe:
     """The recipe that is recommended for the model, the data and the method of this one."""
     data = DatasetChoice(source=recipe.dataset.source, id=recipe.dataset.id)
-    return suggested(recipe.base_model, data, recipe.method.name)
+    return suggested(recipe.base_model, data, recipe.method.name, recipe.preferences.trainer)
 
 
 def differs(recipe: Recipe, examples: int | None = None) -> dict[str, Any]:

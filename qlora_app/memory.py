@@ -165,8 +165,10 @@ def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
     step is divided into equal numbers of whole examples."""
     training = recipe.training
     room = training.micro_batch or at_once * MORE_AT_ONCE / training.max_length
+    rows = 2 if recipe.preferences.is_on else 1  # of a pair both answers are read, each with its prompt
+    room = room if training.micro_batch else room / rows
     fitting = [n for n in range(1, training.batch_size + 1) if training.batch_size % n == 0 and n <= room]
-    return max(fitting, default=1) * training.max_length
+    return max(fitting, default=1) * rows * training.max_length
 
 
 def _learned_whole(recipe: Recipe, shapes: Shapes) -> int:

@@ -8,6 +8,7 @@ from typing_extensions import NotRequired, TypedDict  # Python 3.10 has no NotRe
 
 IGNORED = -100  # label of a token without loss
 OPTIONS = "options"  # what a batch holds beside what a model reads: every answer option, for a method's own losses
+JUDGED = "judged"  # and what a loss of preferences wants beside it
 MOST_OPTIONS = 32  # of an answer; each is read once more for every example
 
 
@@ -23,6 +24,8 @@ class Message(TypedDict):
     tool_calls: JSON of a list of {"name": str, "arguments": object}, what an assistant calls after its `content`, which
     may be empty.
     tools: JSON of a list of the tools that may be called, as the data have them. It stands on the first turn.
+    rejected: of the last turn, the answer to the same prompt that was liked less (DPO, ORPO).
+    label: of the last turn, whether somebody called it a good answer (KTO).
     """
 
     role: Literal["system", "user", "assistant", "tool", "text"]
@@ -32,6 +35,8 @@ class Message(TypedDict):
     reasoning: NotRequired[str]
     tool_calls: NotRequired[str]
     tools: NotRequired[str]
+    rejected: NotRequired[str]
+    label: NotRequired[bool]
 
 
 Conversation = list[Message]

@@ -109,6 +109,15 @@ def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
     return import_file(files, settings.data, place.name, settings, choice.columns, how=choice.read_as, root=root)
 
 
+def _with_trainer(values: dict[str, Any], trainer: str) -> dict[str, Any]:
+    """Nested settings with another way to learn from the data, which takes steps of another size."""
+    changed: dict[str, Any] = {"preferences": {"trainer": trainer}}
+    with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
+        suited = Recipe.from_dict(values).suiting(trainer=trainer)
+        changed["training"] = {"learning_rate": suited.training.learning_rate}
+    return merged(values, changed)
+
+
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Nested settings with another method, which has settings of its own, takes steps of another size, and may not
     train on every precision of the base.
@@ -158,7 +167,7 @@ def _is_related(preset: Recipe, recipe: Recipe) -> bool:
 
 def differences(base: Recipe, recipe: Recipe) -> list[str]:
     """The `name=value` assignments with which `recipe_from` makes `recipe` of `base`; one for each member of a list."""
-    base = base.suiting(recipe.method.name)
+    base = base.suiting(recipe.method.name, recipe.preferences.trainer)
     assignments = []
     for leaf, field in iter_settings(Recipe):
         value = value_at(recipe, leaf, ...)
@@ -206,6 +215,8 @@ def _changed(values: dict[str, Any], changes: Mapping[str, Any]) -> tuple[dict[s
     before = changed.get("method")
     if method and not (isinstance(before, dict) and before.get("name") == method):
         changed = _with_method(changed, str(method))
+    if trainer := changes.get("preferences.trainer"):
+        changed = _with_trainer(changed, str(trainer))
     problems: dict[str, Problem] = {}
     for name, value in changes.items():
         *groups, last = name.split(".")

@@ -87,13 +87,15 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     if possible and recipe.task.name not in ("auto", *possible):
         return None, {"task.name": not_made_for(recipe.task.name, possible)}
     problems = _method_problems(recipe, facts, recipe.task_on(possible)) | _problems_beside(recipe)
+    problems |= _preference_problems(recipe, recipe.task_on(possible), examples)
     if problems or not possible or examples is None:
         return None, problems
     try:
         task = task_for(recipe.task, possible, examples.every)
     except UserError as error:
         return None, error.problems or {"task.name": error.problem}
-    return task, _method_problems(recipe, facts, task.name) or _option_problems(recipe, examples)
+    problems = _method_problems(recipe, facts, task.name) | _preference_problems(recipe, task.name, examples)
+    return task, problems or _option_problems(recipe, examples)
 
 
 def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str, Problem]:
@@ -111,6 +113,15 @@ def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str
         problems["method.layer_names"] = unknown
     if facts and facts.strange_tokens:
         problems["base_model.id"] = rows_missing(facts.strange_tokens, facts.config["vocab_size"])
+    return problems
+
+
+def _preference_problems(recipe: Recipe, task: str, examples: Examples | None) -> dict[str, Problem]:
+    """What DPO, ORPO or KTO cannot learn: from this data, this task, with this method."""
+    choices, method = recipe.preferences, recipe.method
+    problems = choices.problems(task, method.option_losses, recipe.training.batch_size)
+    if choices.is_on and not problems and examples is not None:
+        problems = choices.too_few(examples.pairs, examples.labelled)
     return problems
 
 

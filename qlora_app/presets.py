@@ -112,9 +112,9 @@ class Presets:
         return kept
 
 
-def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
+def suggested(model: ModelChoice, data: DatasetChoice, method: str = "", trainer: str = "") -> Recipe:
     """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method`
-    that is chosen.
+    that is chosen, and of what is learned from the data (`preferences.trainer`).
 
     Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it
     is so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if
@@ -122,12 +122,12 @@ def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Reci
     """
     made_for_both = preset_for(model, data)
     if made_for_both:
-        return made_for_both.suiting(method)
+        return made_for_both.suiting(method, trainer)
     preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
     same_model = {"source": model.source, "id": model.id, "revision": model.revision}
     base = preset.base_model.model_copy(update=same_model)
     nameless = preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""})
-    return nameless.suiting(method)
+    return nameless.suiting(method, trainer)
 
 
 def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:

@@ -4,6 +4,7 @@ optimizer, the schedule and the data begin anew.
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,19 @@ def problems_of(recipe: Recipe, runs: Path) -> dict[str, Problem]:
             )
         }
     return _unlike_run(recipe, before) if before else _unlike_folder(recipe, folder)
+
+
+def newest_fitting(recipe: Recipe, runs: Path, ids: Iterable[str]) -> str:
+    """The first of these runs, newest first, whose adapter learned answers and fits a recipe; empty where none does."""
+    for id in ids:
+        begun = recipe.training.model_copy(update={"start_from": id})
+        try:
+            has_learned_answers = not Recipe.load(runs / id / RECIPE_FILE).preferences.is_on
+        except UserError:
+            continue
+        if has_learned_answers and not problems_of(recipe.model_copy(update={"training": begun}), runs):
+            return id
+    return ""
 
 
 def in_full(recipe: Recipe, runs: Path) -> Recipe:

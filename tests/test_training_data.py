@@ -100,8 +100,8 @@ def refusal(load, tmp_path):
     return refusal
 
 
-def pair(question, answer):
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+def pair(question, answer, **more):
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer, **more}]
 
 
 # the formats
@@ -304,7 +304,7 @@ TREE = {
                 {"role": "assistant", "content": "b"},
             ],
         ),
-        ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a")),
+        ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a", label=True)),
         (
             "sharegpt",
             {"conversations": [{"from": "human", "value": "q"}, {"role": "assistant", "content": "a"}]},
@@ -332,14 +332,14 @@ TREE = {
             {"chosen": "\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "rejected": "\n\nHuman: q"},
             ROUNDS,
         ),
-        ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+        ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a", rejected="x")),
         (
             "preference",
             {"prompt": "q", "chosen": pair("q", "a"), "rejected": pair("q", "x"), "score_chosen": 1.0},
-            pair("q", "a"),
+            pair("q", "a", rejected="x"),
         ),
-        ("preference", {"prompt": "q", "chosen": "Q: x\nA: a", "rejected": "x"}, pair("q", "Q: x\nA: a")),
-        ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+        ("preference", {"prompt": "q", "chosen": "Q: x\nA: a", "rejected": "x"}, pair("q", "Q: x\nA: a", rejected="x")),
+        ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a", rejected="x")),
         (
             "preference",
             {
@@ -347,7 +347,7 @@ TREE = {
                 "chosen": {"from": "gpt", "value": "a"},
                 "rejected": {"from": "gpt", "value": "x"},
             },
-            pair("q", "a"),
+            pair("q", "a", rejected="x"),
         ),
         ("text", {"text": " Once upon a time. ", "url": "u"}, [{"role": "text", "content": "Once upon a time."}]),
         ("text", "Once upon a time.", [{"role": "text", "content": "Once upon a time."}]),

@@ -20,6 +20,7 @@ from ..choices import (
 from ..errors import Problem, UserError, joined
 from ..methods import METHODS, MethodChoices
 from ..methods.method import PRECISIONS
+from ..preferences import RATES, Preferences
 from ..reporting import Reporting
 from ..storage.disk import said
 from ..storage.files import replace_file
@@ -53,6 +54,7 @@ class Recipe(Choices):
     dataset: DatasetChoice = DatasetChoice()
     task: TaskChoice = TaskChoice()
     method: AnyMethod = METHODS[0]()
+    preferences: Preferences = Preferences()
     training: Training = Training()
     reporting: Reporting = Reporting()
 
@@ -75,14 +77,18 @@ class Recipe(Choices):
     def title(self) -> str:
         return self.name or f"{self.base_model.title} on {self.dataset.title}"
 
-    def suiting(self, method: str) -> "Recipe":
-        """The same with the learning rate for another method: a model that bears larger steps with one bears them with
-        the other. A precision in which it does not train becomes the smallest in which it does.
+    def suiting(self, method: str = "", trainer: str = "") -> "Recipe":
+        """The same with the learning rate for another method, or for what else is learned from the data: a model that
+        bears larger steps with one bears them with the other. A precision in which it does not train becomes the
+        smallest in which it does.
         """
-        kind = next((kind for kind in METHODS if kind.model_fields["name"].default == method), None)
-        if kind is None or method == self.method.name:
+        kind = next((kind for kind in METHODS if kind.model_fields["name"].default == method), type(self.method))
+        same_trainer = trainer in ("", self.preferences.trainer)
+        if kind is type(self.method) and same_trainer:
             return self
         rate = self.training.learning_rate * kind.learning_rate.value / self.method.learning_rate.value
+        if not same_trainer and self.base_model.source != "starter":  # which is so small that it bears the same steps
+            rate *= RATES.get(trainer, 1.0) / RATES[self.preferences.trainer]
         rounded = min(1.0, float(f"{rate:.2g}"))
         base, training = self.base_model, self.training.model_copy(update={"learning_rate": rounded})
         if base.precision not in kind.precisions:

@@ -4,17 +4,21 @@ highest value of each, whatever the run's length.
 
 import math
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
 from ..storage.reading import each_line
-from .rows import FigureName, MetricRow
+from .rows import HELD_OUT, FigureName, MetricRow, RewardName
 
 MOST_BUCKETS = 2000
 MOST_OF_A_FIGURE = 500
 MOST_REMEMBERED = 32  # curves, of a hundred kilobytes each
 FIGURES: tuple[FigureName, ...] = get_args(FigureName)
+REWARDS: tuple[RewardName, ...] = get_args(RewardName)
+MEASURED = tuple(f"{HELD_OUT}{name}" for name in REWARDS)
 AXES = ("seconds", "tokens")  # of training, and learned from, up to a step: what a curve may be drawn by
+EVERY = (*FIGURES, *AXES, *REWARDS, *MEASURED)
 PACE_OVER = 1.0  # seconds; in less the clock of the rows is too coarse
 
 
@@ -105,7 +109,7 @@ class Curve(Buckets):
         super().__init__(width, buckets)
         self.held_out = held_out or []  # [step, loss]
         self.offset = offset  # bytes of metrics.jsonl that are in here
-        self.figures = figures or {name: Buckets(most=MOST_OF_A_FIGURE) for name in (*FIGURES, *AXES)}
+        self.figures = figures or {name: Buckets(most=MOST_OF_A_FIGURE) for name in EVERY}
         # An earlier version kept the loss alone: its other figures are in metrics.jsonl.
         self.has_figures = figures is not None or offset == 0
         self.tokens_before = 0  # learned from in the parts of the run before the one that goes on
@@ -120,12 +124,18 @@ class Curve(Buckets):
         if _is_number(held_out_loss):
             self.held_out.append([step, held_out_loss])
         if not _is_number(loss):
+            self._take(row, step, MEASURED)
             return
         self.put(step, loss)
-        for name, buckets in self.figures.items():
+        self._take(row, step, (*FIGURES, *AXES))
+        if REWARDS[0] in row:
+            self._take(row, step, REWARDS)
+
+    def _take(self, row: MetricRow, step: int, names: Sequence[str]) -> None:
+        for name in names:
             value = self._figure(row, name)
             if _is_number(value):
-                buckets.put(step, value)
+                self.figures[name].put(step, value)
 
     def _figure(self, row: MetricRow, name: str) -> Any:
         if name == "tokens_per_second":
@@ -220,8 +230,9 @@ def _figures_of(values: Any) -> dict[str, Buckets] | None:
     if not isinstance(values, dict):
         return None
     known: dict[str, Buckets] = {}
-    for name in (*FIGURES, *AXES):
-        found = Buckets.of_rows(values.get(name))
+    for name in EVERY:
+        is_newer = name in (*REWARDS, *MEASURED) and name not in values  # than the run
+        found = Buckets(most=MOST_OF_A_FIGURE) if is_newer else Buckets.of_rows(values.get(name))
         if found is None:
             return None
         known[name] = found

@@ -181,6 +181,32 @@ class Base:
 
 
 @dataclass(frozen=True)
+class StillKnown:
+    """Held-out questions of the run whose adapter it began with: how many of them that answered right, and how many the
+    new one does. In another style an answer may still hold the right one.
+    """
+
+    questions: Count = 0
+    exact_match: Shares = Shares()
+    same_words: Shares = Shares()  # the right one word for word, whatever its letters and whatever stands around it
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """What a run of preferences learned, on pairs (or judged answers) that nothing was learned from."""
+
+    trainer: str = ""  # empty: the run learned answers
+    pairs: Count = 0
+    # of the pairs whose chosen answer is likelier than the rejected one, to what it began with and to the adapter
+    likelier: Shares = Shares()
+    accuracy: Share | None = None  # share whose chosen answer gained more over what it began with
+    margin: float | None = None  # of the rewards
+    loss: Change = Change()
+    begun_with: Distance = Distance()  # how far the adapter is from what it began with
+    still_known: StillKnown = StillKnown()
+
+
+@dataclass(frozen=True)
 class Proof:
     """All of it."""
 
@@ -197,6 +223,7 @@ class Proof:
     seconds: Seconds = Seconds()
     data: Data = Data()
     versions: dict[str, str] = field(default_factory=dict)
+    preferred: Preferred = Preferred()
     imported: str = ""  # where it is from, if it was made elsewhere
 
     def to_json(self) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from .proof import (
     General,
     HeldOut,
     Kept,
+    Preferred,
     Proof,
     Reload,
     Seconds,
+    StillKnown,
 )
 
 # How far a logit of the reloaded adapter may be off, as a share of the largest one. In bf16 a number is known to 1/256
@@ -41,13 +43,14 @@ def proof_words(proof: dict[str, Any] | Proof) -> list[str]:
 def proof_lines(proof: dict[str, Any] | Proof) -> list[Line]:
     """proof.json in sentences; each figure is from the file, and a sentence without its figure is left out."""
     known = proof if isinstance(proof, Proof) else Proof.from_json(proof)
-    score = [Line("score", text) for text in _score_words(known.heldout)]
+    score = [Line("score", text) for text in preferred_words(known.preferred) or _score_words(known.heldout)]
     found = [Line(one.colour, one.sentence) for one in checks(known)]
     wrong = [Line("warning", one.sentence) for one in contradictions(known)]
     facts = [
         *_learned_words(known.learned),
         *_general_words(known.general),
         *_not_asked_words(known.heldout),
+        *_changed_words(known.preferred),
         *_held_out_words(known.heldout),
         *_kept_words(known.kept),
         *_update_words(known),
@@ -78,6 +81,41 @@ def _score_words(held_out: HeldOut) -> list[str]:
     if known is not None:
         seen = f" ({known:,} also learned, with another answer)" if known else " it never saw"
     return [f"On {count_of(held_out.questions, 'held-out question')}{seen}: {_before_after(held_out)}"]
+
+
+def preferred_words(preferred: Preferred) -> list[str]:
+    """Which answers of held-out pairs it prefers; nothing of a run that learned answers."""
+    pairs, likelier, accuracy = preferred.pairs, preferred.likelier, preferred.accuracy
+    if not preferred.trainer or not pairs or accuracy is None:
+        return []
+    if not likelier.is_known:
+        return [f"Held-out answers: {pairs:,}, of which {accuracy:.0%} became likelier if good, unlikelier if bad."]
+    before, after = (round((share or 0.0) * pairs) for share in (likelier.before, likelier.after))
+    return [
+        f"Held-out pairs: {pairs:,}, of which it gives the chosen answer rather than the rejected one in {after:,}; "
+        f"{before:,} before."
+    ]
+
+
+def _changed_words(preferred: Preferred) -> list[str]:
+    """How far it went from what it began with, and what of that it still knows."""
+    lines = []
+    if preferred.margin is not None:
+        lines.append(f"Margin of the rewards on held-out pairs: {preferred.margin:.2f}.")
+    if preferred.begun_with.nats is not None:
+        lines.append(f"It differs from what it began with, by {preferred.begun_with.nats:.2f} nats on average.")
+    return [*lines, *still_known_words(preferred.still_known)]
+
+
+def still_known_words(known: StillKnown) -> list[str]:
+    """Of the questions of the run it began with."""
+    if not known.questions or not known.exact_match.is_known or not known.same_words.is_known:
+        return []
+    exact, words = known.exact_match, known.same_words
+    return [
+        f"Of {known.questions:,} held-out questions of the run it began with, {exact.before:.0%} were answered right "
+        f"word for word before and {exact.after:.0%} are now; style aside {words.before:.0%} and {words.after:.0%}."
+    ]
 
 
 def _learned_words(learned: Answered) -> list[str]:

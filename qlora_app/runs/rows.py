@@ -9,6 +9,9 @@ from ..storage.reading import lines_of, open_regular
 
 # What a curve keeps of every step beside its loss.
 FigureName = Literal["learning_rate", "grad_norm", "memory_mb", "tokens_per_second"]
+# Of preferences, by TRL's names: what answers gained over the reference, of each step and on held-out pairs.
+RewardName = Literal["rewards_chosen", "rewards_rejected", "rewards_margins", "rewards_accuracies"]
+HELD_OUT = "held_out_"
 
 
 class MetricRow(TypedDict, total=False):
@@ -27,6 +30,10 @@ class MetricRow(TypedDict, total=False):
     memory_mb: int  # the GPU's peak, or the process's memory where there is none
     seconds: float  # of training, earlier parts of the run included
     held_out_loss: float | None
+    rewards_chosen: float  # of a run that learns preferences, with the three others
+    rewards_rejected: float
+    rewards_margins: float
+    rewards_accuracies: float  # share of pairs whose chosen answer gained more, from 0 to 1
 
 
 class SampleRow(TypedDict, total=False):

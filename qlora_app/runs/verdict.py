@@ -10,13 +10,14 @@ from ..formatting import count_of, loss_figure
 from ..jobs import State
 from .contradictions import Contradiction, contradictions
 from .effect import Check, Colour, checks
-from .proof import HeldOut, Proof
-from .proof_words import RELOAD_TOLERANCE
+from .proof import HeldOut, Preferred, Proof
+from .proof_words import RELOAD_TOLERANCE, preferred_words, still_known_words
 
 FEWEST_ASKED = 10  # questions; fewer say nothing
 FEWEST_HELD_OUT = 10  # rows; a loss of fewer jumps
 LEARNED = 0.75  # share of right answers from which on it is called learned
 FEW_RIGHT = 0.25  # share of right answers below which it is called the form only
+FORGOTTEN = 0.05  # share of questions that were answered right before, style aside
 FALLS = 0.95  # of the held-out loss before: what is less has fallen by more than chance
 # Contradictions that do not say that the figures are wrong: the adapter is worse, or not the best there was.
 _NOT_THE_BEST = ("was_better_before",)
@@ -92,6 +93,8 @@ def _said(wrong: list[Contradiction]) -> str:
 def _measured(proof: Proof) -> Verdict:
     codes = [one.code for one in contradictions(proof)]
     held_out = proof.heldout
+    if proof.preferred.trainer:
+        return _of_preferences(proof.preferred)
     if "fewer_right_than_the_base" in codes:
         return Verdict("worse", "bad", "It got worse.", _right_words(held_out))
     answered = _of_answers(held_out) if _is_asked(held_out) else None
@@ -100,6 +103,21 @@ def _measured(proof: Proof) -> Verdict:
     if "learned_by_heart" in codes:
         return Verdict("by_heart", "bad", "It learned its rows by heart.", _loss_words(held_out))
     return _with_better(_of_loss(proof), codes)
+
+
+def _of_preferences(preferred: Preferred) -> Verdict:
+    """By the pairs it learned nothing from, and by what it still knows of what it began with."""
+    words = _joined(*preferred_words(preferred), *still_known_words(preferred.still_known))
+    if preferred.pairs < FEWEST_ASKED or preferred.accuracy is None:
+        few = f"Held out: {count_of(preferred.pairs, 'pair')}, too few to say."
+        return Verdict("too_few", "fair", "How well it learned cannot be said.", _joined(few, words))
+    share = preferred.accuracy if preferred.likelier.after is None else preferred.likelier.after
+    if min(share, preferred.accuracy) < LEARNED:
+        return Verdict("not_preferred", "fair", "It hardly prefers what you prefer.", words)
+    known = preferred.still_known.same_words
+    if (known.before or 0.0) - (known.after or 0.0) > FORGOTTEN:
+        return Verdict("forgot", "fair", "It prefers what you prefer, and forgot some of what it knew.", words)
+    return Verdict("preferred", "good", "It prefers what you prefer.", words)
 
 
 def _with_better(found: Verdict, codes: list[str]) -> Verdict:

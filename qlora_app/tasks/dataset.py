@@ -43,15 +43,23 @@ class EncodedExamples(Sequence):
 
         self.task, self.tokenizer, self.max_length = task or Chat(), tokenizer, max_length
         self.given = conversations
-        self.conversations = self.task.examples(tokenizer, conversations)
+        self.conversations = self._examples()
         self.cache = cache(len(self.conversations))
         self.left_out: list[NotLearned] = []
         self.partly_learned: list[NotLearned] = []
         self._kept: Sequence[int] = range(len(self.conversations))
         self._cut: bytearray = bytearray(len(self.conversations))  # 1 for each that was seen and is cut
 
+    def _examples(self) -> Sequence[Conversation]:
+        """What is learned from as one row each."""
+        return self.task.examples(self.tokenizer, self.given)
+
     def __len__(self) -> int:
         return len(self._kept)
+
+    def right_places(self) -> Sequence[int]:
+        """The examples that end with an answer that would be right."""
+        return range(len(self))
 
     def meet_all(self, progress: Callable[[int, int], None] = lambda done, of: None, may_be_none: bool = False) -> None:
         """Encode every example, and leave out those that are refused or have no token to learn from.

@@ -226,18 +226,24 @@ class Task:
                 count += len(labels)
         return {"loss": total / max(1.0, count), self.accuracy_name: right / max(1.0, count)}
 
-    def distance(self, model: "PreTrainedModel", batches: Iterable[dict[str, Any]], most: int) -> tuple[float, int]:
+    def distance(
+        self,
+        model: "PreTrainedModel",
+        batches: Iterable[dict[str, Any]],
+        most: int,
+        other: Callable[[], contextlib.AbstractContextManager[Any]] | None = None,
+    ) -> tuple[float, int]:
         """(how far the adapter's probabilities are from the base's, the labels that were looked at).
 
         The mean Kullback-Leibler divergence, adapter from base, in nats a label, over the first batches that have
-        `most` labels together.
+        `most` labels together. other: in which the model is what is compared with, instead of the base.
         """
         total, count = 0.0, 0
         for batch in batches:
             here = on_device(batch, model.device)
             with evaluating(model):
                 _, after, labels = self._outcome(model, here)
-            with evaluating(model, base=True):
+            with evaluating(model, base=other is None), other() if other else contextlib.nullcontext():
                 _, before, _ = self._outcome(model, here)
             for place in range(0, len(labels), LABELS_AT_ONCE):
                 part = slice(place, place + LABELS_AT_ONCE)

@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ..errors import Problem, UserError
 from ..runs import Run, RunStatus, RunWriter
 from ..runs.checkpoints import seal
+from ..runs.curve import REWARDS
 from ..runs.rows import MetricRow
 from ..runs.run import Spent
 from ..usage import own_memory
@@ -158,6 +159,7 @@ class MetricsCallback(TrainerCallback):
             "tokens_per_second": round(self.tokens / max(1e-6, time.monotonic() - self.began)),
             "memory_mb": memory_mb(),
             "seconds": self.seconds(),
+            **{name: round(logs[name], 5) for name in REWARDS if name in logs},  # type: ignore[typeddict-item]
         }
 
     def held_out(self, step: int, measured: dict[str, float]) -> None:
@@ -196,13 +198,19 @@ class EvalCallback(TrainerCallback):
     def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
         self.job, self.reporter, self.best = job, reporter, best
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Preferences are held against what the run begins with, which is gone after the first step."""
+        is_new = state.global_step == 0 and self.job.recipe.training.evaluations
+        if self.job.objective and self.job.measures and is_new:
+            self.reporter.held_out(0, self.job.measure())
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
         training = self.job.recipe.training
         step, total = state.global_step, state.max_steps
-        if due(step, total, training.evaluations) and self.job.held_out_batches:
-            figures = self.job.task.measure(model, self.job.held_out_batches)
+        if due(step, total, training.evaluations) and self.job.measures:
+            figures = self.job.measure()
             self.reporter.held_out(step, figures)
             self.best.hear(model, step, total, figures)
         if due(step, total, training.samples):
@@ -218,7 +226,7 @@ class EvalCallback(TrainerCallback):
 
     def _measure_base(self, model: Any) -> None:
         """Where the held-out line begins; the proof needs it too, and the base does not change."""
-        if not self.job.recipe.training.evaluations or not self.job.held_out_batches:
+        if not self.job.recipe.training.evaluations or not self.job.measures or self.job.objective:
             return
         with model.disable_adapter():
             self.job.measured_base = self.job.task.measure(model, self.job.held_out_batches)

@@ -28,11 +28,12 @@ from .downloads import download_inputs
 from .ending import EndingCallback, broken_words, stalled_words
 from .failures import NotANumber, explain_training
 from .log_lines import log, log_machine, log_recipe, log_setup
+from .preferences.trainer import trainer_for
 from .proof import finish
 from .relief import FILE, Relief, relief_words
 from .reporting import Reports
 from .setup import TrainingSetup, prepare
-from .trainer import build_trainer, total_steps
+from .trainer import total_steps
 
 
 def work(run: Run, out: RunWriter, settings: Settings) -> None:
@@ -134,7 +135,7 @@ def _train(
     ending = EndingCallback(job, reporter, best, budget)
     asking = AskingCallback(job, reporter)
     callbacks = [*reports, reporter, EvalCallback(job, reporter, best), keeper, ending, asking]
-    trainer = build_trainer(job, reporter, callbacks)
+    trainer = trainer_for(job, reporter, callbacks)
     broken: Problem | None = None
     if resume_from and reporter.first_step >= total_steps(job):
         # It had ended, unproven: the Trainer would take one step more.
@@ -192,7 +193,7 @@ def _end_broken(
         job.out.end("stopped", words)
         return
     step = reporter.status.step
-    best.hear(job.model, step, step, job.task.measure(job.model, job.held_out_batches))  # so that it is known how bad
+    best.hear(job.model, step, step, job.measure())  # so that it is known how bad
     finish(job, reporter, best, asking)
 
 

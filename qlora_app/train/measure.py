@@ -33,8 +33,9 @@ from .downloads import download_inputs
 from .failures import explain_training
 from .log_lines import log, log_machine, log_no_memory, log_recipe, log_size
 from .order import StepsByLength, TrialOrder
+from .preferences.trainer import trainer_for
 from .setup import TrainingSetup, prepare
-from .trainer import build_trainer, total_steps
+from .trainer import total_steps
 
 FOLDER = "trial"  # in the job's: what a run writes, until it is measured
 USUAL_STEPS = 3  # at least, unless they take too long
@@ -178,7 +179,7 @@ class _Trial:
     def _stepped(self, setup: TrainingSetup) -> _Step:
         order = self._order(setup)
         clock = _Clock(self.memory, saves=self.first is None, order=order)
-        trainer = build_trainer(setup, reporter := _Reporter(setup.out), [reporter, clock])
+        trainer = trainer_for(setup, reporter := _Reporter(setup.out), [reporter, clock])
         trainer._get_train_sampler = lambda *_: _InOrder(order.places)  # type: ignore[method-assign]
         trainer.train()
         saved = max(setup.run.checkpoints.glob("checkpoint-*"), default=None)

@@ -3,6 +3,8 @@
 import contextlib
 import math
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +39,7 @@ from .card import model_card
 from .endings import with_endings
 from .general import ask_general
 from .log_lines import log_finished
+from .preferences.proof import preferred
 from .questions import spread
 from .scoring import score
 from .setup import TrainingSetup
@@ -79,7 +82,8 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
         learned=score(job, job.questions.learned, allowed).answered,
         general=ask_general(job, allowed),
         kept=kept,
-        loss=training_loss(reporter, kept),
+        # a loss of preferences is no loss of answers, and is not held against one
+        loss=TrainingLoss() if job.objective else training_loss(reporter, kept),
         update=Update(**changed),
         reload=reload(job, unfinished),
         method=figures,
@@ -87,6 +91,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
         weights=weights_of(unfinished),
         seconds=seconds,
         data=data_figures(job),
+        preferred=preferred(job, distance),
         versions={name: version(name) for name in RECORDED},
     )
     (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof, job.tokenizer), encoding="utf-8")
@@ -103,7 +108,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, askin
 
 def _kept(job: TrainingSetup, best: BestSoFar, steps: int) -> Kept:
     if best.last is None and best.best is not None:  # it was ended before it could be proven, and is measured once more
-        best.hear(job.model, steps, steps, job.task.measure(job.model, job.held_out_batches))
+        best.hear(job.model, steps, steps, job.measure())
     return best.restore(job.model, steps)
 
 
@@ -133,12 +138,14 @@ def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
     )
 
 
-def distance(job: TrainingSetup) -> Distance:
-    """Of the adapter from its base, on held-out rows from all over the data, as many as are enough for a mean."""
+def distance(job: TrainingSetup, other: Callable[[], AbstractContextManager[Any]] | None = None) -> Distance:
+    """Of the adapter from its base, or from what the model is in the `other` context, on held-out rows from all over
+    the data, as many as are enough for a mean.
+    """
     batches = job.held_out_batches
     if not batches:
         return Distance()
-    nats, labels = job.task.distance(job.model, spread(batches, MOST_BATCHES), MOST_LABELS)
+    nats, labels = job.task.distance(job.model, spread(batches, MOST_BATCHES), MOST_LABELS, other)
     return Distance(float(f"{nats:.4g}"), labels) if labels and math.isfinite(nats) else Distance()
 
 

@@ -64,7 +64,7 @@ def questions_of(
         question for _, question in draw(task, tokenizer, examples.held_out.__getitem__, fit, SAMPLE_QUESTIONS)
     ]
     twice = 2 * LEARNED_QUESTIONS if training.scored_questions else 0
-    learned = draw(task, tokenizer, train.conversation, range(len(train)), twice)
+    learned = draw(task, tokenizer, train.conversation, train.right_places(), twice)
     whole = [one for _, question in learned if (one := asked(task, tokenizer, question, train.max_length))]
     also_learned = len({place for place, _ in held_out}.intersection(examples.also_learned))
     return Questions(

@@ -140,8 +140,13 @@ class Reports(TrainerCallback):
 
 def in_their_words(row: MetricRow) -> dict[str, Any]:
     """A line of metrics.jsonl by Trainer's names: what is held out begins with `eval_`."""
-    named = {name.replace("held_out_", "eval_", 1): value for name, value in row.items() if name not in LEFT_OUT}
+    named = {_theirs(name): value for name, value in row.items() if name not in LEFT_OUT}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _theirs(name: str) -> str:
+    """ "held_out_rewards_margins" -> "eval_rewards/margins", as TRL has it."""
+    return name.replace("held_out_", "eval_", 1).replace("rewards_", "rewards/", 1)
 
 
 def _tensorboard(reports: Reports) -> TrainerCallback:

@@ -35,6 +35,9 @@ from ..tasks.template import TRAINED_WITH
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 from .not_learned import meet, not_learned_rows, not_learned_words
+from .preferences.objective import Objective
+from .preferences.reference import without_dropout
+from .preferences.setup import Preferring, judged
 from .questions import Questions, questions_of, spread
 
 LOOKED_AT = 1000  # rows
@@ -66,10 +69,22 @@ class TrainingSetup:
     is_checkpointed: bool  # are the blocks computed a second time instead of remembered?
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
     measured_base: dict[str, float] | None = None  # the base's held-out figures, once they were measured
+    objective: Objective | None = None  # what it learns of preferences; None where it learns the answers
 
     @property
     def run(self) -> Run:
         return self.out.run
+
+    def measure(self) -> dict[str, float]:
+        """What is learned, on what is held out, as the model is now: {"loss", and more}; a run keeps the best of it."""
+        if self.objective is not None:
+            return self.objective.measure(self.model)
+        return self.task.measure(self.model, self.held_out_batches)
+
+    @property
+    def measures(self) -> bool:
+        """Is anything held out that `measure` looks at?"""
+        return bool(self.objective.held_out if self.objective else self.held_out_batches)
 
 
 def prepare(
@@ -93,7 +108,14 @@ def prepare(
     begins_with = copy_adapter(recipe, settings.runs, run.folder)
     model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
-    train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
+    kept = _cache_folder(recipe, task, tokenizer, examples, max_length, settings)
+    preferring = None
+    if recipe.preferences.is_on:
+        given = judged(recipe.preferences, examples)
+        examples, warnings = given.examples, [*warnings, *given.warnings]
+        preferring = Preferring(recipe.preferences, given, tokenizer, max_length, task)
+    train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, kept, settings)
+    train = preferring.train if preferring else train
     meet(train, held_out, say)
     warnings += not_learned_words(train, held_out, examples)
     out.write_not_learned(not_learned_rows(train, held_out, examples))
@@ -111,6 +133,11 @@ def prepare(
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     left_out = {one.place for one in held_out.left_out}
+    learned_by, objective = collator_with_options(collate, padded) if recipe.method.option_losses else collate, None
+    if preferring is not None:
+        made_of = (run.id, kept.name, training.start_from, sorted(before.items()))
+        ready = preferring.ready(model, collate, packing, recipe.method.supports_packing, micro_batch)
+        learned_by, objective = ready.against(run.folder, made_of, training.measured_examples, say)
     return TrainingSetup(
         out=out,
         recipe=recipe,
@@ -119,7 +146,7 @@ def prepare(
         tokenizer=tokenizer,
         model=model,
         train=train,
-        collate=collator_with_options(collate, padded) if recipe.method.option_losses else collate,
+        collate=learned_by,
         packing=packing,
         micro_batch=micro_batch,
         may_share=not alone,
@@ -131,6 +158,7 @@ def prepare(
         warnings=warnings,
         is_checkpointed=memory.is_checkpointed(recipe, model.num_parameters(), _machine().kind),
         before=before,
+        objective=objective,
     )
 
 
@@ -157,6 +185,8 @@ def _with_adapter(
     )
     if begins_with is not None:
         recipe.method.resume(model, begins_with)
+    if recipe.preferences.has_reference:
+        without_dropout(model)
     return model, packing, parameter_checksums(model)
 
 
@@ -166,12 +196,10 @@ def _encoded(
     tokenizer: PreTrainedTokenizerBase,
     examples: Examples,
     max_length: int,
+    kept: Path,
     settings: Settings,
 ) -> tuple[EncodedExamples, EncodedExamples]:
     """The examples to train on and the held-out ones, as tokens that are kept for the next run on them."""
-    kept = cache_folder(
-        settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}"
-    )
     train, held_out = (
         EncodedExamples(part, tokenizer, max_length, task, _cache(kept / name, settings.max_cache_mb))
         for name, part in (("train", examples.train), ("held-out", examples.held_out))
@@ -179,6 +207,21 @@ def _encoded(
     if recipe.method.option_losses:
         train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     return train, held_out
+
+
+def _cache_folder(
+    recipe: Recipe,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    max_length: int,
+    settings: Settings,
+) -> Path:
+    """Where their tokens are: another folder for whatever changes them."""
+    made_by = f"{task.name} {task.choice!r} {task.labels!r}"
+    if recipe.preferences.is_on:
+        made_by += f" {recipe.preferences.trainer}"
+    return cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, made_by)
 
 
 def _cache(folder: Path, most_mb: int) -> Callable[[int], TokenCache]:

@@ -14,7 +14,7 @@ from transformers.trainer_callback import PrinterCallback
 from ..base_models import cards_here
 from ..base_models.cards import optimizer
 from ..measurement import KEPT_CHECKPOINTS
-from ..messages import IGNORED, OPTIONS
+from ..messages import IGNORED, JUDGED, OPTIONS
 from ..methods import MethodChoices
 from .callbacks import MetricsCallback
 from .failures import NotANumber, cause_of
@@ -45,7 +45,7 @@ class MethodTrainer(Trainer):
             raise
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        self.step_batches.append({name: value for name, value in inputs.items() if name != OPTIONS})
+        self.step_batches.append({name: value for name, value in inputs.items() if name not in (OPTIONS, JUDGED)})
         is_padded = "position_ids" not in inputs
         self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
@@ -205,11 +205,16 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
     return made
 
 
-def build_trainer(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[TrainerCallback]) -> MethodTrainer:
+def build_trainer(
+    job: TrainingSetup,
+    reporter: MetricsCallback,
+    callbacks: list[TrainerCallback],
+    kind: "type[MethodTrainer] | None" = None,
+) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
     told = [SavedAsAsked(), MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
-    trainer = MethodTrainer(
+    trainer = (kind or MethodTrainer)(
         model=job.model,
         args=arguments(job),
         train_dataset=job.train,

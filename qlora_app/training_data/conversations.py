@@ -135,7 +135,7 @@ def _read_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple
 
 def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warnings: list[str]) -> FileContents:
     kind = detector.mapped or KINDS[chosen]
-    used = rows.used[chosen]
+    used, every = rows.used[chosen], rows.used.store.finish()
     left_out = [row for of_format in rows.left_out.values() for row in of_format]
     left_out += _of_other_formats(rows, kind, chosen)
     left_out.sort(key=lambda row: row.row)
@@ -147,7 +147,7 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
         user=user,
         answer=answer,
         rows=rows.rows,
-        conversations=used.select_from(rows.used.store.finish()),
+        conversations=used.select_from(every),
         numbers=used.numbers,
         lines=used.lines,
         left_out=left_out,
@@ -157,6 +157,9 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
         duplicates=used.findings.duplicates,
         keys=bytes(used.findings.keys),
         asked=used.findings.asked,
+        pairs=used.judged.pairs,
+        labelled=used.judged.labelled + len(rows.unwanted.places),
+        unwanted=rows.unwanted.select_from(every) if rows.unwanted.places else (),
     )
 
 
@@ -180,6 +183,7 @@ def _sentences(
     sentences += note_sentences(rows, chosen)
     possible_labels = rows.beside_texts.labels() if chosen == "text" else []
     sentences += unread_sentences(rows.unread[chosen], possible_labels)
+    sentences += used.judged.sentences()
     sentences += used.findings.sentences()
     return sentences
 

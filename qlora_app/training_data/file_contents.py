@@ -57,3 +57,6 @@ class FileContents:
     duplicates: int
     keys: bytes  # the same_key of each; nothing where nobody looked
     asked: Sequence[int]  # the question_number of each
+    pairs: int = 0  # rows with a rejected answer beside the one that is learned
+    labelled: int = 0  # rows of which somebody said whether their answer is good, those called bad among them
+    unwanted: Sequence[Conversation] = ()  # of rows left out because their answer is called bad: KTO learns from them

@@ -23,7 +23,14 @@ from .read.reading import SETTINGS
 from .store import ArrowConversations
 
 FOLDER = ".readings"  # below that of the data
-_IN_FILES = ("conversations", "numbers", "lines", "keys", "asked")  # of FileContents; all else goes into about.json
+_IN_FILES = (
+    "conversations",
+    "numbers",
+    "lines",
+    "keys",
+    "asked",
+    "unwanted",
+)  # of FileContents; all else goes into about.json
 
 
 def read_cached(
@@ -121,13 +128,15 @@ def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
             return None
         with numpy.load(place / "rows.npz", allow_pickle=False) as file:
             rows = {name: file[name] for name in file.files}
-        conversations = ArrowConversations(place / "conversations.arrow")
+        conversations = every = ArrowConversations(place / "conversations.arrow")
+        unwanted = every.select(rows.pop("unwanted")) if "unwanted" in rows else ()
         if "places" in rows:
             conversations = conversations.select(rows.pop("places"))
         about["left_out"] = [LeftOut(*fields) for fields in about["left_out"]]
         contents = FileContents(
             **about,
             conversations=conversations,
+            unwanted=unwanted,
             keys=rows.pop("keys").tobytes(),
             **rows,
         )
@@ -155,6 +164,8 @@ def _keep(contents: FileContents, conversations: ArrowConversations, place: Path
     }
     if conversations.places is not None:
         rows["places"] = conversations.places
+    if isinstance(contents.unwanted, ArrowConversations):
+        rows["unwanted"] = contents.unwanted.places
     numpy.savez(unfinished / "rows.npz", **{name: numpy.asarray(values) for name, values in rows.items()})
     about = {name: value for name, value in vars(contents).items() if name not in _IN_FILES}
     about["left_out"] = [list(asdict(row).values()) for row in contents.left_out]

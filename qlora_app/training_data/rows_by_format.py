@@ -21,8 +21,9 @@ from .formats.people import PEOPLE, said_in
 from .formats.readers import text_column
 from .formats.row_view import Reading
 from .formats.trees import LINKED, NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
-from .formats.turns import Columns, NestedValue, RowError, TwoColumnsFit, UnknownSpeakers, tidy
+from .formats.turns import BadAnswer, Columns, NestedValue, RowError, TwoColumnsFit, UnknownSpeakers, tidy
 from .people_found import People
+from .preferences import PairCounts
 from .read.rows import Row
 from .store import ArrowConversations, ConversationStore
 
@@ -32,6 +33,7 @@ _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mo
 _FAR_MORE = 9  # times as many rows as those of other formats: these are not meant
 _MOST_NAMES = 1000  # of columns that are not read: counted
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
+_SIGNED = (*STRUCTURE, "rejected")  # texts of a turn beside its content
 
 
 class FormatRows:
@@ -44,6 +46,7 @@ class FormatRows:
         self.lines = array("q")
         self.places = array("q")
         self.findings = Findings()
+        self.judged = PairCounts()
         self.labels: Counter[str] = Counter()
         self.characters = 0
         self.digest = hashlib.sha256()
@@ -58,6 +61,9 @@ class FormatRows:
         self.characters += characters
         self._store.add(conversation, characters)
         self.digest.update(_signed(conversation))
+        answer = conversation[-1]
+        if "rejected" in answer or "label" in answer:
+            self.judged.add(answer)
         if self._looks:
             self.findings.add(number, conversation)
         if self._has_labels and len(self.labels) < _MOST_LABELS:
@@ -88,7 +94,7 @@ def _characters_of(conversation: Conversation) -> int:
     for turn in conversation:
         if len(turn) > 2:
             parts: dict[str, Any] = {**turn}
-            characters += sum([len(parts.get(name, "")) for name in STRUCTURE])
+            characters += sum([len(parts.get(name, "")) for name in _SIGNED])
     return characters
 
 
@@ -98,7 +104,8 @@ def _signed(conversation: Conversation) -> bytes:
     for place, turn in enumerate(conversation):
         if len(turn) > 2:
             parts: dict[str, Any] = {**turn}
-            signed += [f"{place}{name}{len(parts[name])}:{parts[name]}" for name in STRUCTURE if name in parts]
+            signed += [f"{place}{name}{len(parts[name])}:{parts[name]}" for name in _SIGNED if name in parts]
+            signed += [f"{place}label{parts['label']}"] if "label" in parts else []
     signed.append("\n")
     return "".join(signed).encode()
 
@@ -109,6 +116,7 @@ class RowsByFormat:
     def __init__(self, store: ConversationStore, looks: bool) -> None:
         self.rows = 0
         self.used = _RowsOfEachFormat(store, looks)
+        self.unwanted = FormatRows(store, False, False)  # conversations whose answer is called bad, of any format
         self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
         # (format, change) -> the rows it was made in
         self.changed: dict[tuple[str, str], array[int]] = defaultdict(_numbers)
@@ -159,6 +167,10 @@ class RowsByFormat:
                 self.used[kind.name].add(self.rows, line, conversation)
         except RowError as error:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
+            if isinstance(error, BadAnswer):
+                for conversation in error.conversations:
+                    self.unwanted.add(self.rows, line, conversation)
+                self._account(kind, reading)
             if isinstance(error, NestedValue):
                 self.nested.add(kind.name)
             if isinstance(error, UnknownSpeakers):

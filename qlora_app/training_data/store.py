@@ -99,7 +99,7 @@ class ConversationStore:
             "train": Value("bool"),
             "options": List(Value("string")),
         }
-        turn |= {name: Value("string") for name in STRUCTURE}
+        turn |= {name: Value("string") for name in (*STRUCTURE, "rejected")} | {"label": Value("bool")}
         return ArrowWriter(features=Features({"messages": List(turn)}), path=name)
 
 

@@ -40,6 +40,7 @@ from .turns import (
     LABELS,
     QUESTIONS,
     TEXTS,
+    BadAnswer,
     Columns,
     RowError,
     first_turn,
@@ -172,7 +173,9 @@ def _chat(name: str, title: str, fits: Callable[[Columns], bool], because: str) 
     return Kind(name, title, fits, _chat_columns, chat, because)
 
 
-_REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
+_REJECTED = (
+    "Rows hold pairs of answers: SFT learns the chosen ones, DPO, ORPO and KTO learn from the rejected ones as well."
+)
 _IN_ORDER = (
     *EXPORTS,
     Kind(
@@ -311,13 +314,16 @@ def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading |
     afterwards what of it was not read.
     """
     row = Reading(columns) if reading is None else reading
-    if _is_marked_bad(row):
-        raise RowError("it is marked as a bad answer, which is not learned")
+    is_good = _is_good(row)
     made = turns_of_row(kind, row)
     if isinstance(made, list):
         conversations = [tidy(made, changes)]
     else:
         conversations = _each(made, changes)
+    if is_good is not None:
+        conversations = [_labelled(one, is_good) for one in conversations]
+    if is_good is False:
+        raise BadAnswer(conversations)
     mark = "" if kind.name in _NO_ANSWERS else bad_mark(row)
     if mark:
         raise RowError(f"its `{mark[:40]}` is {as_text(row[mark], mark)[:30]!r}, which marks it as a bad answer")
@@ -358,12 +364,18 @@ def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Mess
     return (opened(row, one) for one in made)
 
 
-def _is_marked_bad(row: Reading) -> bool:
-    """As in data for KTO, where people said of every answer whether it was good."""
+def _is_good(row: Reading) -> bool | None:
+    """As in data for KTO, where people said of every answer whether it was good; None where nobody did."""
     if "kto_tag" not in row and "label" not in row:
-        return False
+        return None
     names = ("kto_tag", "label") if _has(row, *CHATS, "completion") else ("kto_tag",)
-    return not all([row[name] for name in names if type(row.peek(name)) is bool])
+    said = [row[name] for name in names if type(row.peek(name)) is bool]
+    return all(said) if said else None
+
+
+def _labelled(conversation: Conversation, is_good: bool) -> Conversation:
+    last: Message = {**conversation[-1], "label": is_good}
+    return [*conversation[:-1], last]
 
 
 def _each(made: Iterator[list[Message]], changes: list[str]) -> list[Conversation]:

@@ -1,6 +1,6 @@
 """Every format: the columns of one row -> its turns. `tidy` makes a conversation of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...messages import Message
@@ -157,18 +157,25 @@ def marked_text(row: Reading) -> list[Message]:
 
 
 def hh_rlhf(row: Reading) -> list[Message]:
-    """The dialogue people preferred."""
-    return split_marked(text_of(row["chosen"], "chosen"))
+    """The dialogue people preferred, with the last answer of the other one beside its own."""
+    turns = split_marked(text_of(row["chosen"], "chosen"))
+    if not isinstance(row.get("rejected"), str):
+        return turns
+    return with_rejected(row, turns, _read_leniently(lambda: split_marked(row["rejected"])))
 
 
 def preference(row: Reading) -> list[Message]:
-    """The preferred answer, alone or as a whole conversation, after whatever was asked.
-
-    The rejected one is not used, which is said.
+    """The preferred answer, alone or as a whole conversation, after whatever was asked, and the rejected one beside
+    it.
     """
-    row.taken.update(name for name in row if name.startswith("rejected"))
+    row.taken.update(name for name in row if name.startswith("rejected") or name == "source")  # which teaches nothing
     name = chosen_column(row)
     answer_turns = _answer_turns(row[name], name, row)
+    rejected = rejected_column(row)
+    if rejected:
+        other = Reading({rejected: row.peek(rejected)})
+        rejected_turns = _read_leniently(lambda: _answer_turns(other[rejected], rejected, other))
+        answer_turns = with_rejected(row, answer_turns, rejected_turns)
     if answer_turns[0]["role"] != "assistant":
         return answer_turns
     for column in (*CHATS, "prompt"):
@@ -176,6 +183,40 @@ def preference(row: Reading) -> list[Message]:
             return turns_of(row[column], column, row) + answer_turns
     asks = only(row, QUESTIONS, "question")
     return [*_history(row), turn("user", _with_context(row, text_of(row[asks], asks)), asks), *answer_turns]
+
+
+def with_rejected(row: Reading, chosen: list[Message], rejected: list[Message]) -> list[Message]:
+    """The chosen turns, the last of which names the rejected answer.
+
+    Both must be the same up to their last turn, an answer in words; where they are not, the chosen ones alone are kept,
+    and that is said.
+    """
+    why = _no_pair(chosen, rejected)
+    if why:
+        row.notes.add(f"the two answers are no pair, because {why}: the chosen one alone is kept")
+        return chosen
+    last: Message = {**chosen[-1], "rejected": rejected[-1]["content"]}
+    return [*chosen[:-1], last]
+
+
+def _no_pair(chosen: list[Message], rejected: list[Message]) -> str:
+    if not chosen or not rejected or chosen[-1]["role"] != "assistant" or rejected[-1]["role"] != "assistant":
+        return "one of them does not end with the assistant"
+    if chosen[:-1] != rejected[:-1]:
+        return "they follow different prompts"
+    if rejected[-1].keys() - {"role", "content", "train"} or is_blank(rejected[-1]["content"]):
+        return "the rejected one is not an answer in words alone"
+    if chosen[-1]["content"].strip() == rejected[-1]["content"].strip():
+        return "they are the same"
+    return ""
+
+
+def _read_leniently(read: Callable[[], list[Message]]) -> list[Message]:
+    """The rejected turns; none where they cannot be read: the row has a chosen answer all the same."""
+    try:
+        return read()
+    except RowError:
+        return []
 
 
 def instances(row: Reading) -> Iterator[list[Message]]:
@@ -253,6 +294,12 @@ def chosen_column(row: Columns) -> str:
     """The column of the preferred answer; others that begin so hold scores."""
     names = ("chosen", *[name for name in row if name.startswith("chosen")])
     return next((name for name in names if isinstance(row.get(name), (str, dict, list))), "chosen")
+
+
+def rejected_column(row: Columns) -> str:
+    """The column of the answer that was liked less; empty where there is none to be read."""
+    names = ("rejected", *[name for name in row if name.startswith("rejected")])
+    return next((name for name in names if isinstance(row.get(name), (str, dict, list))), "")
 
 
 def label_columns(row: Columns) -> tuple[list[str], str]:

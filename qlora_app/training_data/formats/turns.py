@@ -83,6 +83,14 @@ class RowError(Exception):
     """Why a row cannot be used, in words that complete "row 3: ..."."""
 
 
+class BadAnswer(RowError):
+    """A conversation whose answer somebody called bad: KTO alone learns from it."""
+
+    def __init__(self, conversations: Sequence[Conversation]) -> None:
+        super().__init__("it is marked as a bad answer, which only KTO learns from")
+        self.conversations = conversations
+
+
 class NestedValue(RowError):
     """An object or a list where text is wanted; the text may be inside of it."""
 

@@ -24,6 +24,7 @@ from ..conversations import read_file
 from ..file_contents import FileContents, LeftOut
 from ..formats.columns import AskColumns, ColumnMap
 from ..held_out import places_without, sample_positions
+from ..preferences import Judged, labelled_of, pairs_of
 from ..read.archives import splits_in
 from ..read.splits import ALL, TRAIN, held_out_split
 from ..read_cache import keys_of, read_cached, split
@@ -58,12 +59,21 @@ class Examples:
     train_rows: Sequence[int] = ()  # of each conversation to learn from, its row in the data from 1
     held_out_rows: Sequence[int] = ()
     answer: str | None = None  # the column that answers
+    pairs: int = 0  # rows with two answers, of which one was preferred
+    labelled: int = 0  # rows of which somebody said whether their answer is good
+    unwanted: Sequence[Conversation] = ()  # of rows that are left out because their answer is called bad
     few: Sequence[str] = ()  # what is to be said where there are too few rows to learn from or to measure with
 
     @property
     def every(self) -> Sequence[Conversation]:
         """Those to train on, then those held out."""
         return Concat(self.train, self.held_out)
+
+    def judged(self, as_pairs: bool) -> Judged:
+        """The pairs among them, or the judged answers: each prompt is learned or held out, and never both."""
+        if as_pairs:
+            return pairs_of(self.train, self.held_out)
+        return labelled_of(self.train, self.held_out, self.unwanted)
 
     @functools.cached_property
     def duplicates(self) -> int:
@@ -116,6 +126,9 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         train_rows=_rows(data, rest),
         held_out_rows=_rows(data, aside),
         answer=data.answer,
+        pairs=data.pairs,
+        labelled=data.labelled,
+        unwanted=data.unwanted,
     )
 
 
@@ -215,6 +228,9 @@ def _with_held_out_data(
         train_rows=_rows(data, rest),
         held_out_rows=_rows(measured, aside),
         answer=data.answer,
+        pairs=data.pairs,
+        labelled=data.labelled,
+        unwanted=data.unwanted,
     )
 
 

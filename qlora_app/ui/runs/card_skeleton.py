@@ -25,7 +25,12 @@ SKELETON = """
       <button type="button" data-series="learning_rate" aria-pressed="false">Learning rate</button>
       <button type="button" data-series="grad_norm" aria-pressed="false">Gradient norm</button>
       <button type="button" data-series="memory_mb" aria-pressed="false">Memory</button>
-      <button type="button" data-series="tokens_per_second" aria-pressed="false">Tokens/s</button></span>
+      <button type="button" data-series="tokens_per_second" aria-pressed="false">Tokens/s</button>
+      <button type="button" data-series="rewards_margins" data-rewards hidden aria-pressed="false">Margin</button>
+      <button type="button" data-series="rewards_accuracies" data-rewards hidden aria-pressed="false">Preferred</button>
+      <button type="button" data-series="rewards_chosen" data-rewards hidden aria-pressed="false">Chosen</button>
+      <button type="button" data-series="rewards_rejected" data-rewards hidden
+      aria-pressed="false">Rejected</button></span>
       <span class="ways"><label><input type="checkbox" class="log-scale"> <span>log scale</span></label>
       <label><span>smoothing</span> <input type="range" class="smoothing" min="0" max="10" value="4"></label></span>
     </div>

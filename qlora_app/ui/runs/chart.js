@@ -33,7 +33,8 @@ class Chart {
     if (news.series !== this.wanted) return; // it was asked for before another one was wanted
     const before = this.mark(), data = this.data;
     for (const [column, numbers] of Object.entries(news.points)) data[column] = data[column].slice(0, news.from).concat(numbers);
-    data.series = news.series; data.heldOut = news.held_out; data.marks = news.marks; data.total = news.total; data.grouping = news.grouping;
+    data.series = news.series; for (const one of this.figure.querySelectorAll('[data-rewards]')) one.hidden = !news.rewards;
+     data.heldOut = news.held_out; data.marks = news.marks; data.total = news.total; data.grouping = news.grouping;
     if (this.mark() !== before || !this.view) this.draw();
   }
   show(step) { if (this.data.chosen !== step) { this.data.chosen = step; this.draw(); } }
@@ -119,7 +120,7 @@ class Chart {
     const values = {n: figure(x[i]), n1: precise(y[i]), n2: held && figure(held.loss, 3), n3: held && figure(held.step), name};
     const said = held ? 'Step {n}: training loss {n1}, held-out loss {n2} at step {n3}' : 'Step {n}: training loss {n1}';
     this.read.textContent = series === 'loss' ? word(said, values) : word('Step {n}: {name} {n1}', values);
-    this.tell(box, at, [word('step {n}', values), `${NAMES[series].short} ${values.n1}`, ...(held ? [`${word('held-out loss')} ${values.n2}`] : [])]);
+    this.tell(box, at, [word('step {n}', values), `${NAMES[series].short} ${values.n1}`, ...(held ? [`${series === 'loss' ? word('held-out loss') : word('held out')} ${series === 'loss' ? values.n2 : write(held.loss)}`] : [])]);
   }
   tell(box, at, lines) {
     box.hidden = false; box.replaceChildren(...lines.map(text => Object.assign(document.createElement('span'), {textContent: text})));

@@ -5,6 +5,10 @@ const NAMES = {
   learning_rate: {name: word('Learning rate'), short: word('learning rate'), write: powerFigure, axis: powerFigure},
   grad_norm: {name: word('Gradient norm'), short: word('gradient norm'), write: v => figure(v, 2), axis: (v, d) => figure(v, d)},
   memory_mb: {name: word('Memory'), short: word('memory'), write: v => figure(v / 1024, 2) + ' GB', axis: v => figure(v / 1024, 1)},
+  rewards_margins: {name: word('Margin of the rewards'), short: word('margin'), write: v => figure(v, 2), axis: (v, d) => figure(v, d)},
+  rewards_accuracies: {name: word('Share preferred'), short: word('share preferred'), write: v => figure(100 * v) + ' %', axis: v => figure(100 * v) + ' %'},
+  rewards_chosen: {name: word('Reward of the chosen answer'), short: word('reward'), write: v => figure(v, 2), axis: (v, d) => figure(v, d)},
+  rewards_rejected: {name: word('Reward of the rejected answer'), short: word('reward'), write: v => figure(v, 2), axis: (v, d) => figure(v, d)},
   tokens_per_second: {name: word('Tokens/s'), short: word('tokens/s'), write: v => figure(v), axis: v => figure(v)},
 };
 
@@ -46,7 +50,7 @@ function answeredSteps({samples, asked}) { return [...new Set([...samples, ...as
 // What the marks mean, as far as they are there.
 function legendOf(data) {
   const {samples, asked, checkpoints, kept} = data.marks, keys = [['train', NAMES[data.series].short]];
-  if (data.heldOut.length) keys.push(['held', word('held-out loss')]);
+  if (data.heldOut.length) keys.push(['held', data.series === 'loss' ? word('held-out loss') : word('held out')]);
   if (samples.length) keys.push(['asked', word('answers')]);
   if (asked.length) keys.push(['question', word('your questions')]);
   if (checkpoints.length) keys.push(['saved', word('saved')]);

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from ...runs import Run
-from ...runs.curve import FIGURES
+from ...runs.curve import FIGURES, REWARDS, Curve
 from ...runs.proof import Proof
+from ...runs.recipes import recipe_of
+from ...runs.rows import HELD_OUT
 from ...storage.reading import read_json
 from .said import Said
 
 MOST_POINTS = 300
 LOSS = "loss"
-SERIES = (LOSS, *FIGURES)  # what can be looked at; the loss has the held-out loss beside it
+SERIES = (LOSS, *FIGURES, *REWARDS)  # what can be looked at; the loss has the held-out loss beside it
 
 
 class HeldOutLoss(TypedDict):
-    """One measurement on examples that nothing was learned from."""
+    """One measurement on examples that nothing was learned from: of the loss, or of the curve that is looked at."""
 
     step: int
     loss: float
@@ -50,6 +52,7 @@ Chart = TypedDict(
         "from": int,  # index of the first point that is sent
         "total": int,  # length of the x axis, steps
         "held_out": list[HeldOutLoss],
+        "rewards": bool,  # does it learn preferences, which have curves of their own?
         "marks": Marks,
         "points": Points,
     },
@@ -75,13 +78,14 @@ def chart(run: Run, total: int, series: str, proof: Proof | None, said: Said) ->
     curve = run.curve(with_figures=series != LOSS)
     wanted = curve.series(series)
     points = wanted.points(MOST_POINTS)
-    held_out = _held_out(curve.held_out, proof) if series == LOSS else []
+    held_out = _held_out(curve.held_out, proof) if series == LOSS else _measured(curve, series)
     return {
         "series": series,
         "grouping": wanted.grouped(MOST_POINTS),
         "from": 0,
         "total": int(max(total, 1, *points["x"])),
         "held_out": held_out,
+        "rewards": _has_rewards(run),
         "marks": marks(run, proof, said),
         "points": Points(x=points["x"], y=points["y"], low=points["low"], high=points["high"]),
     }
@@ -94,6 +98,19 @@ def _held_out(measured: list[list[float]], proof: Proof | None) -> list[HeldOutL
     if found and before is not None:
         found.setdefault(0, before)
     return [HeldOutLoss(step=step, loss=round(loss, 4)) for step, loss in sorted(found.items())]
+
+
+def _measured(curve: Curve, series: str) -> list[HeldOutLoss]:
+    """What was measured of held-out pairs; nothing of other figures."""
+    if series not in REWARDS:
+        return []
+    points = curve.series(f"{HELD_OUT}{series}").points(MOST_POINTS)
+    return [HeldOutLoss(step=int(x), loss=y) for x, y in zip(points["x"], points["y"], strict=True)]
+
+
+def _has_rewards(run: Run) -> bool:
+    recipe = recipe_of(run)
+    return recipe is not None and recipe.preferences.is_on
 
 
 def marks(run: Run, proof: Proof | None, said: Said) -> Marks:

@@ -136,7 +136,18 @@ def row_words(conversation: Conversation, longest: int = LONGEST_TEXT) -> str:
         shown += f'<dt>…</dt><dd class="quiet">{"1 more turn" if more == 1 else f"{more:,} more turns"}</dd>'
     if options := conversation[-1].get("options"):
         shown += f'<dt>options</dt><dd translate="no">{escape(" | ".join(options)[:longest])}</dd>'
-    return f'<dl class="turns">{shown}</dl>'
+    return f'<dl class="turns">{shown}{_judged_words(conversation[-1], longest)}</dl>'
+
+
+def _judged_words(answer: Message, longest: int) -> str:
+    """The answer that was liked less, or whether somebody called this one good."""
+    if "rejected" in answer:
+        text = answer["rejected"]
+        shown = escape(text[:longest]) + ("…" if len(text) > longest else "")
+        return f'<dt>rejected</dt><dd translate="no"><del>{shown}</del></dd>'
+    if "label" in answer:
+        return f"<dt>called</dt><dd>{'good' if answer['label'] else 'bad'}</dd>"
+    return ""
 
 
 def is_learned(turn: Message) -> bool:

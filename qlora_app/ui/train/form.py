@@ -15,6 +15,7 @@ from gradio.components import Component
 from ...effort import awaits_speed, effort_choices, steps_of
 from ...errors import UserError
 from ...overrides import command_for
+from ...preflight import examples_of
 from ...recipe import EFFORTS, Recipe
 from ...training_data import DatasetChoice, import_text
 from ..context import AppContext
@@ -77,6 +78,18 @@ class TrainForm:
             elem_id="effort",
         )
         self.effort_note = plain(self._note(note), elem_id="effort-note", js_on_load=f"{ONE_TAB_STOP}\n{TIMES}")
+
+    def build_trainer(self) -> None:
+        """What is learned from data that says which answers people prefer; not seen where it does not."""
+        data = self.controls.first.dataset
+        self.controls.build_one(form.TRAINER, visible=self._has_preferences(data), elem_classes="in-line")
+
+    def _has_preferences(self, data: DatasetChoice) -> bool:
+        try:
+            examples = examples_of(data, self.page.settings.data)
+        except UserError:
+            return False
+        return bool(examples.pairs or examples.labelled)
 
     def build_name(self) -> None:
         """What the run is called: made of what differs, which `showing` says, until a person types another."""
@@ -233,7 +246,12 @@ class TrainForm:
 
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
-        return self.data.about(state) | self._effort(state) | self._start(state.data)
+        trainer = {
+            self.controls.controls[form.TRAINER]: gr.update(
+                visible=self._has_preferences(state.data), value=state.trainer
+            )
+        }
+        return self.data.about(state) | self._effort(state) | self._start(state.data) | trainer
 
     def _effort(self, state: FormState) -> Answer:
         """The efforts with their times for what is on the form, or for what is suggested where that has mistakes."""

@@ -18,6 +18,7 @@ from ...choices import tasks_of, variant_of
 from ...differs import made_name
 from ...effort import effort_of, ends_by_steps, epochs_meant
 from ...errors import UserError
+from ...preferences import WITH_REFERENCE, uses
 from ...preflight import examples_of
 from ...presets import Presets, suggested
 from ...recipe import Recipe
@@ -35,12 +36,13 @@ from .form_values import (
     MODEL,
     NAME,
     PAIRS,
+    TRAINER,
     Values,
 )
 
 BALANCED = "balanced"
 AGAIN = re.compile(r" \(\d+\)$")  # of a name that another run has already
-CHOSEN = (MODEL, DATA, METHOD)  # what settings are suggested for
+CHOSEN = (MODEL, DATA, METHOD, TRAINER)  # what settings are suggested for
 UNSEEN = (*PAIRS, NAME, "note")  # not named among a person's own settings
 
 
@@ -51,16 +53,18 @@ class Suggested:
     model: Any = ""  # values of the controls
     data: Any = ""
     method: Any = ""
+    trainer: Any = "sft"
     answers: dict[str, Values] = field(default_factory=dict)  # {data: {setting that says something of it: value}}
 
     @classmethod
     def of(cls, values: Values, answers: dict[str, Values] | None = None) -> "Suggested":
         """For what stands on the form now."""
-        return cls(model=values[MODEL], data=values[DATA], method=values[METHOD], answers=answers or {})
+        model, data, method, trainer = (values[name] for name in CHOSEN)
+        return cls(model=model, data=data, method=method, trainer=trainer, answers=answers or {})
 
     def is_for(self, values: Values) -> bool:
-        """Do model, data and method stand on the form?"""
-        return (self.model, self.data, self.method) == tuple(values[name] for name in CHOSEN)
+        """Do model, data, method and trainer stand on the form?"""
+        return (self.model, self.data, self.method, self.trainer) == tuple(values[name] for name in CHOSEN)
 
     def to_json(self) -> str:
         """As the browser keeps it beside the values."""
@@ -71,7 +75,8 @@ class Suggested:
         """What `to_json` wrote; what anybody else may have sent counts as a form nothing was suggested for."""
         try:
             given = json.loads(text)
-            return cls(given["model"], given["data"], given["method"], dict(given["answers"]))
+            chosen = given["model"], given["data"], given["method"], given["trainer"]
+            return cls(*chosen, dict(given["answers"]))
         except (TypeError, ValueError, KeyError):
             return cls()
 
@@ -103,14 +108,26 @@ class FormState:
     def method(self) -> str:
         return self.values[METHOD]
 
+    @property
+    def trainer(self) -> str:
+        return self.values[TRAINER]
+
 
 class FormLogic:
     """Suggestions for a form. It reads the data, as far as that is on this machine, and changes nothing."""
 
-    def __init__(self, data_folder: Path, has_columns: Callable[[DatasetChoice], bool]) -> None:
-        """`has_columns`: has the data every column that is named in it?"""
+    def __init__(
+        self,
+        data_folder: Path,
+        has_columns: Callable[[DatasetChoice], bool],
+        begins_with: Callable[[Recipe], str] = lambda recipe: "",
+    ) -> None:
+        """`has_columns`: has the data every column that is named in it? `begins_with`: the run whose adapter fits a
+        recipe and has learned answers; empty where there is none.
+        """
         self.data_folder = data_folder
         self.has_columns = has_columns
+        self.begins_with = begins_with
 
     # ---- suggestions
 
@@ -118,16 +135,22 @@ class FormLogic:
         """What a fresh page starts with: the preset of the first starter dataset."""
         return suggested(ModelChoice(), DatasetChoice()).model_copy(update={"name": ""})
 
-    def advice(self, model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
-        """The suggested settings with a balanced effort for as much data as there is. Its name is made of them."""
-        recipe = suggested(model, data, method).model_copy(update={"name": ""})
+    def advice(self, model: ModelChoice, data: DatasetChoice, method: str = "", trainer: str = "") -> Recipe:
+        """The suggested settings with a balanced effort for as much data as there is. Its name is made of them.
+
+        What is held against a reference goes on with an adapter that has learned to answer, where there is one.
+        """
+        recipe = suggested(model, data, method, trainer).model_copy(update={"name": ""})
+        if trainer in WITH_REFERENCE and (run := self.begins_with(recipe)):
+            training = recipe.training.model_copy(update={"start_from": run})
+            recipe = recipe.model_copy(update={"training": training})
         with contextlib.suppress(UserError):  # the data cannot be read: the line under it says so
             recipe = _with_epochs(recipe, epochs_meant(recipe, self.data_folder)[BALANCED])
         return recipe
 
     def advice_for(self, state: FormState) -> Recipe:
         """`advice` for what stands on the form."""
-        return self.advice(state.model, state.data, state.method)
+        return self.advice(state.model, state.data, state.method, state.trainer)
 
     def showing(self, recipe: Recipe) -> FormState:
         """A form that shows a recipe; the choice of its effort, where it is one of the three. A name that was made for
@@ -175,10 +198,10 @@ class FormLogic:
         values = state.values
         old = self._advice_before(state)
         is_own_method = state.method != form.value_of(old, METHOD)
-        new = self.advice(state.model, state.data, state.method if is_own_method else "")
+        new = self.advice(state.model, state.data, state.method if is_own_method else "", state.trainer)
         merged = {}
         for name, value in values.items():
-            is_own = name in PAIRS or value != form.value_of(old, name)
+            is_own = name in (*PAIRS, TRAINER) or value != form.value_of(old, name)
             merged[name] = value if is_own else form.value_of(new, name)
         answers = state.suggested.answers
         rested = FormState(merged, state.effort, Suggested.of(merged, answers))
@@ -211,7 +234,8 @@ class FormLogic:
 
     def _advice_before(self, state: FormState) -> Recipe:
         before = state.suggested
-        return self.advice(form.chosen_model(before.model), form.chosen_data(before.data), before.method)
+        model, data = form.chosen_model(before.model), form.chosen_data(before.data)
+        return self.advice(model, data, before.method, before.trainer)
 
     def _with_answers(self, state: FormState) -> FormState:
         """Where other data was chosen: what was answered about the data before is remembered, and what was answered
@@ -266,6 +290,9 @@ class FormLogic:
         unused = []
         for name, value in state.values.items():
             tasks = tasks_of(form.FIELDS[name]) if name in form.FIELDS else ()
+            is_for_another = name.startswith("preferences.") and not uses(state.trainer, name.rpartition(".")[2])
+            if is_for_another and value == form.default_of(name):
+                unused.append(name)
             if tasks and not set(tasks) & set(possible) and value == form.default_of(name):
                 unused.append(name)
         return unused

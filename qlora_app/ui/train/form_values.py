@@ -27,6 +27,8 @@ NAME = "name"
 METHOD, TASK = "method.name", "task.name"
 EPOCHS, LEARNING_RATE, BATCH_SIZE = "training.epochs", "training.learning_rate", "training.batch_size"
 MAX_STEPS, MAX_LENGTH = "training.max_steps", "training.max_length"
+TRAINER = "preferences.trainer"
+START_FROM = "training.start_from"
 MODEL_REVISION = "base_model.revision"
 DATA_SETTINGS = "dataset."
 COLUMNS = "dataset.columns."
@@ -58,7 +60,7 @@ def element_id(name: str) -> str:
 
 def says_of_data(name: str) -> bool:
     """Is it a setting that says something of one dataset only?"""
-    return name in (*HUB_PART, HELD_OUT, *READING) or name.startswith(COLUMNS)
+    return name in (*HUB_PART, HELD_OUT, *READING, TRAINER) or name.startswith(COLUMNS)
 
 
 def default_of(name: str) -> Any:

@@ -45,7 +45,7 @@ SECTIONS = {
     "ending": "Ending",
     "saving": "Saving",
 }
-ELSEWHERE = {"task": "dataset", "": "saving"}  # groups that have no section of their own
+ELSEWHERE = {"task": "dataset", "preferences": "training", "": "saving"}  # groups that have no section of their own
 LONGEST_IN_A_LIST = 44  # characters: a list on a phone has room for about so much
 
 

@@ -1,5 +1,6 @@
 """Train: what to learn from on the left, the run on the right. One click starts it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -7,9 +8,10 @@ from gradio.components import Component
 
 from ...errors import UserError
 from ...recipe import Recipe
-from ...runs import Run
+from ...runs import Run, RunStore
 from ...runs.diagnose import changed_recipe, diagnose
 from ...runs.recipes import recipe_of
+from ...start_from import newest_fitting
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ...training_data.votes import EXAMPLES, PAIRS
@@ -35,6 +37,7 @@ from .start import TO_CARD, Start
 from .sweep_form import SweepForm
 from .words import quiet
 
+LOOKED_THROUGH = 50  # runs, for one to begin with
 ANOTHER_MARK = "() => String(performance.now())"
 
 
@@ -44,7 +47,11 @@ class TrainTab:
     def __init__(self, page: AppContext, cards: RunCards) -> None:
         self.page = page
         self.cards = cards
-        self.logic = FormLogic(page.settings.data, has_columns=lambda data: self.columns.has(data))
+        self.logic = FormLogic(
+            page.settings.data,
+            has_columns=lambda data: self.columns.has(data),
+            begins_with=lambda recipe: newest_fitting(recipe, page.settings.runs, newest_done(page.store)),
+        )
         self.controls = RecipeForm(page.settings, self.logic.first())
         self.stage = Stage()
         self.form = TrainForm(page, self.controls, self.logic, self.stage)
@@ -95,6 +102,7 @@ class TrainTab:
             self.form.data.build_card(self.controls.first)
             self.importer.build()
             self.data_finder.build_progress()
+        self.form.build_trainer()
         self.form.build_effort()
         self.form.build_name()
         self.mistakes.build()
@@ -252,6 +260,11 @@ class TrainTab:
             return answer
         said = self.form.data
         return answer | {said.card: brought.card, said.line: "", self.form.waits: quiet(brought.waits)}
+
+
+def newest_done(store: RunStore) -> Iterator[str]:
+    """Newest first, as many as are looked through in a moment."""
+    return (run.id for run in store.list()[:LOOKED_THROUGH] if run.status().state == "done")
 
 
 def _mended(run: Run, recipe: Recipe, code: str) -> Recipe:
