@@ -121,7 +121,7 @@ def general_part(run: Run) -> str:
     if not found:
         return ""
     before, after = (sum(getattr(one, name) for one in found) for name in ("was_right", "is_right"))
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Question", "Base", "Adapter"))
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Question", "Base", "Adapter", "Right"))
     return (
         f'<details class="general"><summary>General questions: {before:,} right before, {after:,} right after '
         f"(of {len(found):,})</summary>"
@@ -136,7 +136,7 @@ def _general_row(one: GeneralAnswer) -> str:
     return (
         f'<tr><th scope="row">{written(one.question)}</th>'
         f"<td><small>Base</small> {written(one.before)} {mark(one.was_right)}</td>"
-        f"<td><small>Adapter</small> {written(one.after)} {mark(one.is_right)}</td></tr>"
+        f"<td><small>Adapter</small> {written(one.after)}</td><td>{mark(one.is_right)}</td></tr>"
     )
 
 
