@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.cli.commands import PROGRAM, _parser
+from qlora_app.evaluate import EVALUATORS
 from qlora_app.methods import METHODS
 from qlora_app.methods.claims import FAMILIES, table
 from qlora_app.presets import Presets
@@ -70,6 +71,7 @@ def test_the_figures_of_what_it_can_do_are_those_of_the_code():
         "Model families": len(FAMILIES),
         "Tasks": len(TASKS),
         "Presets": len(Presets().names()),
+        "Measures": len(EVALUATORS),
         "Languages": len(LANGUAGES) + 1,  # English is the language of the code
     }
 
