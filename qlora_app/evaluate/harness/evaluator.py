@@ -1,7 +1,6 @@
 """The evaluator `lm_eval`: a model of this machine on tasks of EleutherAI's lm-eval."""
 
 import importlib.metadata
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,9 +20,7 @@ from ..figures import Figure
 from ..question_sets import QuestionSet, SetQuestion
 from .process import HarnessProcess
 from .results import TaskResult, mean_of
-from .tasks import TASKS
-
-INSTALL = "pip install lm-eval==0.4.13"
+from .tasks import TASKS, check_installed
 
 
 @dataclass(frozen=True)
@@ -57,13 +54,7 @@ class LmEval(Evaluator):
             )
 
     def check_all(self, contestants: Sequence[Contestant], settings: Settings) -> None:
-        if importlib.util.find_spec("lm_eval") is None:
-            raise UserError(
-                "evaluate.no_lm_eval",
-                "These tasks are measured with lm-eval, which is not installed. Install it beside this app ({command}, "
-                "about 200 MB), then start again.",
-                command=INSTALL,
-            )
+        check_installed()
         super().check_all(contestants, settings)
 
     def kept_for(self, decoding: AnswerDecoding) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ...tasks.generate import context_of
 from ...tasks.task import evaluating
 from ..contestants import Contestant
 from .results import result_of
-from .tasks import TASKS, known_tasks
+from .tasks import TASKS, check_installed, known_tasks
 
 BATCH = 8
 LONGEST = 2048  # tokens that are read of a model that does not say how many it can
@@ -56,6 +56,7 @@ def _end_with_the_worker(stdin: IO[str]) -> None:
 
 
 def _work(asked: dict[str, Any], tell: Tell) -> None:
+    check_installed()
     import lm_eval
 
     contestant = Contestant.model_validate(asked["contestant"])
@@ -85,7 +86,7 @@ def _work(asked: dict[str, Any], tell: Tell) -> None:
                         task_manager=manager,
                         num_fewshot=asked["shots"],
                         limit=asked["limit"],
-                        bootstrap_iters=0,
+                        bootstrap_iters=100,
                         log_samples=True,
                     )
 

@@ -27,12 +27,16 @@ class HarnessProcess:
     """As the worker sees it; a context, at whose end the process is gone."""
 
     def __init__(self, asked: dict[str, Any]) -> None:
+        quiet = {
+            "TQDM_DISABLE": "1",
+            "DISABLE_MULTIPROC": "1",
+        }  # no bars in the log, no forks of a model
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.inside"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=PACKAGE_PARENT,
-            env={**os.environ, "TQDM_DISABLE": "1"},
+            env=os.environ | quiet,
         )
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps(asked)}\n".encode())
@@ -46,6 +50,10 @@ class HarnessProcess:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def lines(self, check: Check) -> Iterator[dict[str, Any]]:
         """Until it ends. Raises UserError for what is wrong, and what `check` raises."""

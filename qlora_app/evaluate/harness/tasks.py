@@ -5,6 +5,7 @@ model wrote. Nobody's own YAML is taken: `!function` in one runs code of its aut
 checks its answers downloads more when it is imported.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class HarnessTask:
     filter: str = "none"
 
 
+INSTALL = "pip install lm-eval==0.4.13"
 TASKS = {
     "hellaswag": HarnessTask("hellaswag", "acc_norm"),
     "arc_easy": HarnessTask("arc", "acc_norm"),
@@ -79,6 +81,17 @@ def known_tasks(names: Sequence[str]) -> tuple[str, ...]:
             known=", ".join(TASKS),
         )
     return tuple(dict.fromkeys(names))
+
+
+def check_installed() -> None:
+    """Raises UserError where lm-eval cannot be imported."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError(
+            "evaluate.no_lm_eval",
+            "These tasks are measured with lm-eval, which is not installed. Install it beside this app ({command}, "
+            "about 200 MB), then start again.",
+            command=INSTALL,
+        )
 
 
 def _question(task: str) -> SetQuestion:
