@@ -213,7 +213,7 @@ def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, m
         "prepare": lambda *_: job,
         "total_steps": lambda _: 6,
         "log_setup": lambda *_: None,
-        "build_trainer": lambda *_: trainer,
+        "trainer_for": lambda *_: trainer,
         "BestSoFar": lambda *_: None,
         "finish": without_memory,
     }

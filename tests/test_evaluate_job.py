@@ -46,6 +46,15 @@ def kept(home):
     return {file: file.read_text().splitlines() for file in sorted((home / "evaluations/answers").glob("*.jsonl"))}
 
 
+def test_what_cannot_be_measured_is_said_before_there_is_a_job(home):
+    file, answers = home / "open.jsonl", home / "answers.jsonl"
+    file.write_text('{"question": "Why?"}\n')
+    answers.write_text('{"question": "Why?", "answer": "So."}\n')
+    with refused("evaluate.no_expected"):
+        an_evaluation([Contestant(who="file", file=str(answers))], file)
+    assert not (home / "evaluations").exists()
+
+
 # ---- models of this machine
 
 

@@ -15,8 +15,8 @@ from qlora_app.evaluate.figures import Figure
 from qlora_app.evaluate.judge import judging
 from qlora_app.evaluate.judge.budget import Budget, Cost, Estimate, Limits, Price
 from qlora_app.evaluate.judge.client import Asking
-from qlora_app.evaluate.judge.evaluator import SCALES, _by_contestant, _measured
-from qlora_app.evaluate.judge.judged import judge_of, judged_in, total_of
+from qlora_app.evaluate.judge.evaluator import SCALES, _by_contestant, _measured, spent_in
+from qlora_app.evaluate.judge.judged import begun, judge_of, judged_in, lost_in, total_of
 from qlora_app.evaluate.judge.judging import copies, judge_all, pairs_of, tasks_of, to_ask
 from qlora_app.evaluate.judge.prompts import JudgePrompt
 from qlora_app.evaluate.judge.report import JudgeReport, report_of, share_by_question
@@ -41,6 +41,7 @@ class Bench:
     def __init__(self, endpoint, answered, prompt=PROMPT, asking=PATIENT, limits=NO_LIMITS, price=FREE):
         self.endpoint, self.prompt, self.asking, self.limits, self.price = endpoint, prompt, asking, limits, price
         self.tasks, self.lines, self.waited = tasks_of(answered, prompt, endpoint.model), [], []
+        self.begun = []
 
     def judge(self, at_once=3, on_progress=lambda done, of: None):
         rows = judged_in(self.lines)
@@ -49,6 +50,7 @@ class Bench:
         return judge_all(
             left, self.endpoint, self.prompt, self.asking, self.budget, at_once, self.lines.append, on_progress,
             has_texts=any(row.is_asked for row in rows), pause=self.waited.append,
+            begin=lambda key, most: self.begun.append(begun(key, most)),
         )  # fmt: skip
 
     @property
@@ -283,6 +285,20 @@ def test_the_price_is_said_before_the_start_and_holds():
     assert not to_ask(bench.tasks, {row.key for row in bench.rows})
 
 
+def test_what_was_on_its_way_when_the_process_died_is_counted():
+    judge = FakeJudge(["good", "busy", "half"])
+    with judge.serving() as endpoint:
+        bench = Bench(endpoint, pairs(4))
+        bench.judge()
+        assert lost_in(bench.begun, bench.lines) == Cost() and len(bench.begun) == judge.calls == 10
+        del bench.lines[-2:]  # as if it had been killed before these were written
+        lost = lost_in(bench.begun, bench.lines)
+        assert lost.calls == judge.calls - total_of(bench.lines).calls >= 2 and lost.tokens_out == lost.calls * 1024
+        bench.judge()
+    assert (total_of(bench.lines) + lost_in(bench.begun, bench.lines)).calls == judge.calls
+    assert lost_in([1, {}, {"key": "x"}], bench.lines) == Cost()
+
+
 def test_the_same_words_are_asked_once_for_all_who_said_them():
     models = ("one", "two", "three")
     answered = [one for one in pairs(2, models) if one.model_a == "one"]  # two and three answer alike
@@ -440,9 +456,13 @@ def test_the_command_says_the_price_judges_and_counts(judge, home, capsys):
 
 def test_a_job_that_ran_out_of_budget_says_so_and_a_larger_one_goes_on(judge, home):
     files = answer_files(home, 5)
-    _, calls, report = judged_here(files, most_calls=4)
+    job, calls, report = judged_here(files, most_calls=4)
     assert calls == 10 and report.is_out_of_budget and report.left == 6 and judge.calls == 4
     assert "judge.budget_ended" in {one.code for one in report.words}
+    assert spent_in(job.folder).calls == 4
+    with (job.folder / "begun.jsonl").open("a") as file:  # of a call that was on its way when it was killed
+        file.write(json.dumps({"key": "x", "tokens_in": 1, "tokens_out": 1}) + "\n")
+    assert spent_in(job.folder).calls == 5
     job, calls, report = judged_here(files)
     assert (calls, report.left, report.calls, judge.calls) == (6, 0, 6, 10)
     assert judged_here(job)[1] == 0 and judge.calls == 10

@@ -129,7 +129,7 @@ def test_all_is_sent_before_the_last_word_and_broken_weights_answer_nobody(is_br
     asking = SimpleNamespace(answer=lambda step: did.append("answered"))
     for name, made in (("CheckpointCallback", SimpleNamespace(was_stopped=False)), ("BestSoFar", MagicMock())):
         monkeypatch.setattr(kind, name, lambda *_, made=made: made)
-    for name, made in (("EndingCallback", ending), ("AskingCallback", asking), ("build_trainer", MagicMock())):
+    for name, made in (("EndingCallback", ending), ("AskingCallback", asking), ("trainer_for", MagicMock())):
         monkeypatch.setattr(kind, name, lambda *_, made=made: made)
     monkeypatch.setattr(kind, "total_steps", lambda job: 9)
     monkeypatch.setattr(kind, "broken_words", lambda *_: Problem("a.b", "broken"))

@@ -71,7 +71,8 @@ def test_every_setting_that_is_shown_stands_in_a_section():
 
 def test_settings_of_another_task_are_not_seen_until_it_is_chosen(tab, values):
     def unused(**changes):
-        return tab.logic.unused(tab.form.state(given(tab, values | changes)))
+        found = tab.logic.unused(tab.form.state(given(tab, values | changes)))
+        return [name for name in found if not name.startswith("preferences.")]  # the data have no pairs
 
     others = ["task.prefix", "task.masked_share", "task.masking"]
     assert unused() == others

@@ -33,7 +33,11 @@ def test_pairs_and_corrections_are_datasets_that_the_page_lists_and_reads(votes)
     right = [*asked("Who is 1?"), {"role": "assistant", "content": "A baker, 1."}]
     assert right in rows_of(votes, EXAMPLES)
     chosen = [*asked("Who is 1?"), {"role": "assistant", "content": "The baker 1."}]
-    assert rows_of(votes, PAIRS).count(chosen) in (1, 2)
+    rows = [
+        [{name: said for name, said in turn.items() if name != "rejected"} for turn in row]
+        for row in rows_of(votes, PAIRS)
+    ]
+    assert rows.count(chosen) in (1, 2)
 
 
 def test_a_vote_is_changed_and_taken_back_and_lines_of_others_stay(votes):

@@ -25,6 +25,7 @@ QUESTIONS = "a file, held_out:RUN, vicuna, general, or mmlu:FOLDER (default: hel
 
 
 def add_evaluate(commands: Any) -> None:
+    """The command `evaluate` with its options."""
     parser = add_command(commands, "evaluate", evaluate_command)
     parser.add_argument("contestants", metavar="CONTESTANT", nargs="+", help=CONTESTANTS)
     parser.add_argument("--questions", metavar="QUESTIONS", help=QUESTIONS)

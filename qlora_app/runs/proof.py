@@ -212,7 +212,6 @@ class Proof:
 
     heldout: HeldOut = HeldOut()
     learned: Answered = Answered()  # a few rows it was trained on
-    general: General = General()  # what it could before
     kept: Kept = Kept()
     loss: TrainingLoss = TrainingLoss()
     update: Update = Update()
@@ -225,6 +224,7 @@ class Proof:
     versions: dict[str, str] = field(default_factory=dict)
     preferred: Preferred = Preferred()
     imported: str = ""  # where it is from, if it was made elsewhere
+    general: General = General()  # what it could before, and can still
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

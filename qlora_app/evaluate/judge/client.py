@@ -75,6 +75,7 @@ class _Failed(Exception):
 class _Spent:
     """What the attempts for one judgment took so far."""
 
+    begin: Callable[[Cost], Any]
     cost: Cost = Cost()  # noqa: RUF009
 
 
@@ -100,9 +101,12 @@ class JudgeClient:
     def close(self) -> None:
         self._http.close()
 
-    def ask(self, conversation: Conversation) -> Reply:
-        """Try until there is an answer, or no attempt is left. Raises nothing: see `Reply.over`."""
-        began, spent, is_of_question = time.monotonic(), _Spent(), False
+    def ask(self, conversation: Conversation, begin: Callable[[Cost], Any] = lambda most: None) -> Reply:
+        """Try until there is an answer, or no attempt is left. Raises nothing of its own: see `Reply.over`.
+
+        begin: is told before each attempt what it takes at most.
+        """
+        began, spent, is_of_question = time.monotonic(), _Spent(begin), False
         try:
             text, was_cut, counted = self._attempts(conversation, spent)
             return Reply(text, "", spent.cost, time.monotonic() - began, was_cut, not counted)
@@ -141,6 +145,7 @@ class JudgeClient:
             raise _Failed(Problem("judge.no_budget", "No budget is left for it."), passing=False, over="budget")
         real = Cost(1, tokens_of(conversation))  # of an attempt that breaks off, what it has read
         try:
+            spent.begin(taken)
             answer = self._post(body)
             real, counted = _cost_of(answer, conversation)
             return (*self._text_of(answer), counted)

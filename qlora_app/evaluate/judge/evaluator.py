@@ -20,9 +20,9 @@ from ..evaluation import Comparison, Measure, Measured
 from ..evaluator import Evaluator, Rows
 from ..figures import Figure
 from ..question_sets import QuestionSet, SetQuestion
-from .budget import Budget, Estimate, Limits, Price
+from .budget import Budget, Cost, Estimate, Limits, Price
 from .client import Asking
-from .judged import Judged, judge_of, judged_in, total_of
+from .judged import Judged, begun, judge_of, judged_in, lost_in, total_of
 from .judging import Task, copies, estimate_of, judge_all, pairs_of, singles_of, tasks_of, to_ask
 from .people import votes_on
 from .prompts import LARGEST_PROMPT, JudgePrompt, Way
@@ -30,6 +30,7 @@ from .report import JudgeReport, one_verdict, report_of, share_by_question
 from .verdicts import HIGHEST, LOWEST
 
 JUDGMENTS = "judgments"  # .jsonl in the job's folder
+BEGUN = "begun"  # .jsonl beside it: a line before each call
 SCALES = {"pairs": (0.0, 1.0), "single": (LOWEST, HIGHEST)}  # of what is got for a question
 
 
@@ -151,7 +152,7 @@ class Judge(Evaluator):
         self._write_known(tasks, out, settings, file)
         lines = read_lines(file, 0)[0]
         left = to_ask(tasks, {row.key for row in judged_in(lines) if row.holds(self.longest)})
-        budget = Budget(Limits(self.most_calls, self.most_tokens, self.most_money), self.price, total_of(lines))
+        budget = Budget(Limits(self.most_calls, self.most_tokens, self.most_money), self.price, spent_in(out.folder))
         is_whole, all_of_them = True, len(tasks)
 
         def tell(done: int, of: int) -> None:
@@ -162,13 +163,22 @@ class Judge(Evaluator):
             asking = Asking(self.temperature, self.longest, seconds=self.seconds)
             has_texts = len(left) < all_of_them
             is_whole = judge_all(
-                left, endpoint, self.asked, asking, budget, self.at_once, self._writer(out), tell, has_texts
+                left,
+                endpoint,
+                self.asked,
+                asking,
+                budget,
+                self.at_once,
+                self._writer(out),
+                tell,
+                has_texts,
+                begin=lambda key, most: out.append(BEGUN, begun(key, most)),
             )
             self._write_known(tasks, out, settings, file)
         wanted = {(task.answered.question, task.answered.model_a, task.answered.model_b, task.key) for task in tasks}
         lines = read_lines(file, 0)[0]
         judged = [row for row in judged_in(lines) if (row.question, row.model_a, row.model_b, row.key) in wanted]
-        cost = total_of(lines)
+        cost = spent_in(out.folder)
         report = report_of(
             judged,
             judge=endpoint.name,
@@ -178,6 +188,7 @@ class Judge(Evaluator):
             expected=len(tasks),
             cost=cost,
             money=self.price.of(cost.tokens_in, cost.tokens_out) if self.price_in or self.price_out else None,
+            is_estimated=cost != total_of(lines),
             is_out_of_budget=not is_whole,
             people=votes_on(rows, settings.evaluations),
         )
@@ -197,6 +208,12 @@ class Judge(Evaluator):
         known = known_in(settings.evaluations, self.longest)
         for row in copies(tasks, known, there):
             out.append(JUDGMENTS, row.to_json())
+
+
+def spent_in(folder: Path) -> Cost:
+    """What all calls of a job took, with those that were on their way when it was ended."""
+    lines, began = (read_lines(folder / f"{name}.jsonl", 0)[0] for name in (JUDGMENTS, BEGUN))
+    return total_of(lines) + lost_in(began, lines)
 
 
 def known_in(evaluations: Path, longest: int) -> dict[str, Judged]:

@@ -1,8 +1,10 @@
 """Judgments as they are kept: one line each, written as they come, and never asked for twice."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -105,14 +107,17 @@ class Judged:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
-def judged_in(lines: Iterable[Any]) -> list[Judged]:
-    """Of each judgment the last line that tells of it; lines of another form are passed over."""
-    found: dict[tuple[str, ...], Judged] = {}
+def judged_rows(lines: Iterable[Any]) -> Iterator[Judged]:
+    """All of them; lines of another form are passed over."""
     for line in lines:
-        try:
-            row = Judged.from_json(line)
-        except (TypeError, AttributeError):
-            continue
+        with contextlib.suppress(TypeError, AttributeError):
+            yield Judged.from_json(line)
+
+
+def judged_in(lines: Iterable[Any]) -> list[Judged]:
+    """Of each judgment the last line that tells of it."""
+    found: dict[tuple[str, ...], Judged] = {}
+    for row in judged_rows(lines):
         there = found.get(row.place)
         if there is None or row.is_asked or not there.is_asked:
             found[row.place] = row
@@ -121,10 +126,26 @@ def judged_in(lines: Iterable[Any]) -> list[Judged]:
 
 def total_of(lines: Iterable[Any]) -> Cost:
     """What all lines took, those of failed attempts too."""
-    total = Cost()
-    for line in lines:
+    return sum((row.cost for row in judged_rows(lines)), Cost())
+
+
+def begun(key: str, most: Cost) -> dict[str, Any]:
+    """The line that is written before a call. most: what it takes at most."""
+    return {"key": key, "tokens_in": most.tokens_in, "tokens_out": most.tokens_out}
+
+
+def lost_in(began: Iterable[Any], lines: Iterable[Any]) -> Cost:
+    """What calls may have taken whose end is told in no line: they were on their way when the process was ended."""
+    told: Counter[str] = Counter()
+    for row in judged_rows(lines):
+        told[row.key] += row.calls
+    lost = Cost()
+    for line in began:
         try:
-            total += Judged.from_json(line).cost
-        except (TypeError, AttributeError):
+            key, cost = str(line["key"]), Cost(1, int(line["tokens_in"]), int(line["tokens_out"]))
+        except (TypeError, KeyError, ValueError):
             continue
-    return total
+        told[key] -= 1
+        if told[key] < 0:
+            lost += cost
+    return lost

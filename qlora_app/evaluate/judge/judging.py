@@ -1,5 +1,6 @@
 """The work of a judge: every pair of answers in both orders, several at once, each written as soon as it is judged."""
 
+import functools
 import itertools
 import queue
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...settings import Endpoint
-from .budget import Budget, Estimate, Price
+from .budget import Budget, Cost, Estimate, Price
 from .client import Asking, JudgeClient, Reply
 from .judged import Answered, Judged, Side
 from .prompts import JudgePrompt
@@ -91,9 +92,11 @@ def judge_all(
     on_progress: Callable[[int, int], None],
     has_texts: bool = False,
     pause: Callable[[float], Any] | None = None,
+    begin: Callable[[str, Cost], Any] = lambda key, most: None,
 ) -> bool:
     """Ask for all of them; `write` gets each line in turn, from this thread alone. Returns False where the budget was
-    spent before the end. has_texts: has the endpoint judged anything before?
+    spent before the end. has_texts: has the endpoint judged anything before? begin: is told before each call its
+    key and what it takes at most, from several threads.
 
     Raises UserError where the endpoint refuses altogether, and whatever `on_progress` raises: then those on their way
     have a few seconds to arrive.
@@ -102,7 +105,7 @@ def judge_all(
     client = JudgeClient(endpoint, asking, budget, stop, pause)
     work = _Shared(iter(tasks))
     threads = [
-        threading.Thread(target=_ask_on, args=(work, client, prompt, replies), name="judge", daemon=True)
+        threading.Thread(target=_ask_on, args=(work, client, prompt, replies, begin), name="judge", daemon=True)
         for _ in range(max(1, min(at_once, len(tasks))))
     ]
     record = _Record(endpoint.name, prompt, asking.longest, write, has_texts)
@@ -183,11 +186,12 @@ def _ask_on(
     client: JudgeClient,
     prompt: JudgePrompt,
     replies: "queue.Queue[tuple[Task, Reply | BaseException]]",
+    begin: Callable[[str, Cost], Any],
 ) -> None:
     """One thread's work."""
     while task := work.next():
         try:
-            reply = client.ask(_sent(task, prompt))
+            reply = client.ask(_sent(task, prompt), functools.partial(begin, task.key))
             if reply.over:
                 work.close()
             replies.put((task, reply))

@@ -164,9 +164,12 @@ def report_of(
     cost: Cost,
     money: float | None,
     is_out_of_budget: bool,
+    is_estimated: bool = False,
     people: Iterable[Mapping[str, Any]] = (),
 ) -> JudgeReport:
-    """rows: the judgments, one each. people: votes as rows with question, model_a, model_b and winner."""
+    """rows: the judgments, one each. is_estimated: is some of the cost? people: votes as rows with
+    question, model_a, model_b and winner.
+    """
     asked = [row for row in rows if row.is_asked]
     readable = [row for row in asked if row.is_readable]
     is_pairs = way == "pairs"
@@ -183,7 +186,7 @@ def report_of(
         calls=cost.calls,
         tokens_in=cost.tokens_in,
         tokens_out=cost.tokens_out,
-        is_estimated=any(row.is_estimated for row in asked),
+        is_estimated=is_estimated or any(row.is_estimated for row in asked),
         money=money,
         is_out_of_budget=is_out_of_budget,
         first_won=_first_won(readable) if is_pairs else None,

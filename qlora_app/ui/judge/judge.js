@@ -1,7 +1,17 @@
-// While a judge works its page comes anew; what it costs changes with what is typed.
+// While a judge works what it found comes anew, and the form stays as it is; what it costs changes with what is typed.
 (() => {
-  const main = document.querySelector('main'), form = document.querySelector('form[data-cost]');
-  if (main && 'moving' in main.dataset) setTimeout(() => location.reload(), 3000);
+  const form = document.querySelector('form[data-cost]');
+  const look = async () => {
+    const found = document.querySelector('.found');
+    if (!found || !('moving' in found.dataset)) return;
+    try {
+      const text = await (await fetch(location.href)).text();
+      const fresh = new DOMParser().parseFromString(text, 'text/html').querySelector('.found');
+      if (fresh && !found.contains(document.activeElement)) found.replaceWith(fresh);
+    } catch { /* it is asked again */ }
+    setTimeout(look, 3000);
+  };
+  setTimeout(look, 3000);
   if (!form) return;
   const cost = document.getElementById('cost'), start = form.querySelector('button.main');
   let last = 0, waits = 0;

@@ -127,15 +127,16 @@ class JudgeRoutes:
             report = _with_votes(report, judged, rows, job.folder.parent)
             parts += [report_html(report, judged, language)]
             parts += [judgments_html(judged, rows, _listed(typed), address)]
+        parts.append("</div>")
         parts.append(self._form(job, address, typed, problem, language))
         return "".join(parts) + "</main>"
 
     def _head(self, job: Job, language: str) -> str:
         status = job.status()
-        is_moving = status.is_active or status.state == "queued"
+        moving = " data-moving" if status.is_active or status.state == "queued" else ""
         said = escape(problem_in(status.sentence, language))
         return f"""<header><h1>Judge <span translate="no">{escape(job.id)}</span></h1></header>
-<main class="owner judging"{" data-moving" if is_moving else ""}><p class="muted" role="status">{said}</p>
+<main class="owner judging"><div class="found"{moving}><p class="muted" role="status">{said}</p>
 <p><a href="changed">What changed, answer by answer</a></p>"""
 
     def _form(self, job: Job, address: str, typed: Typed, problem: Problem | None, language: str) -> str:
