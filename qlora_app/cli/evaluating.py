@@ -8,9 +8,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import UserError
 from ..evaluate import EVALUATORS, Evaluation, Figure, Measure
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.expected_time import seconds_for
+from ..evaluate.harness.tasks import TASKS
 from ..formatting import about
 from ..jobs import Job
 from ..kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of, spec_from
@@ -23,12 +25,20 @@ QUESTIONS = "a file, held_out:RUN, vicuna, general, or mmlu:FOLDER (default: hel
 
 
 def add_evaluate(commands: Any) -> None:
+    """The command `evaluate` with its options."""
     parser = add_command(commands, "evaluate", evaluate_command)
     parser.add_argument("contestants", metavar="CONTESTANT", nargs="+", help=CONTESTANTS)
     parser.add_argument("--questions", metavar="QUESTIONS", help=QUESTIONS)
+    words = f"benchmarks of lm-eval, which has to be installed: {', '.join(TASKS)}; several with commas"
+    parser.add_argument("--lm-eval", metavar="TASK", help=words)
     words = f"{', '.join(EVALUATORS)}; a setting follows a colon, as in regex:pattern=^[0-9]+$. May be given again"
     parser.add_argument("--by", metavar="EVALUATOR", action="append", help=words)
-    parser.add_argument("--limit", metavar="N", type=count, help="only N questions, evenly of all categories")
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=count,
+        help="only N questions, evenly of all categories; of lm-eval the first N of each task",
+    )
     parser.add_argument("--max-new-tokens", metavar="N", type=count, default=256, help="the most of an answer")
     words = "of the sampling; 0, the default, takes the likeliest tokens"
     parser.add_argument("--temperature", metavar="T", type=float, default=0.0, help=words)
@@ -71,8 +81,13 @@ def _spec(given: argparse.Namespace, settings: Settings) -> EvaluateSpec:
     decoding = AnswerDecoding(
         max_new_tokens=given.max_new_tokens, temperature=given.temperature, top_p=given.top_p, seed=given.seed
     )
-    measures = given.by or ["exact_match"]
-    return spec_from(given.contestants, settings, given.questions, measures, given.limit, decoding)
+    questions = given.questions
+    if given.lm_eval is not None:
+        if questions:
+            raise UserError("evaluate.questions_twice", "--lm-eval brings its own questions. Leave out --questions.")
+        questions = f"lm_eval:{given.lm_eval}"
+    measures = given.by or ["exact_match" if given.lm_eval is None else "lm_eval"]
+    return spec_from(given.contestants, settings, questions, measures, given.limit, decoding)
 
 
 def as_json(job: Job, found: Evaluation) -> dict[str, Any]:

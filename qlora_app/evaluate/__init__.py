@@ -6,6 +6,7 @@ from .evaluator import Evaluator
 from .exact_match import ExactMatch
 from .figures import Figure
 from .general_rules import GeneralRules
+from .harness.evaluator import LmEval
 from .json_answers import JsonFields, JsonValid
 from .judge.evaluator import Judge
 from .labels import Labels
@@ -18,7 +19,7 @@ from .token_f1 import TokenF1
 
 KINDS: tuple[type[Evaluator], ...] = (
     *(ExactMatch, TokenF1, Contains, RougeL, ChrF, Labels),
-    *(JsonValid, JsonFields, Pattern, Length, Perplexity, MmluScore, GeneralRules, Judge),
+    *(JsonValid, JsonFields, Pattern, Length, Perplexity, MmluScore, GeneralRules, Judge, LmEval),
 )
 EVALUATORS: dict[str, type[Evaluator]] = {kind.model_fields["name"].default: kind for kind in KINDS}
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..choices import Choices
@@ -19,6 +20,13 @@ from .question_sets import QuestionSet, SetQuestion
 Rows = Mapping[str, Mapping[str, Any]]  # {id of a question: the kept row of a contestant}
 
 
+@dataclass(frozen=True)
+class Said:
+    """How far it is in the middle of a question, in words."""
+
+    sentence: str
+
+
 class Evaluator(Choices):
     """Scores each answer. A subclass has a `name: Literal[...]`, settings, a title, and `score`.
 
@@ -32,6 +40,7 @@ class Evaluator(Choices):
     needs_expected: ClassVar[bool] = True  # the right answers
     better: ClassVar[Better] = "higher"
     scores_answers: ClassVar[bool] = True  # one after the other, as `scores` says
+    loads_model: ClassVar[bool] = False  # in a process of its own, so that nobody else has to
 
     def score(self, question: Question, answer: str) -> float:
         """From 0 to 1, how right an answer is. `question.expected` is the right one."""
@@ -60,7 +69,7 @@ class Evaluator(Choices):
     def gather(
         self, contender: Contender, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check
     ) -> Iterator[Any]:
-        """What is to be kept, question by question: objects with a `row()`, or with a `problem` instead."""
+        """What is to be kept, question by question: objects with a `row()`, or a `problem` instead; and `Said`."""
         return contender.answers(questions, decoding, check)
 
     # ---- what is found out

@@ -8,11 +8,12 @@ from ..errors import UserError
 from ..runs import RunStore
 from ..runs.finding import find_run
 from .general_rules import General
+from .harness.tasks import HarnessTasks
 from .multiple_choice import Mmlu
 from .question_sets import HeldOut, QuestionFile, QuestionsChoice, Vicuna
 
 QUESTION_SETS: dict[str, type[QuestionsChoice]] = {
-    kind.model_fields["name"].default: kind for kind in (HeldOut, QuestionFile, Vicuna, General, Mmlu)
+    kind.model_fields["name"].default: kind for kind in (HeldOut, QuestionFile, Vicuna, General, Mmlu, HarnessTasks)
 }
 QUESTIONS: Any = one_of_kinds(tuple(QUESTION_SETS.values()))
 
@@ -22,15 +23,18 @@ def questions_named(word: str, store: RunStore, like: str = "") -> QuestionsChoi
     name, colon, rest = word.partition(":")
     if name == "held_out" and colon:
         return HeldOut(run=find_run(rest, store).id)
+    if name == "lm_eval" and colon:
+        return HarnessTasks.of(rest)
     if name == "mmlu" and colon and Path(rest).expanduser().exists():
         return Mmlu(path=str(Path(rest).expanduser().resolve()))
-    if word in QUESTION_SETS and "path" not in QUESTION_SETS[word].model_fields and word != "held_out":
+    if word in QUESTION_SETS and not (QUESTION_SETS[word].model_fields.keys() & {"path", "run", "tasks"}):
         return QUESTION_SETS[word]()
     if not Path(word).is_file():
         raise UserError(
             "evaluate.no_questions",
-            "There is no file {word}. Questions are a file, or one of: held_out:RUN, mmlu:FOLDER, {known}.",
+            "There is no file {word}. Questions are a file, or one of: held_out:RUN, mmlu:FOLDER, lm_eval:TASK, "
+            "{known}.",
             word=word,
-            known=", ".join(kind for kind in QUESTION_SETS if kind not in ("held_out", "file", "mmlu")),
+            known=", ".join(kind for kind in QUESTION_SETS if kind not in ("held_out", "file", "mmlu", "lm_eval")),
         )
     return QuestionFile(path=str(Path(word).resolve()), like=like)

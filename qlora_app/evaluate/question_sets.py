@@ -94,6 +94,7 @@ class QuestionsChoice(Choices):
     """Which questions. A subclass has a `name: Literal[...]`, its settings, and `read`."""
 
     title: ClassVar[str]
+    measured_by: ClassVar[str] = ""  # the only evaluator that knows what to do with them; "": any
 
     def read(self, files: Path, settings: Settings) -> QuestionSet:
         """files: the folder with the job's copies. Raises UserError."""

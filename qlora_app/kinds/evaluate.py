@@ -20,6 +20,7 @@ from ..evaluate.contenders import Contender, EndpointContender, FileContender, H
 from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
+from ..evaluate.evaluator import Said
 from ..evaluate.kept_answers import FOLDER, KeptAnswers
 from ..evaluate.known_sets import QUESTIONS, questions_named
 from ..evaluate.question_sets import QuestionsChoice, QuestionSet
@@ -95,13 +96,21 @@ def spec_from(
     if not questions and not first:
         raise UserError("evaluate.which_questions", "Name the questions: --questions FILE.")
     chosen = questions_named(str(questions or f"held_out:{first}"), RunStore(settings.runs), first)
+    evaluators = tuple(map(evaluator_named, by))
+    if chosen.measured_by and limit is not None:  # of each task, not of the tasks
+        evaluators = tuple(_limited(one, limit) for one in evaluators)
+        limit = None
     return EvaluateSpec(
         contestants=contestants,
         questions=chosen,
         limit=limit,
         decoding=decoding,
-        evaluators=tuple(map(evaluator_named, by)),
+        evaluators=evaluators,
     )
+
+
+def _limited(evaluator: Any, limit: int) -> Any:
+    return evaluator.model_copy(update={"limit": limit}) if "limit" in type(evaluator).model_fields else evaluator
 
 
 def evaluator_named(word: str) -> Any:
@@ -182,6 +191,9 @@ class _Asking:
         problem = None
         try:
             for found in self._answers(contender, evaluator, left):
+                if isinstance(found, Said):
+                    self.out.progress(self.done, self.total, found.sentence)
+                    continue
                 self.done += 1
                 if found.problem is None:
                     kept.append(found.row())
@@ -193,7 +205,7 @@ class _Asking:
         return problem
 
     def _answers(self, contender: Contender, evaluator: Evaluator, left: list[Any]) -> Iterator[Any]:
-        if isinstance(contender, HereContender):
+        if isinstance(contender, HereContender) and not evaluator.loads_model:
             self.out.say(f"Loading {contender.contestant.word}.")
             with self.out.leaving():
                 _ = contender.session
@@ -234,7 +246,9 @@ def _measure(
         measures.append(evaluator.measure(rows, asked, out, settings))
     answers = {name: f"{FOLDER}/{next(iter(kinds.values())).kept.key}.jsonl" for name, kinds in gathered.items()}
     _write_rows(out, spec, asked, gathered)
-    made = Evaluation(questions.name, questions.digest, len(common), list(gathered), measures, answers, unanswered)
+    first = next(iter(gathered.values()))[kind_of(spec.evaluators[0], spec)].rows
+    count = sum(first[one.id].get("questions", 1) for one in common)  # a task of lm-eval asks many
+    made = Evaluation(questions.name, questions.digest, count, list(gathered), measures, answers, unanswered)
     out.write(RESULT, made.to_json())
     if unanswered:
         raise UserError(
@@ -246,7 +260,7 @@ def _measure(
             of=len(questions.questions),
             why=unanswered[0].why,
         )
-    out.end("done", f"All have answered, {len(common):,} questions are measured.")
+    out.end("done", f"All have answered, {count:,} questions are measured.")
 
 
 def _unanswered(name: str, kinds: Mapping[str, _Gathered], questions: QuestionSet) -> Unanswered | None:
@@ -294,7 +308,17 @@ def _questions(job: Job, spec: EvaluateSpec, settings: Settings) -> QuestionSet:
 
 def check_questions(spec: EvaluateSpec, found: QuestionSet) -> None:
     """Raises UserError where an evaluator can measure none of them."""
+    only = spec.questions.measured_by
     for evaluator in spec.evaluators:
+        if only and evaluator.name != only:
+            raise UserError(
+                "evaluate.measured_otherwise",
+                "{title}: this cannot be measured of {name}, whose questions are measured by {only} alone. Leave "
+                "it out.",
+                title=evaluator.title,
+                name=found.name,
+                only=only,
+            )
         if not evaluator.scored(found):
             raise UserError(
                 "evaluate.no_expected",
@@ -331,4 +355,4 @@ def _files(spec: EvaluateSpec) -> list[Path]:
 
 def _named(spec: EvaluateSpec) -> str:
     questions = Path(spec.questions.file).stem if spec.questions.file else spec.questions.name
-    return f"{spec.evaluators[0].name}-{questions}"
+    return "-".join(dict.fromkeys((spec.evaluators[0].name, questions)))

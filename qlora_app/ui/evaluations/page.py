@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from ...errors import UserError
 from ...evaluate import EVALUATORS, Contestant
 from ...evaluate.expected_time import seconds_for
-from ...evaluate.known_sets import QUESTION_SETS
 from ...formatting import about
 from ...jobs import Job, JobStore
 from ...kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
@@ -91,7 +90,7 @@ class Evaluations:
         bases = [{"word": f"base:{run.id}", "title": f"{spoken('Base of', language)} {title_of(run)}"} for run in runs]
         elsewhere = [{"word": f"endpoint:{one.name}", "title": one.name} for one in self.page.endpoints]
         evaluators = [{"name": name, "title": spoken(words, language)} for name, words in EVALUATOR_WORDS.items()]
-        sets = [{"name": name, "title": spoken(SET_WORDS[name], language)} for name in QUESTION_SETS]
+        sets = [{"name": name, "title": spoken(words, language)} for name, words in SET_WORDS.items()]
         return {"contestants": [*contestants, *bases, *elsewhere], "evaluators": evaluators, "sets": sets}
 
     def takes(self, asked: Any) -> dict[str, Any]:

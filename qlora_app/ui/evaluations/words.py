@@ -10,9 +10,9 @@ from ...evaluate import EVALUATORS
 from ...evaluate.known_sets import QUESTION_SETS
 from ...evaluate.question_sets import QuestionsChoice
 
-APART = ("judge",)  # has a form of its own
+APART = ("judge", "lm_eval")  # has a form of its own; is started from a terminal
 EVALUATOR_WORDS = {name: kind.title for name, kind in EVALUATORS.items() if name not in APART}
-SET_WORDS = {name: kind.title for name, kind in QUESTION_SETS.items()}
+SET_WORDS = {name: kind.title for name, kind in QUESTION_SETS.items() if name not in APART}
 LONGEST = 1000  # letters of a field
 
 

@@ -1,0 +1,1 @@
+"""Well-known benchmarks, measured by EleutherAI's lm-eval, where somebody has installed it."""

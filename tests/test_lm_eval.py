@@ -1,0 +1,151 @@
+"""The evaluator `lm_eval`: whose tasks are asked, and how what lm-eval says is read.
+
+It is not installed for the tests: data/lm_eval_results.json is what its version 0.4.13 said of the starter, three
+questions a task, on tables of our own in the place of those of the Hub.
+"""
+
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from qlora_app.chance import wilson
+from qlora_app.errors import Stopped
+from qlora_app.evaluate import EVALUATORS, Contestant, Length
+from qlora_app.evaluate.decoding import AnswerDecoding
+from qlora_app.evaluate.harness.evaluator import LmEval
+from qlora_app.evaluate.harness.process import HarnessProcess
+from qlora_app.evaluate.harness.results import TaskResult, mean_of, result_of
+from qlora_app.evaluate.harness.tasks import TASKS, HarnessTasks
+from qlora_app.evaluate.known_sets import questions_named
+from qlora_app.kinds.evaluate import EvaluateSpec, check_questions, evaluate_job, spec_from
+from qlora_app.settings import Settings
+from tests.refusing import refused
+from tests.test_evaluate import asked
+
+is_installed = importlib.util.find_spec("lm_eval") is not None
+FOUND = json.loads((Path(__file__).parent / "data/lm_eval_results.json").read_text())
+THEIR = Contestant(who="file", file="answers.jsonl")
+
+
+def said(task):
+    return next(found for found in FOUND if task in found["results"])
+
+
+def result(task="hellaswag", right=30, of=100, documents="same", cut=0):
+    scores = [1.0] * right + [0.0] * (of - right)
+    share = right / of
+    return TaskResult(task, "acc", share, (share * (1 - share) / (of - 1)) ** 0.5, scores, documents, 0, cut)
+
+
+@pytest.mark.parametrize(("task", "metric", "count"), [("hellaswag", "acc_norm", 3), ("mmlu", "acc", 171)])
+def test_what_lm_eval_says_is_read_with_each_question(task, metric, count):
+    read = result_of(task, said(task))
+    figures = said(task)["results"][task]
+    assert (read.value, read.stderr) == (figures[f"{metric},none"], figures[f"{metric}_stderr,none"])
+    assert len(read.scores) == count and sum(read.scores) / count == pytest.approx(read.value)
+    assert TaskResult.from_row(json.loads(json.dumps(read.to_row()))) == read
+
+
+def test_of_several_filters_the_one_that_is_commonly_told_is_read():
+    found = said("gsm8k")
+    assert len(found["samples"]["gsm8k"]) == 6, "each question stands there once a filter"
+    assert len(result_of("gsm8k", found).scores) == 3
+
+
+@pytest.mark.parametrize("stderr", ["N/A", None, float("nan")])
+def test_a_figure_without_a_standard_error_has_an_interval_all_the_same(stderr):
+    found = json.loads(json.dumps(said("hellaswag")))
+    found["results"]["hellaswag"]["acc_norm_stderr,none"] = stderr
+    read = result_of("hellaswag", found)
+    assert read.stderr is None
+    figure = mean_of([read])
+    assert (figure.low, figure.high) == wilson(1 / 3, 3)
+
+
+def test_the_interval_is_that_of_the_standard_errors():
+    one, other = result(right=300, of=1000), result("mmlu", right=1200, of=2000)
+    figure = mean_of([one, other])
+    margin = 1.96 * (one.stderr**2 + other.stderr**2) ** 0.5 / 2
+    assert (figure.value, figure.questions) == (pytest.approx(0.45), 3000)
+    assert (figure.low, figure.high) == pytest.approx((0.45 - margin, 0.45 + margin), abs=1e-3)
+    for right in (0, 50):
+        assert mean_of([result(right=right, of=50)]).low < mean_of([result(right=right, of=50)]).high
+
+
+UNKNOWN = ("humaneval", "ifeval", "", ",", "hellaswag,../x", "/tmp/mine.yaml", "mmlu_anatomy", "HellaSwag")
+
+
+@pytest.mark.parametrize("word", UNKNOWN)
+def test_what_is_not_on_the_list_is_refused(word, home):
+    with refused("evaluate.unknown_task"):
+        questions_named(f"lm_eval:{word}", None)
+    with pytest.raises(ValidationError):
+        HarnessTasks(tasks=tuple(word.split(",")))
+
+
+def test_no_task_of_the_list_reaches_out_of_its_folder():
+    assert all(".." not in task.folder and not Path(task.folder).is_absolute() for task in TASKS.values())
+
+
+@pytest.mark.parametrize("contestant", [THEIR, Contestant(who="endpoint", endpoint="big")])
+def test_only_models_of_this_machine_are_measured(contestant):
+    with refused("evaluate.no_likelihoods"):
+        LmEval().check(contestant)
+
+
+@pytest.mark.skipif(is_installed, reason="lm-eval is installed")
+def test_where_it_is_not_installed_the_start_and_the_process_say_how_to(home):
+    spec = EvaluateSpec(contestants=(THEIR,), questions=HarnessTasks.of("piqa"), evaluators=(LmEval(),))
+    with refused("evaluate.no_lm_eval"):
+        evaluate_job(Settings.from_environment(), spec)
+    wanted = {"contestant": Contestant(run="one").model_dump(), "tasks": ["piqa"], "limit": None, "shots": None}
+    with refused("evaluate.no_lm_eval"), HarnessProcess(wanted) as process:
+        list(process.lines(lambda: None))
+
+
+def test_a_stop_ends_the_process():
+    def check():
+        raise Stopped
+
+    process = HarnessProcess({})
+    with pytest.raises(Stopped), process:
+        list(process.lines(check))
+    assert process.has_ended
+
+
+def test_its_questions_and_its_measure_belong_together(home):
+    tasks = HarnessTasks.of("piqa,boolq,piqa")
+    assert tasks.tasks == ("piqa", "boolq")
+    others = EvaluateSpec(contestants=(THEIR,), questions=tasks, evaluators=(Length(),))
+    with refused("evaluate.measured_otherwise"):
+        check_questions(others, tasks.read(home, Settings()))
+    assert not LmEval().scored(asked("a", "b")) and len(LmEval().scored(tasks.read(home, Settings()))) == 2
+
+
+def test_a_limit_is_one_of_each_task(home):
+    file = home / "a.jsonl"
+    file.write_text('{"question": "a", "answer": "b"}\n')
+    here, how = Settings.from_environment(), AnswerDecoding()
+    spec = spec_from([f"file:{file}"], here, "lm_eval:piqa,boolq", ["lm_eval"], 7, how)
+    assert spec.limit is None and spec.evaluators[0].limit == 7 and len(spec.questions.tasks) == 2
+
+
+def test_contestants_are_compared_question_by_question_where_they_were_asked_the_same():
+    tasks = HarnessTasks.of("hellaswag,mmlu").read(Path(), Settings())
+
+    def measured(other):
+        some = {"one": [result(), result("mmlu", cut=9)], "two": [result(right=50), other]}
+        rows = {name: {one.task: one.to_row() for one in results} for name, results in some.items()}
+        return EVALUATORS["lm_eval"](limit=100).measure(rows, tasks, None, None)
+
+    found = measured(result("mmlu", right=31))
+    (pair,) = found.pairs
+    assert (pair.questions, pair.first_better, pair.second_better) == (200, 0, 21)
+    assert found.of("one").categories["hellaswag"].value == 0.3 and found.of("one").figures["lm_eval"].questions == 200
+    assert len(found.notes) == 2 and "first 100" in found.notes[0] and "9 prompts of mmlu" in found.notes[1]
+    assert not measured(result("mmlu", documents="others")).pairs
+    assert asdict(found)["contestants"][1]["figures"]["lm_eval"]["value"] == pytest.approx(0.405)
