@@ -111,6 +111,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     recipe = read(form)
     assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
     answer = tab.form.read_anew(given(tab, form, dataset=odd))
+    assert answer.keys() <= set(tab.form.read_anew_outputs), "or nothing of it comes to the page"
     epochs = on_form(tab, form, answer)["training.epochs"]
     assert epochs > 2 and "27 rows to learn from · 3 held out" in answer[tab.form.data.line]
     assert "dataset.columns.answer=note" in settled(tab, form, dataset=odd)["command"]

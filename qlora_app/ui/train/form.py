@@ -329,7 +329,7 @@ class TrainForm:
     def read_anew_outputs(self) -> list[Component]:
         """All that depends on how the data is read, but not the settings that say how."""
         beside = [self.effort, self.effort_note, *self.data.outputs, self.start, self.waits, self.touched]
-        return [self.controls.controls[EPOCHS], *beside]
+        return [self.controls.controls[EPOCHS], self.controls.controls[form.TRAINER], *beside]
 
     @reads
     def choose_effort(self, given: Given) -> Answer:
