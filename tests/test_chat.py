@@ -26,13 +26,13 @@ from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 ASKER = SimpleNamespace(session_hash="one")
 
 
-def ask(workshop, run, question="Hello", before=(), system="", sides=None, only=None, **how):
+def ask(workshop, run, question="Hello", before=(), system="", sides=None, only=None, asking="7", **how):
     chat = workshop.chat
     given = {
         chat.room: run.id,
         **chat.how.recalled(how | {"system": system}),
     }
-    sent = event(asking="7", question=question, before=list(before), sides=sides, only=only)
+    sent = event(asking=asking, question=question, before=list(before), sides=sides, only=only)
     for answer in chat.ask(given, sent, ASKER):
         (told,) = answer.values()
         yield json.loads(told["news"])
@@ -119,6 +119,18 @@ def test_a_stop_that_comes_before_its_question_ends_it(workshop, store, page):
     workshop.chat.stopped(event(asking="7"), ASKER)
     *_, last = ask(workshop, make_run(store, proof=PROOF))
     assert last == {"asking": "7", "state": "stopped", "note": ""}
+
+
+def test_a_stopped_question_that_comes_late_ends_no_newer_one(workshop, store, page):
+    run = make_run(store, proof=PROOF)
+    workshop.chat.stopped(event(asking="7"), ASKER)
+    newer = ask(workshop, run, asking="8")
+    for _ in range(3):
+        next(newer)
+    assert [one["state"] for one in ask(workshop, run)] == ["stopped"]
+    assert not page.sessions.stop.is_set()
+    *_, last = newer
+    assert last["asking"] == "8" and last["state"] == "done"
 
 
 def test_an_earlier_conversation_goes_on_as_it_was_asked(workshop):

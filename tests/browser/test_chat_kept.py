@@ -176,7 +176,7 @@ def test_what_is_typed_and_said_of_answers_outlasts_all_that_is_done_beside_it(a
 def test_what_was_said_before_a_first_login_is_kept_under_it_once(app, browsers):
     run = app.finished_run().id
     answers = [{"id": id, "text": "Yes.", "tokens": 1, "seconds": 1} for id in ("a", "b")]
-    turn = {"asking": "90-1-0", "question": "Said before?", "state": "done", "note": "", "answers": answers}
+    turn = {"asking": "90-1-0", "question": "Quokkas?", "state": "done", "note": "", "answers": answers}
     sides = [{"who": "base", "run": run}, {"who": "run", "run": run}]
     talk = {"run": run, "number": 90, "title": "helper", "at": 1, "sides": sides, "turns": [turn]}
     query, kept = f"?tab=chat&run={run}&chat=90", f"guanaco-chat:{run}:90"
@@ -186,12 +186,12 @@ def test_what_was_said_before_a_first_login_is_kept_under_it_once(app, browsers)
     )
     assert page.evaluate(f"localStorage.getItem('{kept}')"), "it stays in the browser"
     other = browsers(query)
-    expect(other.locator(".exchange .question")).to_have_text("Said before?")
+    expect(other.locator(".exchange .question")).to_have_text("Quokkas?")
     page.reload()
     page.wait_for_function("window.guanacoReady")
-    expect(page.locator(".exchange .question")).to_have_text("Said before?")
+    expect(page.locator(".exchange .question")).to_have_text("Quokkas?")
     page.get_by_role("button", name="Chats").click()
-    page.get_by_role("searchbox", name="Find a conversation").fill("said before")
+    page.get_by_role("searchbox", name="Find a conversation").fill("quokkas")
     expect(page.locator(".earlier")).to_have_count(1)
 
 

@@ -63,10 +63,11 @@ class Answering:
         if not talk.asking.question:
             raise UserError("chat.no_message", "Write a message first.")
         name = talk.asking.name
+        if (request.session_hash, name) in self._early:  # it may come after a newer question, which goes on
+            yield news(name, "stopped")
+            return
         stop = self.newest.begin(request)
         self._names[request.session_hash] = name
-        if (request.session_hash, name) in self._early:
-            stop.set()
         place = self.line.enter(request)
         try:
             for before in self.line.wait(place, stop.is_set):
