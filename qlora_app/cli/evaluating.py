@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def evaluate_command(given: argparse.Namespace, settings: Settings) -> int:
     spec = _spec(given, settings)
     job = evaluate_job(settings, spec, given.name)
     _say_how_long(given, spec, settings)
+    return followed(given, job, settings)
+
+
+def followed(
+    given: argparse.Namespace, job: Job, settings: Settings, more: Callable[[Evaluation], None] = lambda made: None
+) -> int:
+    """Start it and tell what it found, or how far it is. more: shows what only some evaluations have."""
     start_if_idle(job, settings.runs, given.screen)
     if given.no_watch:
         return report(given, job, job.status())
@@ -66,6 +74,7 @@ def evaluate_command(given: argparse.Namespace, settings: Settings) -> int:
         print(json.dumps(as_json(job, found), ensure_ascii=False))
     else:
         show(job, found)
+        more(found)
     return DONE
 
 

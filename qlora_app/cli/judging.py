@@ -1,7 +1,6 @@
 """Answers judged by a model behind an endpoint, in a terminal: its cost is said, and agreed to, before it starts."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,13 @@ from typing import Any
 from rich.text import Text
 
 from ..errors import UserError
-from ..evaluate import Judge
+from ..evaluate import Evaluation, Judge
 from ..evaluate.judge.report import JudgeReport
-from ..kinds.evaluate import evaluation_of
 from ..kinds.judging import judgeable
 from ..settings import Settings
 from ..storage.reading import read_text
-from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_no_watch, count, stdout
-from .evaluating import as_json, show
-from .jobs import report, start_if_idle, watched
+from .command import NOT_DONE, add_command, add_no_watch, count, stdout
+from .evaluating import followed
 
 
 def add_judge(commands: Any) -> None:
@@ -58,21 +55,11 @@ def judge_command(given: argparse.Namespace, settings: Settings) -> int:
         if estimate.likely.calls and not given.yes and not agreed(given):
             return NOT_DONE
         job = found.job(judge, settings, given.name)
-    start_if_idle(job, settings.runs, given.screen)
-    if given.no_watch:
-        return report(given, job, job.status())
-    ended = watched(job, given.screen)
-    if ended is None:
-        return INTERRUPTED
-    made = evaluation_of(job)
-    if ended.state != "done" or made is None:
-        return report(given, job, ended)
-    if given.json:
-        print(json.dumps(as_json(job, made), ensure_ascii=False))
-    else:
-        show(job, made)
-        show_standings(JudgeReport.from_json(made.measures[0].more["report"]))
-    return DONE
+    return followed(given, job, settings, _show_standings)
+
+
+def _show_standings(made: Evaluation) -> None:
+    show_standings(JudgeReport.from_json(made.measures[0].more["report"]))
 
 
 def judge_of(given: argparse.Namespace) -> Judge:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from ..base_models import fingerprint, folder_of
 from ..errors import Problem, UserError
@@ -125,9 +124,7 @@ class EndpointContender:
 
     @property
     def made_of(self) -> dict[str, Any]:
-        address = urlsplit(self._endpoint.url)  # a name, a password or a key may stand in it, and goes into no file
-        place = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
-        return {"url": place, "model": self._endpoint.model}
+        return {"url": self._endpoint.place, "model": self._endpoint.model}
 
     def answers(self, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check) -> Iterator[Answered]:
         asked = [(one, one.question.conversation, decoding.for_question(self.places[one.id])) for one in questions]
