@@ -15,7 +15,7 @@ ON_PAIRS = ("dpo", "orpo")
 WITH_REFERENCE = ("dpo", "kto")  # held against the adapter as it began
 _USED = {
     "sft": ("trainer",),
-    "dpo": ("trainer", "beta", "loss_type", "label_smoothing", "sft_weight"),
+    "dpo": ("trainer", "beta", "loss_type", "label_smoothing", "sft_weight", "rehearsal"),
     "orpo": ("trainer", "beta"),
     "kto": ("trainer", "beta", "desirable_weight", "undesirable_weight"),
 }
@@ -59,6 +59,14 @@ class Preferences(Choices):
         1.0,
         "SFT weight",
         "Of DPO: how much the chosen answers are learned as well. Without it both answers may become unlikely.",
+        ge=0,
+        le=100,
+    )
+    rehearsal: float = setting(
+        1.0,
+        "Rehearsal",
+        "Of DPO: how much examples of the run it begins with are learned on, as many as pairs. Without it much of what "
+        "that run knew is forgotten.",
         ge=0,
         le=100,
     )
