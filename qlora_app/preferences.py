@@ -16,7 +16,7 @@ WITH_REFERENCE = ("dpo", "kto")  # held against the adapter as it began
 _USED = {
     "sft": ("trainer",),
     "dpo": ("trainer", "beta", "loss_type", "label_smoothing", "sft_weight", "rehearsal"),
-    "orpo": ("trainer", "beta"),
+    "orpo": ("trainer", "beta", "rehearsal"),
     "kto": ("trainer", "beta", "desirable_weight", "undesirable_weight"),
 }
 # The learning rate, as a part of that with which answers are learned.
@@ -65,7 +65,7 @@ class Preferences(Choices):
     rehearsal: float = setting(
         1.0,
         "Rehearsal",
-        "Of DPO: how much examples of the run it begins with are learned on, as many as pairs. Without it much of what "
+        "Of DPO and ORPO: how much examples of the run it begins with are learned on, as many as pairs. Without it much of what "
         "that run knew is forgotten.",
         ge=0,
         le=100,

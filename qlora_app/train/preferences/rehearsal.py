@@ -127,12 +127,12 @@ def rehearsal_of(
     """None where none is wanted, or what it begins with was not trained here; of data that are gone it is said."""
     choices, training = recipe.preferences, recipe.training
     parent = begun_with(run)
-    if choices.trainer != "dpo" or not choices.rehearsal or parent is None:
+    if not choices.rehearsal or parent is None:
         return None
     try:
         learned = load_examples(parent.recipe().dataset, Settings.from_environment().data).train
-    except (UserError, OSError) as error:
-        warnings.append(f"Nothing is rehearsed: the data of {parent.id} cannot be read. {error}")
+    except (UserError, OSError):
+        warnings.append(f"Nothing is rehearsed: the data of {parent.id} cannot be read.")
         return None
     examples = EncodedExamples(learned, tokenizer, max_length, task)
     return Rehearsal(examples, collate, choices.rehearsal, training.batch_size, training.seed, Departures.of(pairs))
