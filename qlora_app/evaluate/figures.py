@@ -21,7 +21,7 @@ class Figure:
 
     @classmethod
     def mean_of(cls, scores: Sequence[float], lowest: float = 0.0, highest: float = 1.0) -> "Figure":
-        """The mean of scores from `lowest` to `highest`, one a question; `highest` is infinite for counts. Where all are
+        """The mean of scores from `lowest` to `highest` (infinite for counts), one a question. Where all are
         0 or 1, the interval is Wilson's (1927).
         """
         count, top = len(scores), min(highest, MOST_COUNTED)

@@ -75,8 +75,8 @@ class Pattern(Evaluator):
         except TimeoutError:
             raise UserError(
                 "evaluate.endless_pattern",
-                "The regular expression {pattern} comes to no end on an answer of {letters:,} letters. Write it without "
-                "a repetition of something that is repeated in it: a+ and not (a+)+.",
+                "The regular expression {pattern} comes to no end on an answer of {letters:,} letters. Write it "
+                "without a repetition of something that is repeated in it: a+ and not (a+)+.",
                 pattern=self.pattern,
                 letters=len(text),
             ) from None
