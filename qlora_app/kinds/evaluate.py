@@ -286,8 +286,10 @@ def _write_rows(
     for one in asked.questions:
         rows = {name: next(iter(kinds.values())).rows[one.id] for name, kinds in gathered.items()}
         answers = {name: row.get("answer", "") for name, row in rows.items()}
+        checksums = {name: row["checksum"] for name, row in rows.items()}
         line = {"id": one.id, "question": one.text, "category": one.category, "expected": one.expected}
-        lines.append(json.dumps(line | {"answers": answers, "scores": scores.get(one.id, {})}, ensure_ascii=False))
+        line |= {"answers": answers, "checksums": checksums, "scores": scores.get(one.id, {})}
+        lines.append(json.dumps(line, ensure_ascii=False))
     replace_file(out.folder / f"{ROWS}.jsonl", "\n".join(lines) + "\n")
 
 
