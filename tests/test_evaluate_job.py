@@ -92,7 +92,7 @@ def test_the_time_is_that_of_earlier_answers_and_else_that_of_a_training(answeri
     )
     by_training = expected_time(spec, settings, home)
     assert not by_training.is_measured and "trains" in by_training.words
-    loaded_as = answering_run.recipe().base_model.model_dump(mode="json")
+    loaded_as = answering_run.base_model().model_dump(mode="json")
     for seconds in (2.0, 4.0):
         made_by = {"contestant": {"adapter": str(seconds), "loaded_as": loaded_as}, "questions": "q", "decoding": {}}
         answers = KeptAnswers(home / "evaluations", made_by)
