@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from .errors import UserError
+from .log_format import LogFormat
 
 PREFIX = "QLORA_APP_"
 STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a Space, if it has any
@@ -80,6 +81,14 @@ class Settings(BaseModel):
         False,
         description="May assistants use the functions /chat, /runs and /train as tools (MCP) at /gradio_api/mcp/? On a "
         "page of this machine alone, without a login",
+    )
+    metrics: bool = Field(
+        False,
+        description="Figures for Prometheus at /metrics? They are read with a key, as /v1 is: `keys make NAME`",
+    )
+    log_format: LogFormat = Field(
+        "text",
+        description="How the terminal's messages are written: text, or json for what collects logs, a line each",
     )
     endpoints: tuple[Endpoint, ...] | None = Field(
         None,

@@ -169,7 +169,7 @@ def image(tmp_path_factory):
             image.folder = value
             (image.upper / value.lstrip("/")).mkdir(parents=True, exist_ok=True)
         else:
-            assert name in ("FROM", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD")
+            assert name in ("FROM", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD")
     return image
 
 
