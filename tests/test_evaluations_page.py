@@ -5,7 +5,8 @@ import json
 import pytest
 
 from qlora_app import worker
-from qlora_app.evaluate import Contestant, ExactMatch, TokenF1
+from qlora_app.evaluate import EVALUATORS, Contestant, ExactMatch, TokenF1
+from qlora_app.evaluate.changed import directions_of
 from qlora_app.ui.evaluations import Evaluations
 from tests.test_evaluate_job import a_file, an_evaluation
 
@@ -80,3 +81,8 @@ def test_visitors_are_shown_none(evaluated, page, monkeypatch):
     shown, job = evaluated
     monkeypatch.setattr(type(page), "may_change", False)
     assert shown.listed({})["rows"] == [] and shown.one({"id": job.id}) == {} and shown.takes({})["words"] == ""
+
+
+def test_what_changed_is_told_by_whatever_says_who_is_better():
+    every = directions_of(kind() for kind in EVALUATORS.values())
+    assert every["exact_match"] and not every["perplexity"] and not every.keys() & {"length", "judge"}

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from ...errors import UserError
 from ...evaluate import EVALUATORS, Contestant
-from ...evaluate.expected_time import seconds_for
-from ...formatting import about
+from ...evaluate.expected_time import expected_time
 from ...jobs import Job, JobStore
 from ...kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from ...storage.files import FOLDER_ID
@@ -102,12 +101,12 @@ class Evaluations:
             with tempfile.TemporaryDirectory(prefix="guanaco-questions-") as folder:
                 spec = self._spec(asked, Path(folder))
                 file = spec.questions.file
-                seconds = seconds_for(spec, self.page.settings, file.parent if file else Path(folder))
+                expected = expected_time(spec, self.page.settings, file.parent if file else Path(folder))
         except (UserError, ValidationError, OSError, ValueError) as error:
             return {"words": _told(error, language)}
-        if seconds is None:
+        if expected is None:
             return {"words": spoken("How long it takes is not known yet.", language)}
-        return {"words": spoken(f"Takes about {about(seconds)} on this machine.", language)}
+        return {"words": spoken(expected.words, language)}
 
     # ---- what its owner does
 
