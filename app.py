@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from qlora_app.errors import UserError
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.queue import Supervisor, queue_of
-from qlora_app.log_format import write_logs
+from qlora_app.log_format import write_logs_as_json
 from qlora_app.runs import RunStore
 from qlora_app.serving import ApiKeys, Endpoint, ServedModels
 from qlora_app.ui import (
@@ -152,7 +152,8 @@ def _prepare_chat(supervisor: Supervisor) -> None:
 if __name__ == "__main__":
     try:
         found = Settings.from_environment()
-        write_logs(found.log_format)
+        if found.log_format == "json":
+            write_logs_as_json()
         serve(found)
     except UserError as error:
         sys.exit(str(error))

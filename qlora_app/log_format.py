@@ -3,9 +3,6 @@
 import json
 import logging
 import time
-from typing import Literal
-
-LogFormat = Literal["text", "json"]
 
 
 class JsonLines(logging.Formatter):
@@ -23,10 +20,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def write_logs(how: LogFormat) -> None:
-    """From now on messages are written so, those of libraries too: warnings and worse, and what we say ourselves."""
-    if how == "text":
-        return
+def write_logs_as_json() -> None:
+    """From now on messages are lines of JSON, those of libraries too: warnings and worse, and what we say ourselves."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

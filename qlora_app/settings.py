@@ -11,13 +11,12 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from .errors import UserError
-from .log_format import LogFormat
 
 PREFIX = "QLORA_APP_"
 STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a Space, if it has any
@@ -86,7 +85,7 @@ class Settings(BaseModel):
         False,
         description="Figures for Prometheus at /metrics? They are read with a key, as /v1 is: `keys make NAME`",
     )
-    log_format: LogFormat = Field(
+    log_format: Literal["text", "json"] = Field(
         "text",
         description="How the terminal's messages are written: text, or json for what collects logs, a line each",
     )
