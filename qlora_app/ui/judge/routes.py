@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from ...errors import Problem, UserError
-from ...evaluate.changed import what_changed
+from ...evaluate.changed import directions_of, what_changed
 from ...evaluate.evaluation import ROWS
 from ...evaluate.judge import Judged, JudgeReport
 from ...evaluate.judge.evaluator import JUDGMENTS
@@ -100,10 +100,11 @@ class JudgeRoutes:
 
     def _changed_body(self, request: Request) -> str:
         job, asked = _job(self.page, request), dict(request.query_params)
-        contestants = job.spec(EvaluateSpec).contestants
+        spec = job.spec(EvaluateSpec)
+        contestants = spec.contestants
         names = [one.word for one in contestants]
         pair = _pair_of(asked, names)
-        found = what_changed(rows_of(job).values(), *pair, _directions(job), _judged_in(job))
+        found = what_changed(rows_of(job).values(), *pair, directions_of(spec.evaluators), _judged_in(job))
         address = f"{_root(request)}/evaluations/{job.id}/changed"
         head = f"""<header><h1>What changed <span translate="no">{escape(job.id)}</span></h1></header>
 <main class="owner judging">"""
@@ -194,12 +195,6 @@ def _with_votes(
 
 def _judged_in(job: Job) -> list[Judged]:
     return judged_in(read_lines(job.folder / f"{JUDGMENTS}.jsonl", 0)[0])
-
-
-def _directions(job: Job) -> dict[str, bool]:
-    """{evaluator: is more better?}: those that tell right from wrong."""
-    kinds = [(one.name, type(one)) for one in job.spec(EvaluateSpec).evaluators]
-    return {name: kind.higher_is_better for name, kind in kinds if kind.scores_answers and kind.unit == "share"}
 
 
 def _pair_of(asked: Typed, names: Sequence[str]) -> tuple[str, str]:
