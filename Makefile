@@ -24,7 +24,7 @@ run: .venv/installed
 	$(PYTHON) app.py
 
 # How tests are sorted into these, and which share a process: tests/fixtures/speeds.py.
-PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --reruns 1
 
 test: .venv/installed .venv/tokenizers
 	$(PYTEST) -m "not slow and not browser and not machine"

@@ -15,6 +15,7 @@ from qlora_app.export import SpaceExporter
 from qlora_app.export.space import LARGEST_BASE
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
+from qlora_app.methods.qalora import QaLoraMethod
 from qlora_app.runs import RunStore
 from qlora_app.runs.exports import FILES, made_by
 from tests.fixtures.damages import OLD
@@ -119,8 +120,8 @@ def test_what_is_no_chat_of_plain_peft_is_refused(run):
     with refused("export.space_task"):
         export_job(run, SpaceExporter())
     (run.folder / "task.json").unlink()
-    recipe = (run.folder / "recipe.yaml").read_text()
-    (run.folder / "recipe.yaml").write_text(recipe.replace("name: lora", "name: qalora"))
+    qalora = run.recipe().model_copy(update={"method": QaLoraMethod()})
+    (run.folder / "recipe.yaml").write_text(qalora.to_yaml())
     with refused("export.space_method"):
         export_job(run, SpaceExporter())
 

@@ -17,6 +17,7 @@ from ..storage.files import append_line, replace_file
 from ..storage.reading import read_lines
 
 FOLDER = "answers"  # beside the evaluations
+SHOWN = 12  # characters of a checksum: enough to tell apart what has one name
 _LOOK_EVERY = 0.5  # seconds, at whether another evaluation has asked the same contestant to its end
 
 
@@ -32,12 +33,21 @@ class KeptAnswers:
         self.key = hashlib.sha256(json.dumps(self.made_by, sort_keys=True).encode()).hexdigest()[:32]
         self.path = evaluations / FOLDER / f"{self.key}.jsonl"
 
+    @property
+    def checksum(self) -> str:
+        """Of what answered, shortened: adapter, base or file. A name may stand for others elsewhere, or later. "" of an
+        endpoint, behind whose name anything may change.
+        """
+        made_of = self.made_by.get("contestant") or {}
+        return str(made_of.get("adapter") or made_of.get("base") or made_of.get("file") or "")[:SHOWN]
+
     def rows(self) -> dict[str, dict[str, Any]]:
-        """{id of the question: its row} of what is answered so far. A line that was cut short is no answer."""
+        """{id of the question: its row, with the `checksum`} of what is answered. A line that was cut short is none."""
         lines = read_lines(self.path, 0)[0]
         if not lines or lines[0] != self.made_by:
             return {}
-        return {line["id"]: line for line in lines[1:] if isinstance(line, dict) and isinstance(line.get("id"), str)}
+        rows = (line for line in lines[1:] if isinstance(line, dict) and isinstance(line.get("id"), str))
+        return {row["id"]: row | {"checksum": self.checksum} for row in rows}
 
     def append(self, row: Mapping[str, Any]) -> None:
         """One write, after which the answer is kept."""
