@@ -9,13 +9,14 @@ from ..errors import UserError
 from .adapter import AdapterExporter
 from .exporter import Exporter
 from .gguf_exporter import GgufExporter
+from .gguf_lora import GgufLoraExporter
 from .merged import MergedExporter
 from .ollama import OllamaExporter
 from .script import ScriptExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
     kind.model_fields["name"].default: kind
-    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter)
+    for kind in (GgufExporter, MergedExporter, AdapterExporter, GgufLoraExporter, OllamaExporter, ScriptExporter)
 }
 
 
@@ -44,6 +45,7 @@ __all__ = [
     "AdapterExporter",
     "Exporter",
     "GgufExporter",
+    "GgufLoraExporter",
     "MergedExporter",
     "OllamaExporter",
     "ScriptExporter",
