@@ -353,8 +353,9 @@ def _contender(
 def _files(spec: EvaluateSpec) -> list[Path]:
     """What is copied. Raises UserError where two are called alike."""
     questions = spec.questions.file
-    named = [Path(one.file) for one in spec.contestants if one.who == "file"] + ([questions] if questions else [])
-    files = list(dict.fromkeys(named))
+    of_several = {Path(one.file) for one in spec.contestants if one.whose}  # stands there once, its questions too
+    alone = [Path(one.file) for one in spec.contestants if one.who == "file" and not one.whose]
+    files = [*of_several, *alone, *([questions] if questions and questions not in of_several else [])]
     names = [file.name for file in files]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
