@@ -92,7 +92,7 @@ def test_the_time_is_that_of_earlier_answers_and_else_that_of_a_training(answeri
     )
     by_training = expected_time(spec, settings, home)
     assert not by_training.is_measured and "trains" in by_training.words
-    loaded_as = answering_run.recipe().base_model.model_dump(mode="json")
+    loaded_as = answering_run.base_model().model_dump(mode="json")
     for seconds in (2.0, 4.0):
         made_by = {"contestant": {"adapter": str(seconds), "loaded_as": loaded_as}, "questions": "q", "decoding": {}}
         answers = KeptAnswers(home / "evaluations", made_by)
@@ -257,6 +257,20 @@ def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
         an_evaluation([one, one], file, Length())
     with refused("evaluate.files_alike"):
         an_evaluation([one], file, Length())
+
+
+def test_the_rows_of_an_evaluation_are_questions_and_contestants_at_once(home):
+    rows = [{"id": str(i), "question": f"Who is number {i}?", "expected": f"Number {i}"} for i in range(4)]
+    for i, row in enumerate(rows):
+        row["answers"] = {"good": f"Number {i}", "bad": "Otto"}
+    file = home / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    both = [Contestant.of(f"file:{file}#{name}", Settings.from_environment()) for name in ("good", "bad")]
+    job = an_evaluation(both, file)
+    assert worker.main(job.folder) == 0
+    (measure,) = evaluation_of(job).measures
+    assert [one.figures["exact_match"].value for one in measure.contestants] == [1.0, 0.0]
+    assert [one.contestant for one in measure.contestants] == ["file:rows.jsonl#good", "file:rows.jsonl#bad"]
 
 
 # ---- likelihoods

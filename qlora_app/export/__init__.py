@@ -12,10 +12,11 @@ from .gguf_exporter import GgufExporter
 from .merged import MergedExporter
 from .ollama import OllamaExporter
 from .script import ScriptExporter
+from .space import SpaceExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
     kind.model_fields["name"].default: kind
-    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter)
+    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter, SpaceExporter)
 }
 
 
@@ -47,5 +48,6 @@ __all__ = [
     "MergedExporter",
     "OllamaExporter",
     "ScriptExporter",
+    "SpaceExporter",
     "exporter_of",
 ]

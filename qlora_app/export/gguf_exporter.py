@@ -19,12 +19,12 @@ from ..settings import Settings
 from ..tasks.asked import Asked
 from ..tasks.generate import how_it_ends
 from .exporter import Exporter, telling
-from .fidelity import Reference, held_out, of_gguf, reference
+from .fidelity import Reference, of_gguf, questions_for, reference
 from .gguf_families import family_problem
 from .gguf_vocabulary import Vocabulary, vocabulary_of
 from .gguf_words import with_words
 from .gguf_writer import BLOCK, write_gguf
-from .merging import check_fp16, merge_problem, merged_model
+from .merging import fits_fp16, merge_problem, merged_model, too_large_for_fp16
 
 OTHERWISE = (
     "llama.cpp writes a conversation otherwise than the chat template did in the training: programs that ask its chat "
@@ -74,13 +74,17 @@ class GgufExporter(Exporter):
         measured, is_alike = _read_back(known, file, out)
         if not is_alike:
             notes.append(OTHERWISE)
+        self.write_beside(run, file)
         return self.made(run, folder, began, measured, notes)
+
+    def write_beside(self, run: Run, file: Path) -> None:
+        """What goes with the file; nothing where it stands for itself."""
 
     def _asked(self, run: Run, out: JobWriter, settings: Settings) -> tuple[Reference, Vocabulary, list[str]]:
         """What the adapter answers, and its tokenizer; the model is given back."""
         out.say("Loading the model.", state="starting")
         session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())
-        questions = held_out(session, run, settings, self.questions)
+        questions = questions_for(session, run, settings, self.questions)
         vocabulary, notes = _vocabulary(session, questions)
         known = reference(session, questions, telling(out, "The adapter answers"))
         del session
@@ -90,9 +94,9 @@ class GgufExporter(Exporter):
     def _written(self, run: Run, vocabulary: Vocabulary, file: Path, out: JobWriter) -> None:
         """Under another name until it is whole."""
         out.say("Merging base and adapter.")
-        model = merged_model(run)
-        if self.dtype == "F16":
-            check_fp16(model)
+        model = merged_model(run, file.parent)
+        if self.dtype == "F16" and not fits_fp16(model):
+            raise too_large_for_fp16()
         partial = file.with_suffix(".partial")
         write_gguf(model, vocabulary, run.title, self.dtype, partial, telling(out, "Writing tensor"))
         _check_written(partial, model)
