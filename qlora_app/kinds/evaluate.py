@@ -21,7 +21,7 @@ from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.evaluator import Said
-from ..evaluate.kept_answers import FOLDER, KeptAnswers
+from ..evaluate.kept_answers import FOLDER, READS, KeptAnswers
 from ..evaluate.known_sets import QUESTIONS, questions_named
 from ..evaluate.pace import TimeLeft
 from ..evaluate.question_sets import QuestionsChoice, QuestionSet
@@ -181,6 +181,7 @@ class _Asking:
             **evaluator.kept_for(self.spec.decoding),
         }
         kept = KeptAnswers(self.evaluations, made_by)
+        self.out.append(READS, {"file": kept.path.name})
         with kept.held(self.out.check):
             rows = kept.rows()
             left = [one for one in self.questions.questions if one.id not in rows]
