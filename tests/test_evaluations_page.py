@@ -1,15 +1,20 @@
 """Evaluations on the page: what its script is told, and what its form begins. Files of answers are the contestants."""
 
 import json
+import re
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from qlora_app import worker
 from qlora_app.evaluate import EVALUATORS, Contestant, ExactMatch, TokenF1
 from qlora_app.evaluate.arena import create_arena
-from qlora_app.evaluate.changed import directions_of
+from qlora_app.evaluate.changed import directions_of, what_changed
 from qlora_app.settings import Settings
 from qlora_app.ui.evaluations import Evaluations
+from qlora_app.ui.judge.changed_page import changed_html
+from qlora_app.ui.judge.report_page import Listed
 from tests.test_evaluate_job import a_file, an_evaluation
 from tests.test_lm_eval import is_installed
 
@@ -150,3 +155,13 @@ def test_a_pattern_that_cannot_be_read_is_said_at_its_field_and_lm_eval_says_how
     assert "hellaswag" in offered["tasks"] and "lm_eval" in {one["name"] for one in offered["sets"]}
     assert is_installed or "pip install lm-eval" in offered["noTasks"]
     assert not {"judge", "lm_eval"} & {one["name"] for one in offered["evaluators"]}
+
+
+def test_a_question_whose_answers_differ_leads_to_the_chat_with_it():
+    asked = ["What is 7 + 5 & why?", "long " * 400]
+    rows = [{"id": str(n), "question": one, "answers": {"r@40": "A", "base:r": "B"}} for n, one in enumerate(asked)]
+    who = [Contestant(who="base", run="r"), Contestant(run="r", checkpoint=40)]
+    html = changed_html(what_changed(rows, "base:r", "r@40", {}), ("base:r", "r@40"), who, {}, Listed(), "", "")
+    links = [parse_qs(urlsplit(unescape(link)).query) for link in re.findall(r'<a href="([^"]+)" target', html)]
+    assert [link.get("ask") for link in links] == [[asked[0]]] * 2 + [None] * 2, "half of a question is another one"
+    assert [link.get("step") for link in links] == [None, ["40"]] * 2 and {link["run"][0] for link in links} == {"r"}

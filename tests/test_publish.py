@@ -1,18 +1,24 @@
 """A run onto a Hub of our own, through the Hub's own library: what goes there, what does not, and a Hub that fails."""
 
+import dataclasses
 import json
 import shutil
+import time
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
+from pydantic import SecretStr
 
 from qlora_app import worker
 from qlora_app.cli import main
-from qlora_app.kinds.publish import PublishSpec, publish_job
+from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from tests.fixtures.damages import OLD
 from tests.fixtures.hub import MODEL
-from tests.hub_server import GOOD, Repo
+from tests.fixtures.page import event
+from tests.hub_server import EXPIRED, GOOD, Repo
 from tests.refusing import check_problem, refused
 
 SECRET = "hf_" + "q" * 34
@@ -24,6 +30,8 @@ def run(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    at_once = SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None})
+    monkeypatch.setattr("huggingface_hub.utils._http.time", at_once)  # the client tries again without a pause
     shutil.copytree(OLD / "finished", tmp_path / "home" / "runs" / "finished")
     hub.add(Repo(MODEL, {"config.json": b"{}"}, licence="llama3.1"))
     run = RunStore(tmp_path / "home" / "runs").get("finished")
@@ -79,7 +87,9 @@ def test_a_push_that_breaks_off_goes_on_where_it_ended(hub, run):
     assert sent == 1
 
 
-@pytest.mark.parametrize(("status", "code"), [(403, "hub.may_not_write"), (412, "hub.changed_meanwhile")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "hub.may_not_write"), (409, "hub.changed_meanwhile"), (412, "hub.changed_meanwhile")]
+)
 def test_a_hub_that_refuses(hub, run, status, code):
     hub.writing = status
     job = published(run)
@@ -109,6 +119,76 @@ def test_a_planted_secret_or_folder_stops_it_before_anything_is_sent(hub, run):
         job = published(run)
         check_problem(job.status().sentence, code)
     assert "models/me/mine" not in hub.repos
+
+
+@pytest.fixture
+def form(run, workshop, page):
+    """The form on the page of that run, whose owner has a token."""
+    settings = Settings(home=run.folder.parent.parent, hub_token=GOOD)
+    part = workshop.runs.one.publishing
+    part.page = part.job.page = dataclasses.replace(page, settings=settings, store=RunStore(settings.runs))
+    return part
+
+
+def asked_on(form, run, **values):
+    """What its handlers are given."""
+    wanted = {"what": "adapter", "repository": "me/mine", "private": True} | values
+    return {form.card: run.id, **{getattr(form, name): value for name, value in wanted.items()}}
+
+
+def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_sent(hub, run, form):
+    given = asked_on(form, run, repository="")
+    name = form.opened(given)[form.repository]
+    assert name == "me/finished" and form.opened(asked_on(form, run)) == gr.skip(), "what was typed stays"
+    assert form.chosen(asked_on(form, run, what="gguf", repository=name))[form.repository] == "me/finished-GGUF"
+    assert form.repository not in form.chosen(asked_on(form, run, what="gguf", repository="me/own"))
+    listed = form.list_files(asked_on(form, run))
+    assert "adapter_model.safetensors" in listed[form.listed] and listed[form.send].visible
+    assert set(hub.repos) == {f"models/{MODEL}"}
+    began = form.publish(asked_on(form, run))
+    job = form.page.jobs.get(began[form.progress])
+    assert job.is_asked("start") and worker.main(job.folder) == 0
+    assert f"{hub.url}/me/mine" in form.finished(event(job=began[form.progress]))[form.sent]
+    assert "is there already" in form.list_files(asked_on(form, run))[form.listed]
+    turned = form.turned({form.card: run.id})
+    assert turned[form.repository] == "me/mine" and "me/mine" in turned[form.sent]
+    assert form.turned({form.card: ""})[form.sent] == ""
+
+
+REFUSED = [
+    ({"repository": "mine"}, "repository_said", "publish.no_owner"),
+    ({"repository": "a b/c"}, "repository_said", "hub.no_id"),
+    ({"repository": "you/mine"}, "repository_said", "publish.not_your_name"),
+    ({"repository": "club/open"}, "repository_said", "hub.repository_is_public"),
+    ({"what": "gguf"}, "what_said", "publish.not_made"),
+]
+
+
+def test_a_refusal_stands_at_its_field(hub, run, form):
+    hub.add(Repo("club/open", {}))
+    said = [form.token_said, form.what_said, form.repository_said]
+    for values, place, code in REFUSED:
+        answer = form.list_files(asked_on(form, run, **values))
+        assert [one for one in said if 'role="alert"' in answer[one]] == [getattr(form, place)]
+        assert not answer[form.send].visible
+        spec = PublishSpec(**{"repository": "me/mine"} | values)
+        with refused(code):
+            check(run, spec, form.page.settings)
+            check_hub(spec, form.page.settings)
+    for role, token in (("read", GOOD), ("write", EXPIRED), ("write", "")):
+        hub.role = role
+        settings = form.page.settings.model_copy(update={"hub_token": SecretStr(token) if token else None})
+        form.page = dataclasses.replace(form.page, settings=settings)
+        answer = form.list_files(asked_on(form, run))
+        assert [one for one in said if 'role="alert"' in answer[one]] == [form.token_said]
+
+
+def test_what_the_hub_refuses_while_it_is_sent_comes_back_to_its_field(hub, run, form):
+    hub.writing = 409
+    began = form.publish(asked_on(form, run))
+    worker.main(form.page.jobs.get(began[form.progress]).folder)
+    answer = form.refused(event(job=began[form.progress]))
+    assert "changed by somebody else" in answer[form.repository_said]
 
 
 def test_what_nobody_could_open_is_refused(hub, run, monkeypatch):

@@ -58,9 +58,10 @@ def expected_time(spec: Any, settings: Settings, files: Path) -> Expected | None
     store, total, is_measured = RunStore(settings.runs), 0.0, True
     kinds = {str(one.kept_for(spec.decoding)): one.kept_for(spec.decoding) for one in spec.evaluators}.values()
     for contestant in (one for one in spec.contestants if one.is_here):
-        recipe = store.get(contestant.run).recipe()
+        run = store.get(contestant.run)
+        recipe, loaded_as = run.recipe(), run.base_model().model_dump(mode="json")
         for kept_for in kinds:
-            seconds = _as_measured(kept_for, recipe.base_model.model_dump(mode="json"), letters, settings)
+            seconds = _as_measured(kept_for, loaded_as, letters, settings)
             if seconds is None:
                 is_measured = False
                 seconds = _as_trained(kept_for, recipe, letters, store)

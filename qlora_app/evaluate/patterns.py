@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import field_validator
 
 from ..choices import setting
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..tasks import Question
 from .evaluator import Evaluator
 
@@ -57,12 +57,8 @@ class Pattern(Evaluator):
     @field_validator("pattern")
     @classmethod
     def _can_be_read(cls, pattern: str) -> str:
-        import regex
-
-        try:
-            regex.compile(pattern, regex.DOTALL)
-        except regex.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+        if problem := broken(pattern):
+            raise ValueError(str(problem))
         return pattern
 
     def score(self, question: Question, answer: str) -> float:
@@ -80,3 +76,16 @@ class Pattern(Evaluator):
                 pattern=self.pattern,
                 letters=len(text),
             ) from None
+
+
+def broken(pattern: str) -> Problem | None:
+    """Why it cannot be searched for; None where it can."""
+    import regex
+
+    try:
+        regex.compile(pattern, regex.DOTALL)
+    except regex.error as error:
+        return Problem(
+            "evaluate.bad_pattern", "{pattern} is no regular expression: {why}.", pattern=pattern, why=str(error)
+        )
+    return None

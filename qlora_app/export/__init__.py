@@ -13,10 +13,19 @@ from .gguf_lora import GgufLoraExporter
 from .merged import MergedExporter
 from .ollama import OllamaExporter
 from .script import ScriptExporter
+from .space import SpaceExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
     kind.model_fields["name"].default: kind
-    for kind in (GgufExporter, MergedExporter, AdapterExporter, GgufLoraExporter, OllamaExporter, ScriptExporter)
+    for kind in (
+        GgufExporter,
+        MergedExporter,
+        AdapterExporter,
+        GgufLoraExporter,
+        OllamaExporter,
+        ScriptExporter,
+        SpaceExporter,
+    )
 }
 
 
@@ -49,5 +58,6 @@ __all__ = [
     "MergedExporter",
     "OllamaExporter",
     "ScriptExporter",
+    "SpaceExporter",
     "exporter_of",
 ]

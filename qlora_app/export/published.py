@@ -35,6 +35,8 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
     source = made / FILES if made else run.adapter
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    if what == "space":
+        return _space(source, folder, licence)
     files = {}
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
@@ -53,17 +55,33 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
     return files | {"README.md": folder / "README.md"}
 
 
+def _space(source: Path, folder: Path, licence: str) -> dict[str, Path]:
+    """Made to be sent; its card gets the licence of the base."""
+    files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*")) if is_regular(path)}
+    card = files["README.md"].read_text(encoding="utf-8")
+    front = f"---\nlicense: {licence}\n" if licence else "---\n"
+    replace_file(folder / "README.md", card.replace("---\n", front, 1))
+    return files | {"README.md": folder / "README.md"}
+
+
 def _name_base(run: Run, folder: Path) -> None:
     """PEFT looks for the base by what the adapter calls it. Raises UserError for a base that only this machine has."""
     base = run.base_model()
     if base.source != "hub":
-        raise UserError(
+        raise UserError.at(
+            "what",
             "publish.base_not_on_hub",
             "The base of {run} is not on the Hub, so nobody could open the adapter there. Publish the merged model.",
             run=run.id,
         )
+    name_base(run, folder, base.id)
+
+
+def name_base(run: Run, folder: Path, name: str) -> None:
+    """What the adapter in a folder calls its base: a repository, or a folder beside it."""
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": base.id, "revision": base.revision})
+    told = {"base_model_name_or_path": name, "revision": run.base_model().revision or None}
+    write_json(folder / "adapter_config.json", config | told)
 
 
 def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> None:
@@ -73,14 +91,16 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
     for name, path in files.items():
         text = _text_of(path)
         if any(secret in text for secret in secrets) or A_TOKEN.search(text):
-            raise UserError(
+            raise UserError.at(
+                "what",
                 "publish.holds_secret",
                 "{name} holds what looks like a token, so nothing was sent. Take it out of the data or the adapter "
                 "first.",
                 name=name,
             )
         if any(f"{place}/" in text or f'{place}"' in text for place in places):
-            raise UserError(
+            raise UserError.at(
+                "what",
                 "publish.names_folder",
                 "{name} names a folder of this machine, so nothing was sent. Take it out of the data or the adapter "
                 "first.",

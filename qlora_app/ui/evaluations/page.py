@@ -15,6 +15,7 @@ from ...evaluate import EVALUATORS, Contestant
 from ...evaluate.boards import boards_of
 from ...evaluate.expected_time import expected_time
 from ...evaluate.harness.tasks import TASKS, check_installed
+from ...evaluate.patterns import broken
 from ...jobs import Job
 from ...kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from ...runs.labels import relabel
@@ -123,8 +124,8 @@ class Evaluations:
                 file = spec.questions.file
                 expected = expected_time(spec, self.page.settings, file.parent if file else Path(folder))
         except (UserError, ValidationError, OSError, ValueError) as error:
-            told = _told(error, language)
-            return {"words": told, "pattern": told if _is_of_field(error, "pattern") else ""}
+            wrong = broken(_text(asked, "pattern")) if isinstance(error, ValidationError) else None
+            return {"words": _told(error, language), "pattern": problem_in(wrong, language) if wrong else ""}
         if expected is None:
             return {"words": spoken("How long it takes is not known yet.", language)}
         return {"words": spoken(expected.words, language)}
@@ -206,13 +207,14 @@ def _texts(asked: Any, name: str) -> list[str]:
     return [one for one in given[:16] if isinstance(one, str)] if isinstance(given, list) else []
 
 
-def _is_of_field(error: Exception, name: str) -> bool:
-    return isinstance(error, ValidationError) and any(name in one["loc"] for one in error.errors())
+def _text(asked: Any, name: str) -> str:
+    given = asked.get(name) if isinstance(asked, dict) else None
+    return given if isinstance(given, str) else ""
 
 
 def _told(error: Exception, language: str) -> str:
     if isinstance(error, UserError):
         return problem_in(error.problem, language)
     if isinstance(error, ValidationError):
-        return "; ".join(str(one["msg"]) for one in error.errors())
+        return "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
     return str(error)

@@ -27,6 +27,7 @@ from ...kinds.judging import of_evaluation
 from ...storage.reading import read_lines
 from ..arena.rating_page import NOT_KEPT, careful, document, refused_page
 from ..context import AppContext
+from ..evaluations.listed import EvaluationList
 from ..guard import in_words
 from ..language import language_of, problem_in, translated
 from ..translate import said_to
@@ -44,6 +45,7 @@ class JudgeRoutes:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
+        self._list = EvaluationList(page)
 
     def routes(self) -> list[Route]:
         """Their marks stand in door/routes.py."""
@@ -96,19 +98,20 @@ class JudgeRoutes:
         return await run_in_threadpool(self._changed, request)
 
     def _changed(self, request: Request) -> Response:
-        return answered(request, "What changed", lambda language: self._changed_body(request))
+        return answered(request, "What changed", lambda language: self._changed_body(request, language))
 
-    def _changed_body(self, request: Request) -> str:
+    def _changed_body(self, request: Request, language: str) -> str:
         job, asked = _job(self.page, request), dict(request.query_params)
         spec = job.spec(EvaluateSpec)
         contestants = spec.contestants
         names = [one.word for one in contestants]
         pair = _pair_of(asked, names)
         found = what_changed(rows_of(job).values(), *pair, directions_of(spec.evaluators), _judged_in(job))
-        address = f"{_root(request)}/evaluations/{job.id}/changed"
-        head = f"""<header><h1>What changed <span translate="no">{escape(job.id)}</span></h1></header>
-<main class="owner judging">"""
-        return head + changed_html(found, pair, contestants, _listed(asked), address, _root(request)) + "</main>"
+        root = _root(request)
+        address = f"{root}/evaluations/{job.id}/changed"
+        titles = self._list.titles(job, language)
+        shown = changed_html(found, pair, contestants, titles, _listed(asked), address, root)
+        return f"""{self._top("What changed", job, root, language)}{shown}</main>"""
 
     # ---- the page
 
@@ -122,7 +125,7 @@ class JudgeRoutes:
         job = _job(self.page, request)
         address = f"{_root(request)}/evaluations/{job.id}/judge"
         report = report_of_job(job)
-        parts = [self._head(job, language)]
+        parts = [self._head(job, _root(request), language)]
         if report is not None:
             judged, rows = _judged_in(job), rows_of(job)
             report = _with_votes(report, judged, rows, job.folder.parent)
@@ -132,12 +135,19 @@ class JudgeRoutes:
         parts.append(self._form(job, address, typed, problem, language))
         return "".join(parts) + "</main>"
 
-    def _head(self, job: Job, language: str) -> str:
+    def _top(self, words: str, job: Job, root: str, language: str) -> str:
+        """What it is about, and the way back."""
+        name = escape(self._list.of_evaluation(job, language)["name"])
+        back = f'<a href="{root}/?tab=runs&amp;evaluation={escape(job.id)}">Back to the evaluation</a>'
+        return f"""<header><h1>{words} <span translate="no">{name}</span></h1></header>
+<main class="owner judging"><p>{back}</p>"""
+
+    def _head(self, job: Job, root: str, language: str) -> str:
         status = job.status()
         moving = " data-moving" if status.is_active or status.state == "queued" else ""
         said = escape(problem_in(status.sentence, language))
-        return f"""<header><h1>Judge <span translate="no">{escape(job.id)}</span></h1></header>
-<main class="owner judging"><div class="found"{moving}><p class="muted" role="status">{said}</p>
+        return f"""{self._top("Judge", job, root, language)}
+<div class="found"{moving}><p class="muted" role="status">{said}</p>
 <p><a href="changed">What changed, answer by answer</a></p>"""
 
     def _form(self, job: Job, address: str, typed: Typed, problem: Problem | None, language: str) -> str:
