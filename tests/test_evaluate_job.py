@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,11 +20,13 @@ from qlora_app.evaluate.multiple_choice import Mmlu
 from qlora_app.evaluate.pace import TimeLeft
 from qlora_app.evaluate.perplexity import Perplexity
 from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
+from qlora_app.jobs import JobStore
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.launch import local
 from qlora_app.runs import AllJobs, address_of
 from qlora_app.settings import Settings
 from qlora_app.tasks import Question
+from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
 from tests.refusing import refused
 
@@ -257,6 +260,39 @@ def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
         an_evaluation([one, one], file, Length())
     with refused("evaluate.files_alike"):
         an_evaluation([one], file, Length())
+
+
+def test_the_rows_of_an_evaluation_are_questions_and_contestants_at_once(home):
+    rows = [{"id": str(i), "question": f"Who is number {i}?", "expected": f"Number {i}"} for i in range(4)]
+    for i, row in enumerate(rows):
+        row["answers"] = {"good": f"Number {i}", "bad": "Otto"}
+    file = home / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    both = [Contestant.of(f"file:{file}#{name}", Settings.from_environment()) for name in ("good", "bad")]
+    job = an_evaluation(both, file)
+    assert worker.main(job.folder) == 0
+    (measure,) = evaluation_of(job).measures
+    assert [one.figures["exact_match"].value for one in measure.contestants] == [1.0, 0.0]
+    assert [one.contestant for one in measure.contestants] == ["file:rows.jsonl#good", "file:rows.jsonl#bad"]
+
+
+def test_answers_go_when_no_evaluation_reads_them_and_not_before(home):
+    settings = Settings.from_environment()
+    contestant = Contestant(who="file", file=str(a_file(home, 3, "answers.jsonl")))
+    one, other = (an_evaluation([contestant], a_file(home, 3), ExactMatch()) for _ in range(2))
+    assert [worker.main(job.folder) for job in (one, other)] == [0, 0]
+    waits = an_evaluation([contestant], a_file(home, 3), ExactMatch())
+    assert len(kept(home)) == 1, "the same answers to the same questions"
+    long_ago = time.time() - IN_USE - 60
+    for file in kept(home):
+        os.utime(file, (long_ago, long_ago))
+    store = JobStore(settings.evaluations)
+    store.delete(other.id)
+    assert tidy(settings) == 0, "the first one reads them too"
+    store.delete(one.id)
+    assert tidy(settings) == 0, "what has not begun may read them"
+    store.delete(waits.id)
+    assert usage(settings).tidied > 0 and tidy(settings) > 0 and not kept(home)
 
 
 # ---- likelihoods

@@ -21,7 +21,7 @@ from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.evaluator import Said
-from ..evaluate.kept_answers import FOLDER, KeptAnswers
+from ..evaluate.kept_answers import FOLDER, READS, KeptAnswers
 from ..evaluate.known_sets import QUESTIONS, questions_named
 from ..evaluate.pace import TimeLeft
 from ..evaluate.question_sets import QuestionsChoice, QuestionSet
@@ -181,6 +181,7 @@ class _Asking:
             **evaluator.kept_for(self.spec.decoding),
         }
         kept = KeptAnswers(self.evaluations, made_by)
+        self.out.append(READS, {"file": kept.path.name})
         with kept.held(self.out.check):
             rows = kept.rows()
             left = [one for one in self.questions.questions if one.id not in rows]
@@ -353,8 +354,9 @@ def _contender(
 def _files(spec: EvaluateSpec) -> list[Path]:
     """What is copied. Raises UserError where two are called alike."""
     questions = spec.questions.file
-    named = [Path(one.file) for one in spec.contestants if one.who == "file"] + ([questions] if questions else [])
-    files = list(dict.fromkeys(named))
+    of_several = {Path(one.file) for one in spec.contestants if one.whose}  # stands there once, its questions too
+    alone = [Path(one.file) for one in spec.contestants if one.who == "file" and not one.whose]
+    files = [*of_several, *alone, *([questions] if questions and questions not in of_several else [])]
     names = [file.name for file in files]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
