@@ -18,8 +18,8 @@ from gradio.context import LocalContext
 
 from qlora_app import hardware, starter
 from qlora_app.errors import Problem, UserError, sentence_of, with_code
+from qlora_app.export.fidelity import GENERAL as ASKED
 from qlora_app.hardware_fit import fit
-from qlora_app.kinds.adapter_import import ASKED
 from qlora_app.methods import METHODS
 from qlora_app.methods.card import HEADINGS
 from qlora_app.presets import Presets

@@ -131,7 +131,7 @@ def _train(
     budget: Budget,
     reports: Sequence[Reports],
 ) -> _NoMemory | None:
-    keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
+    keeper, best = CheckpointCallback(job.run, job.out), BestSoFar(job, reporter.first_step)
     ending = EndingCallback(job, reporter, best, budget)
     asking = AskingCallback(job, reporter)
     callbacks = [*reports, reporter, EvalCallback(job, reporter, best), keeper, ending, asking]

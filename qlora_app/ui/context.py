@@ -19,6 +19,7 @@ from ..runs.summaries import Summaries
 from ..runs.summary import RunSummary
 from ..settings import Endpoint, Settings
 from ..training_data import DatasetChoice
+from .audit import Audit
 from .door.visitors import Visitors
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class AppContext:
     supervisor: Any  # launch.queue.Supervisor
     sessions: Any  # inference.pool.ModelPool
     visitors: Visitors = field(default_factory=Visitors)
+    audit: Audit = field(default_factory=lambda: Audit(None))
     empty_home: Any = None  # keeps the folder of `as_seen`
 
     @property

@@ -17,6 +17,7 @@ import gradio as gr
 
 from ..errors import Problem, UserError
 from ..settings import PREFIX
+from .context import AppContext
 
 DEMONSTRATION = Problem(
     "page.demonstration",
@@ -33,6 +34,8 @@ UNEXPECTED = Problem(
 NOT_TOLD = Problem("page.not_told", "That does not work here now. Why is told to the owner of this demonstration only.")
 A_PLACE = re.compile(r"(?:^|[\s'\"(])(?:~|[A-Za-z]:)?[/\\][\w.-]+[/\\]")  # a path of this machine
 WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
+
+ABOUT = ("run", "job", "name")  # what a script calls the thing that something is to be done to
 
 Callers = Literal["everyone", "owner"]
 log = logging.getLogger(__name__)
@@ -66,6 +69,8 @@ def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str,
 
 def _function_of(answer: Callable[[Any], dict[str, Any]], callers: Callers) -> Callable[[Any], dict[str, Any]]:
     def function(asked: Any) -> dict[str, Any]:
+        if callers == "owner":
+            _note(answer.__self__, answer.__qualname__, asked)  # type: ignore[attr-defined]
         return answer(asked)
 
     function.__name__ = answer.__name__
@@ -108,14 +113,18 @@ def _not_served(*_: Any) -> None:
 
 
 def _marked(handler: Callable, callers: Callers) -> Callable:
-    def allow(owner: Any) -> None:
-        if callers == "owner" and not owner.page.may_change:
+    def allow(owner: Any, *values: Any) -> None:
+        if callers == "everyone":
+            return
+        if not owner.page.may_change:
             raise UserError.of(DEMONSTRATION)
+        events = [one._data for one in values if isinstance(one, gr.EventData)]
+        _note(owner, handler.__qualname__, *events)
 
     @functools.wraps(handler)
     def once(self: Any, *values: Any) -> Any:
         try:
-            allow(self)
+            allow(self, *values)
             return _or_nothing(handler(self, *values))
         except Exception as error:  # the last place before the person: nothing may pass it but a sentence
             raise _shown(error, self.page.may_change) from error
@@ -123,7 +132,7 @@ def _marked(handler: Callable, callers: Callers) -> Callable:
     @functools.wraps(handler)
     def stream(self: Any, *values: Any) -> Iterator[Any]:
         try:
-            allow(self)
+            allow(self, *values)
             for answer in handler(self, *values):
                 yield _or_nothing(answer)
         except Exception as error:  # as above
@@ -133,6 +142,14 @@ def _marked(handler: Callable, callers: Callers) -> Callable:
     wrapper.callers = callers  # type: ignore[attr-defined]
     wrapper.changes = callers == "owner"  # type: ignore[attr-defined]
     return wrapper
+
+
+def _note(owner: Any, deed: str, *told: Any) -> None:
+    """Into the log of who did what; of what somebody sent only which run or name it is about."""
+    page = getattr(owner, "page", None)
+    if isinstance(page, AppContext):
+        about = [one[key] for one in told if isinstance(one, dict) for key in ABOUT if one.get(key)]
+        page.audit.note(deed, next(iter(about), ""))
 
 
 def _or_nothing(answer: Any) -> Any:

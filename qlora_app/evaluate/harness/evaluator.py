@@ -25,8 +25,9 @@ from .tasks import TASKS, check_installed
 
 @dataclass(frozen=True)
 class Measured:
-    """A task that is done."""
+    """A task that is done; it is one question of the set."""
 
+    question: SetQuestion
     result: TaskResult
     problem: Problem | None = None
 
@@ -67,11 +68,13 @@ class LmEval(Evaluator):
         self, contender: Contender, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check
     ) -> Iterator[Measured | Said]:
         assert isinstance(contender, HereContender), "others were refused"
+        by_task = {one.id: one for one in questions}
         asked = {"tasks": [one.id for one in questions], "limit": self.limit, "shots": self.shots}
         with HarnessProcess({"contestant": contender.contestant.model_dump(mode="json"), **asked}) as process:
             for said in process.lines(check):
                 if "result" in said:
-                    yield Measured(TaskResult(**said["result"]))
+                    result = TaskResult(**said["result"])
+                    yield Measured(by_task[result.task], result)
                 else:
                     yield Said(str(said["says"]))
 

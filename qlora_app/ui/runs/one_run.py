@@ -36,6 +36,7 @@ from .answered import answered_rows, test_page
 from .card_parts import MOVING
 from .export_part import is_exporting
 from .keys import KeysCard
+from .publish_part import PublishPart
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
     NOT_SHOWN,
@@ -77,6 +78,7 @@ class OneRun:
         self.cards = cards
         self.table = table
         self.answers = AnswerFile(page)
+        self.publishing = PublishPart(page)
         self._part = functools.lru_cache(maxsize=400)(self._made)
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-workshop-")
 
@@ -99,6 +101,7 @@ class OneRun:
             self.parts.append(self._build_part(name, elem_id=f"run-{name}"))
             if name == "use":
                 self.use = self.parts[-1]
+                self.publishing.build()
                 KeysCard(self.page).build()
             if name == "test":
                 self._build_answers()
@@ -143,6 +146,7 @@ class OneRun:
         self.use.export(self.export, None, None, **FAST)
         self.use.unexport(self.stop_export, None, None, **FAST)
         self.answers.wire(self.card)
+        self.publishing.wire(self.card)
         self.cards.wire(self.card)
         for button, handler in (
             (self.get_adapter, self.adapter_file),
