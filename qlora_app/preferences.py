@@ -65,8 +65,8 @@ class Preferences(Choices):
     rehearsal: float = setting(
         1.0,
         "Rehearsal",
-        "Of DPO and ORPO: how much examples of the run it begins with are learned on, as many as pairs. Without it much of what "
-        "that run knew is forgotten.",
+        "Of DPO and ORPO: how much examples of the run it begins with are learned on, as many as pairs. Without it "
+        "much of what that run knew is forgotten.",
         ge=0,
         le=100,
     )
