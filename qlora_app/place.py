@@ -1,0 +1,56 @@
+"""Where a run is trained: a choice beside everything that is learned, which is the same wherever that is."""
+
+from typing import Literal
+
+from .choices import Choices, setting
+from .errors import Problem
+
+
+class Place(Choices):
+    """How many processes of which place share each step."""
+
+    processes: int = setting(
+        1,
+        "Processes",
+        "How many share each step, every one on a GPU of its own, or on some of a CPU's cores. A step is the same. "
+        "0: one for each GPU.",
+        part="saving",
+        ge=0,
+        le=64,
+    )
+
+    def count(self, devices: int) -> int:
+        """How many processes that are, on a machine with so many GPUs."""
+        return self.processes or max(1, devices)
+
+    def problems(self, batch_size: int, devices: int, cores: int) -> dict[str, Problem]:
+        """What speaks against it on a machine with so many GPUs and cores, by setting."""
+        count = self.count(devices)
+        if count == 1:
+            return {}
+        if devices and count > devices:
+            problem = Problem(
+                "launch.too_few_devices",
+                "{count} processes need a GPU each, and this machine has {devices}. Choose at most so many.",
+                count=count,
+                devices=devices,
+            )
+        elif not devices and count > cores:
+            problem = Problem(
+                "launch.too_few_cores",
+                "{count} processes need a core each, and this machine has {cores}. Choose at most so many.",
+                count=count,
+                cores=cores,
+            )
+        elif batch_size % count:
+            problem = Problem(
+                "launch.uneven_step",
+                "A step of {batch} examples cannot be divided among {count} processes. Choose a batch size of which "
+                "each gets the same part, such as {near}.",
+                batch=batch_size,
+                count=count,
+                near=count * max(1, round(batch_size / count)),
+            )
+        else:
+            return {}
+        return {"launch.processes": problem}
