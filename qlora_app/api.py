@@ -35,6 +35,7 @@ from .runs import RunStore
 from .runs.comparison import differing_settings, standings
 from .runs.extending import extended
 from .runs.finding import find_run
+from .runs.moved import shared_by
 from .runs.recipes import recipe_of
 from .settings import Settings
 from .sweep import Halving, Sweeps, checked, plan_of
@@ -262,9 +263,13 @@ class Run:
         """After this step, saved; `now`: without saving."""
         self.job.request("stop-now" if now else "stop")
 
-    def resume(self) -> "Run":
-        """Go on from the newest checkpoint; returns itself at once. Raises UserError where it has not stopped."""
+    def resume(self, processes: int | None = None) -> "Run":
+        """Go on from the newest checkpoint; returns itself at once. processes: so many share each step from here on; 0:
+        one for each GPU. Raises UserError where it has not stopped, or this machine has not so many.
+        """
         self.job.check_resumable()
+        if processes is not None:
+            shared_by(self.job, processes)
         self.job.forget_stop()
         local.launch(self.job)
         return self

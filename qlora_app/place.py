@@ -1,13 +1,11 @@
 """Where a run is trained: a choice beside everything that is learned, which is the same wherever that is."""
 
-from typing import Literal
-
 from .choices import Choices, setting
 from .errors import Problem
 
 
 class Place(Choices):
-    """How many processes of which place share each step."""
+    """How many processes share each step."""
 
     processes: int = setting(
         1,

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from ..choices import Choices
 from ..errors import Problem, UserError, sentence_of, with_code
+from ..place import Place
 from ..storage.disk import cannot_begin, said
 from ..storage.files import replace_file, write_json
 from ..storage.process import STOPPED, ProcessFile, process_state
@@ -35,6 +36,7 @@ from .writer import WAITING_FILE, JobWriter
 Needs = Literal["little", "torch", "machine"]
 NEEDS: tuple[Needs, ...] = get_args(Needs)
 SPEC_FILE = "job.yaml"
+PLACE_FILE = "place.json"
 FINISHED = "Finished."
 YEAR_3000 = 32_503_680_000
 # What they hold; None for what is no one JSON.
@@ -127,6 +129,20 @@ class Job:
         text = spec.to_yaml()
         check_size(text)
         replace_file(self.folder / self.spec_file, text)
+
+    # ---- where it is worked on
+
+    def place(self) -> Place:
+        """As somebody said when it was started; one process on this machine where nobody did."""
+        try:
+            return Place.model_validate(read_json(self.folder / PLACE_FILE) or {})
+        except ValidationError:
+            return Place()
+
+    def move_to(self, place: Place) -> None:
+        """Where it goes on when it is started the next time. What it does stays the same."""
+        with said(self.folder):
+            write_json(self.folder / PLACE_FILE, place.model_dump(mode="json"))
 
     # ---- how it stands
 

@@ -42,8 +42,9 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
     """Prepare, train, prove; with less memory again where it is not enough. Raises Stopped before the first step; later
     a stop is a step's end.
     """
-    recipe = run.recipe()
-    processes = recipe.launch.count(len(accelerators()))
+    place = run.place()
+    recipe = run.recipe().model_copy(update={"launch": place})
+    processes = place.count(len(accelerators()))
     ranks = Ranks(out, processes, own_devices(processes))
     with out.leaving():  # nothing is learned yet
         resume_from = _checkpoint_to_resume(run)

@@ -56,9 +56,7 @@ class Ranks:
         self._over = threading.Event()
 
     @contextlib.contextmanager
-    def at_work(
-        self, recipe: Recipe, resume_from: Path | None, most_at_once: int
-    ) -> Iterator[Callable[[], World]]:
+    def at_work(self, recipe: Recipe, resume_from: Path | None, most_at_once: int) -> Iterator[Callable[[], World]]:
         """Meanwhile they train beside this one, which joins them once it is ready; afterwards there are none.
 
         Raises UserError where one of them dies, MemoryError where it had too little memory.

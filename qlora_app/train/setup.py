@@ -249,7 +249,9 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
 
 
 def _most_at_once(training: Training, share: int, packing: bool, given: int) -> int:
-    """Examples in a micro-batch at most, of a process's share of a step; given: where the memory is not enough for more, 0 elsewhere."""
+    """Examples in a micro-batch at most, of a process's share of a step; given: where the memory is not enough for
+    more, 0 elsewhere.
+    """
     most = share if packing or torch.cuda.is_available() else share // PARTS
     return min([training.micro_batch or most, *filter(None, [given])])
 

@@ -106,8 +106,8 @@ class Objective:
         gained, others = self._gained_by_others(model, batches) if self.choices.trainer == "kto" else (0.0, 0)
         own_items = sum(batch[JUDGED]["count"] for batch in batches)
         own_tokens = sum(_chosen_tokens(batch) for batch in batches)
-        items, tokens, gained, others = world.total(own_items, own_tokens, gained, others)
-        return Step(int(items), int(tokens), max(0.0, gained / max(1, others)))
+        items, tokens, total, count = world.total(own_items, own_tokens, gained, others)
+        return Step(int(items), int(tokens), max(0.0, total / max(1, count)))
 
     def measure(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]] | None = None) -> dict[str, float]:
         """{"loss": of an item, and the rewards} of held-out pairs or answers, or of `batches`."""
