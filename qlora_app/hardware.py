@@ -95,6 +95,12 @@ def known_accelerators() -> tuple[str, ...]:
     return tuple(accelerators())
 
 
+@functools.lru_cache(maxsize=1)
+def has_slurm() -> bool:
+    """Are a cluster's commands here?"""
+    return shutil.which("sbatch") is not None
+
+
 def may_be_shared() -> bool:
     """Can several processes train together here: on GPUs, or, where there is none, on cores?"""
     devices = len(known_accelerators())

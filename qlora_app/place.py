@@ -1,12 +1,23 @@
 """Where a run is trained: a choice beside everything that is learned, which is the same wherever that is."""
 
+from typing import Literal
+
 from .choices import Choices, setting
 from .errors import Problem
 
+TITLES = {"here": "This machine", "slurm": "Slurm"}
+
 
 class Place(Choices):
-    """How many processes share each step."""
+    """Which place, and how many processes of it share each step."""
 
+    where: Literal["here", "slurm"] = setting(
+        "here",
+        "Where to train",
+        "On this machine, or on a cluster whose Slurm is asked from here and which sees the same folder.",
+        labels=TITLES,
+        part="saving",
+    )
     processes: int = setting(
         1,
         "Processes",
@@ -17,6 +28,18 @@ class Place(Choices):
         le=64,
     )
 
+    partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", part="saving", max_length=100)
+    minutes: int = setting(
+        0,
+        "Slurm time limit",
+        "Minutes; the run is saved before they are over. 0: the cluster's own.",
+        part="saving",
+        ge=0,
+    )
+    flags: str = setting(
+        "", "Slurm flags", "More options of sbatch, such as --gres=gpu:2 --mem=64G.", part="saving", max_length=1000
+    )
+
     def count(self, devices: int) -> int:
         """How many processes that are, on a machine with so many GPUs."""
         return self.processes or max(1, devices)
@@ -24,6 +47,15 @@ class Place(Choices):
     def problems(self, batch_size: int, devices: int, cores: int) -> dict[str, Problem]:
         """What speaks against it on a machine with so many GPUs and cores, by setting."""
         count = self.count(devices)
+        if self.where == "slurm":
+            if not self.processes:
+                return {
+                    "launch.processes": Problem(
+                        "launch.unknown_devices",
+                        "How many GPUs a node of the cluster has is not known here. Say how many processes.",
+                    )
+                }
+            devices = cores = count
         if count == 1:
             return {}
         if devices and count > devices:

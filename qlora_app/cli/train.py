@@ -33,9 +33,7 @@ def add_train(commands: Any) -> None:
 def add_resume(commands: Any) -> None:
     resume = add_command(commands, "resume", resume_command)
     add_job(resume)
-    resume.add_argument(
-        "--processes", metavar="N", type=count, help="from here on so many share each step; 0: one for each GPU"
-    )
+    resume.add_argument("--processes", metavar="N", type=count, help="from here on so many share each step")
     add_no_watch(resume)
 
 

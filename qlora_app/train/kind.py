@@ -42,7 +42,7 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
     """Prepare, train, prove; with less memory again where it is not enough. Raises Stopped before the first step; later
     a stop is a step's end.
     """
-    place = run.place()
+    place = run.place().model_copy(update={"where": "here"})  # as this machine sees it, wherever it was sent from
     recipe = run.recipe().model_copy(update={"launch": place})
     processes = place.count(len(accelerators()))
     ranks = Ranks(out, processes, own_devices(processes))

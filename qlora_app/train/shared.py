@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import Problem, UserError
 from .setup import TrainingSetup
 
 if TYPE_CHECKING:
     from .callbacks import MetricsCallback
-    from .trainer import MethodTrainer
 
 SHARED_FILE = "processes"  # what really ran, in the run's folder
 
 
-def check_world(trainer: "MethodTrainer", job: TrainingSetup) -> None:
+def check_world(trainer: Trainer, job: TrainingSetup) -> None:
     """Raises UserError where the Trainer would not share the steps among as many processes as were asked for, or these
     do not have the same before them: both give a training that looks right and is not.
     """
@@ -45,7 +44,7 @@ def check_world(trainer: "MethodTrainer", job: TrainingSetup) -> None:
         )
 
 
-def _mark(trainer: "MethodTrainer", job: TrainingSetup) -> str:
+def _mark(trainer: Trainer, job: TrainingSetup) -> str:
     """Another one for another adapter, other examples, or steps that are divided in another way."""
     first = [list(job.train.encoded(place).input_ids) for place in range(min(4, len(job.train)))]
     step = (trainer.args.max_steps, trainer.args.gradient_accumulation_steps, job.micro_batch, job.packing)
@@ -58,7 +57,7 @@ class Agreed(TrainerCallback):
     others waiting for it.
     """
 
-    def __init__(self, trainer: "MethodTrainer", job: TrainingSetup, reporter: "MetricsCallback") -> None:
+    def __init__(self, trainer: Trainer, job: TrainingSetup, reporter: "MetricsCallback") -> None:
         self.trainer, self.job, self.reporter = trainer, job, reporter
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

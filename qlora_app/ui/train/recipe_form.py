@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ... import starter
 from ...choices import bounds, options, part_of, variant_of
-from ...hardware import may_be_shared
+from ...hardware import has_slurm, may_be_shared
 from ...recipe import Recipe
 from ...settings import Settings
 from ...training_data import DatasetChoice, kept_data, server_files, uploaded_files
@@ -206,7 +206,10 @@ def section_of(name: str) -> str:
 
 def _look(name: str) -> dict[str, Any]:
     """A choice that this machine does not have is not shown."""
-    return {"visible": may_be_shared()} if name == PROCESSES else {}
+    if name.startswith("launch."):
+        is_there = has_slurm() or (name == PROCESSES and may_be_shared())
+        return {"visible": is_there}
+    return {}
 
 
 def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:
