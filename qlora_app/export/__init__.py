@@ -9,6 +9,7 @@ from ..errors import UserError
 from .adapter import AdapterExporter
 from .exporter import Exporter
 from .gguf_exporter import GgufExporter
+from .gguf_lora import GgufLoraExporter
 from .merged import MergedExporter
 from .ollama import OllamaExporter
 from .script import ScriptExporter
@@ -16,7 +17,15 @@ from .space import SpaceExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
     kind.model_fields["name"].default: kind
-    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter, SpaceExporter)
+    for kind in (
+        GgufExporter,
+        MergedExporter,
+        AdapterExporter,
+        GgufLoraExporter,
+        OllamaExporter,
+        ScriptExporter,
+        SpaceExporter,
+    )
 }
 
 
@@ -45,6 +54,7 @@ __all__ = [
     "AdapterExporter",
     "Exporter",
     "GgufExporter",
+    "GgufLoraExporter",
     "MergedExporter",
     "OllamaExporter",
     "ScriptExporter",

@@ -51,6 +51,14 @@ def merged_model(run: Run, folder: Path, is_original: bool = False) -> "PreTrain
     return merge(method, base, run.adapter, keep_for(base, folder))
 
 
+def unpacked_base(run: Run, folder: Path) -> "PreTrainedModel":
+    """The base alone, as the adapter learned beside it; the rest as `merged_model`."""
+    task = run.task()
+    base = load_model(run.base_model(), task.auto_class, task.labels)
+    unpacked: PreTrainedModel = _unpacked(base, keep_for(base, folder))
+    return unpacked.eval().requires_grad_(False)
+
+
 def keep_for(model: Any, folder: Path) -> Keep:
     """In memory where there is room for all of the model in 32 bits, else in `folder`."""
     fits = here().free > ROOM * BYTES * model.num_parameters()
