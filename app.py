@@ -1,5 +1,6 @@
 """Start the page: settings -> build -> launch. Training goes on in its own processes when this one ends."""
 
+import logging
 import os
 import signal
 import sys
@@ -22,8 +23,9 @@ from starlette.routing import Mount, Route
 from qlora_app.errors import UserError
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.queue import Supervisor, queue_of
+from qlora_app.log_format import write_logs_as_json
 from qlora_app.runs import RunStore
-from qlora_app.serving import ApiKeys, ServedModels, endpoint
+from qlora_app.serving import ApiKeys, Endpoint, ServedModels
 from qlora_app.ui import (
     SCRIPTS,
     STYLE,
@@ -37,9 +39,11 @@ from qlora_app.ui import (
     exported,
     served_file,
 )
+from qlora_app.ui.audit import Audit
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
 from qlora_app.ui.guard import DEMONSTRATION, OWNERS_HINT
+from qlora_app.ui.health import Health, figures_of
 from qlora_app.ui.translate import in_every_language
 
 
@@ -55,15 +59,18 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     store = RunStore(settings.runs)
     models = ModelPool(is_guarded=True)
     supervisor = queue_of(settings, store, models.give_way)
-    page = AppContext(settings, store, supervisor, models)
+    page = AppContext(settings, store, supervisor, models, audit=Audit(None if settings.is_local else settings.home))
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
-    Admission(demo, page.visitors).install()
+    admission = Admission(demo, page.visitors)
+    admission.install()
     own_name = os.environ.get("SPACE_HOST", "")
     is_open = settings.is_local and settings.login is None
-    programs = Mount("/v1", endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open))
+    programs = Endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open)
     alone = [*ArenaRoutes(settings).routes(), *JudgeRoutes(page).routes()]  # pages that stand alone
-    door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors)
+    health = Health(page)
+    watched = [*health.routes(), *figures_of(health, admission.under_way, programs)]
+    door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors, audit=page.audit)
     try:
         demo.launch(
             server_name=settings.host,
@@ -86,7 +93,13 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             max_file_size=f"{settings.max_upload_mb}mb",
             app_kwargs={
                 "middleware": [door],
-                "routes": [Route(SCRIPTS, served_file), *exported(store), programs, *alone],
+                "routes": [
+                    Route(SCRIPTS, served_file),
+                    *exported(store),
+                    Mount("/v1", programs.app()),
+                    *alone,
+                    *watched,
+                ],
             },
         )
     except OSError as error:
@@ -107,11 +120,9 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
     demo, supervisor = open_page(settings)
-    print(
-        f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)", flush=True
-    )
+    _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
     if settings.is_demonstration:
-        print(DEMONSTRATION, OWNERS_HINT, flush=True)
+        _say(settings, f"{DEMONSTRATION} {OWNERS_HINT}")
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
     wishes: list[int] = []  # no Event: a signal that comes while its lock is taken would wait for itself
     for wish in (signal.SIGINT, signal.SIGTERM):
@@ -120,6 +131,14 @@ def serve(settings: Settings) -> None:
         time.sleep(0.2)
     demo.close(verbose=False)
     supervisor.close()
+
+
+def _say(settings: Settings, words: str) -> None:
+    """To whoever started it."""
+    if settings.log_format == "json":
+        logging.getLogger("qlora_app").info(words)
+    else:
+        print(words, flush=True)
 
 
 def _prepare_chat(supervisor: Supervisor) -> None:
@@ -132,6 +151,9 @@ def _prepare_chat(supervisor: Supervisor) -> None:
 
 if __name__ == "__main__":
     try:
-        serve(Settings.from_environment())
+        found = Settings.from_environment()
+        if found.log_format == "json":
+            write_logs_as_json()
+        serve(found)
     except UserError as error:
         sys.exit(str(error))

@@ -52,7 +52,9 @@ class Stopwatch(TrainerCallback):
 def by_worker(job: TrainingSetup) -> float:
     watch, reporter = Stopwatch(), MetricsCallback(job.out, [], 0)
     build_trainer(
-        job, reporter, [reporter, EvalCallback(job, reporter, BestSoFar(job, 0)), CheckpointCallback(job.run), watch]
+        job,
+        reporter,
+        [reporter, EvalCallback(job, reporter, BestSoFar(job, 0)), CheckpointCallback(job.run, job.out), watch],
     ).train()
     return watch.a_step
 

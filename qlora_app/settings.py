@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -80,6 +80,14 @@ class Settings(BaseModel):
         False,
         description="May assistants use the functions /chat, /runs and /train as tools (MCP) at /gradio_api/mcp/? On a "
         "page of this machine alone, without a login",
+    )
+    metrics: bool = Field(
+        False,
+        description="Figures for Prometheus at /metrics? They are read with a key, as /v1 is: `keys make NAME`",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="How the terminal's messages are written: text, or json for what collects logs, a line each",
     )
     endpoints: tuple[Endpoint, ...] | None = Field(
         None,

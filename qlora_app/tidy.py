@@ -1,4 +1,5 @@
-"""What lies on the disk, and what of it may go: what can be made again at any time, and finished jobs of no run.
+"""What lies on the disk, and what of it may go: what can be made again at any time, finished jobs of no run, and
+answers that no evaluation reads any more.
 
 A run, data, models, presets, and jobs that could go on are never touched.
 """
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UserError
+from .evaluate.kept_answers import unread
 from .jobs import Job, JobStore
 from .settings import Settings
 from .storage.cache import bytes_of, remove
@@ -37,14 +39,14 @@ class Usage:
 def usage(settings: Settings) -> Usage:
     """Looks at every file of the runs: it may take seconds."""
     disk = shutil.disk_usage(settings.home)
-    tidied = sum(bytes_of(entry) for entry in _old_caches(settings)) + sum(_size(job) for job in _done(settings))
+    tidied = sum(bytes_of(entry) for entry in _no_longer_used(settings)) + sum(_size(job) for job in _done(settings))
     return Usage(disk.total, disk.free, bytes_of(settings.runs) if settings.runs.is_dir() else 0, tidied)
 
 
 def tidy(settings: Settings) -> int:
     """Removes what may go. Returns how many bytes that were."""
     freed = 0
-    for entry in _old_caches(settings):
+    for entry in _no_longer_used(settings):
         count = bytes_of(entry)
         remove(entry)
         freed += count
@@ -55,6 +57,11 @@ def tidy(settings: Settings) -> int:
             store.delete(job.id)
             freed += count
     return freed
+
+
+def _no_longer_used(settings: Settings) -> list[Path]:
+    """The lock of a file of answers stays: somebody may be about to take it, and it is empty."""
+    return [*_old_caches(settings), *(file for file in unread(settings.evaluations) if _is_old(file))]
 
 
 def _old_caches(settings: Settings) -> list[Path]:

@@ -20,8 +20,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 GOOD, EXPIRED, STRANGER = "hf_goodtokenofthetests", "hf_expiredtokenofthetests", "hf_tokenofsomebodyelse"
 LARGE = (".safetensors", ".bin", ".parquet", ".gguf")  # kept outside of git, with a sha256
-ROUTE = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+)|/(refs))?(/.*)?")
-FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
+ROUTE = re.compile(
+    r"/api/(models|datasets|spaces)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+)|/(refs))?(/.*)?"
+)
+FILE = re.compile(r"/(datasets/|spaces/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
 
 
 @dataclass
@@ -96,6 +98,7 @@ class HubServer(ThreadingHTTPServer):
         self.uploaded: dict[str, bytes] = {}  # large files that came, by their SHA-256
         self.cut_uploads = 0  # how many of them break off
         self.writing: int | None = None  # what whatever writes is answered with, while set
+        self.role = "write"  # of the good token
         self.loses = ""  # a file that a commit forgets
         self.status: int | None = None  # what every request is answered with, while set
         self.before_chunk: Callable[[str, int], None] = lambda name, sent: None  # called between chunks of a file
@@ -155,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, path, {k.lower(): v for k, v in self.headers.items()}))
         if self.server.status:
             return self._refuse(self.server.status, "", "as the test wishes")
+        if path == "/api/whoami-v2":
+            return self._whoami()
         if path in ("/api/models", "/api/datasets"):
             return self._json(self._search(path.rpartition("/")[2], parse_qs(urlsplit(self.path).query)))
         if self.command == "POST" and self._written(path):
@@ -169,10 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _written(self, path: str) -> bool:
         """Was it asked to write something? Then it is answered."""
-        found = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/(preupload|commit|tag)/.+", path)
+        found = re.fullmatch(r"/api/((?:models|spaces)/[\w.-]+/[\w.-]+)/(preupload|commit|tag)/.+", path)
         if path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
-        elif self.server.writing and (found or path == "/api/repos/create"):
+        elif self.server.writing and (found or (path == "/api/repos/create" and self.server.writing != 409)):
             self._refuse(self.server.writing, "", "as the test wishes")
         elif path == "/api/repos/create":
             self._create(json.loads(self.body))
@@ -183,9 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
             modes = [{"path": n, "uploadMode": "lfs" if n.endswith(LARGE) else "regular"} for n in names]
             self._json({"files": [{**mode, "shouldIgnore": False} for mode in modes]})
         elif found and found[2] == "commit":
-            self._commit(self.server.repos[f"models/{found[1]}"])
+            self._commit(self.server.repos[found[1]])
         elif found:
-            repo = self.server.repos[f"models/{found[1]}"]
+            repo = self.server.repos[found[1]]
             is_new = json.loads(self.body)["tag"] not in repo.others
             repo.others.setdefault(json.loads(self.body)["tag"], dict(repo.files))
             self._json({}, 200 if is_new else 409)
@@ -195,10 +200,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create(self, asked: dict[str, Any]) -> None:
         id = f"{asked.get('organization') or 'me'}/{asked['name']}"
-        is_new = f"models/{id}" not in self.server.repos
+        kind = f"{asked.get('type') or 'model'}s"
+        is_new = f"{kind}/{id}" not in self.server.repos
         if is_new:
-            self.server.add(Repo(id, {".gitattributes": b""}, private=asked.get("visibility") == "private"))
-        self._json({"url": f"{self.server.url}/{id}", "id": id}, 200 if is_new else 409)
+            is_private, sdk = asked.get("visibility") == "private", {"sdk": asked.get("sdk")}
+            self.server.add(
+                Repo(id, {".gitattributes": b""}, kind, private=is_private, card=sdk if "sdk" in asked else {})
+            )
+        place = id if kind == "models" else f"{kind}/{id}"
+        self._json({"url": f"{self.server.url}/{place}", "id": id}, 200 if is_new else 409)
 
     def _upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
         there = wanted["oid"] in self.server.uploaded
@@ -216,6 +226,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"commitUrl": url, "commitOid": repo.commit, "hookOutput": ""})
 
     # ---- what may be seen
+
+    def _whoami(self) -> None:
+        if self._token() != GOOD:
+            return self._refuse(401, "", "Invalid credentials in Authorization header")
+        auth = {"accessToken": {"role": self.server.role}}
+        return self._json({"type": "user", "name": "me", "orgs": [{"name": "club"}], "auth": auth})
 
     def _token(self) -> str:
         return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
@@ -321,7 +337,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"type": "file", "path": name, "size": len(content), "oid": etag("", content)} | large
 
     def _file(self, dataset: str | None, id: str, revision: str, name: str) -> None:
-        repo = self._repo("datasets" if dataset else "models", id, revision)
+        repo = self._repo((dataset or "models").strip("/"), id, revision)
         if repo is None:
             return None
         if repo.gated and self._token() != GOOD:

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from qlora_app.evaluate.answer_files import answers_in
 from qlora_app.evaluate.compare import compared
-from qlora_app.evaluate.contenders import EndpointContender, answers_in
+from qlora_app.evaluate.contenders import EndpointContender
 from qlora_app.evaluate.contestants import Contestant
 from qlora_app.evaluate.question_sets import questions_in
 from qlora_app.inference.refused_fields import RefusedFields
@@ -23,7 +24,7 @@ def written(folder, name, rows):
 def told(folder, questions, answers):
     """{what is asked: the answer that is scored}"""
     asked = questions_in(written(folder, "q.jsonl", questions), Settings(home=folder))
-    known = answers_in(written(folder, "a.jsonl", answers))
+    known = answers_in(written(folder, "a.jsonl", answers), Settings(home=folder))
     return {one.text: known.of(one) for one in asked.questions}
 
 
@@ -56,14 +57,43 @@ def test_of_questions_in_two_turns_the_first_is_asked_and_answered(tmp_path):
 def test_right_answers_that_are_numbers_are_answers(column, said, expected, tmp_path):
     file = written(tmp_path, "q.jsonl", [{"question": "How many?", column: said}])
     assert questions_in(file, Settings(home=tmp_path)).questions[0].expected == expected
-    known = answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": said}]))
+    known = answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": said}]), Settings())
     assert known.by_id == {"1": expected}
 
 
 def test_two_answers_to_one_question_are_refused(tmp_path):
     with refused("evaluate.two_answers"):
-        answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": "a"}, {"id": 1, "answer": "b"}]))
-    assert answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": "a"}] * 2)).by_id == {"1": "a"}
+        answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": "a"}, {"id": 1, "answer": "b"}]), Settings())
+    assert answers_in(written(tmp_path, "a.jsonl", [{"id": 1, "answer": "a"}] * 2), Settings()).by_id == {"1": "a"}
+
+
+@pytest.mark.parametrize(("separator", "mark"), [(",", ""), (";", "\ufeff"), ("\t", "")])
+def test_a_table_of_answers_is_read_as_programs_of_tables_write_it(tmp_path, separator, mark):
+    lines = [["Question", "Answer"], ['"Who, and where?"', '"Mira\nin Pennywick"'], ["How many?", "4"]]
+    file = tmp_path / "answers.csv"
+    file.write_text(mark + "".join(separator.join(line) + "\n" for line in lines), encoding="utf-8")
+    known = answers_in(file, Settings())
+    assert known.by_text == {"Who, and where?": "Mira\nin Pennywick", "How many?": "4"}
+    file.write_text("question_id,generation\n7,seven\n8,eight\n")
+    assert answers_in(file, Settings()).by_id == {"7": "seven", "8": "eight"}
+
+
+def test_the_rows_of_an_evaluation_are_answers_of_each_of_its_contestants(tmp_path):
+    rows = [
+        {"id": "1", "question": "Who?", "answers": {"two": "Otto"}},
+        {"id": "2", "question": "Where?", "answers": {"base:one": "here", "two": "there"}},
+    ]
+    file = written(tmp_path, "rows.jsonl", rows)
+    assert answers_in(file, Settings(), "base:one").by_text == {"Where?": "here"}
+    assert answers_in(file, Settings(), "two").by_text == {"Who?": "Otto", "Where?": "there"}
+    for whose in ("", "three"):
+        with refused("evaluate.whose_answers"):
+            answers_in(file, Settings(), whose)
+    assert answers_in(written(tmp_path, "r.jsonl", rows[:1]), Settings()).by_text == {"Who?": "Otto"}
+    found = [Contestant.of(f"file:{file}#{whose}", Settings(home=tmp_path)) for whose in ("base:one", "two")]
+    assert [one.word for one in found] == ["file:rows.jsonl#base:one", "file:rows.jsonl#two"]
+    odd = written(tmp_path, "a#b.jsonl", rows[:1])
+    assert Contestant.of(f"file:{odd}", Settings(home=tmp_path)).word == "file:a#b.jsonl"
 
 
 def test_no_password_of_an_address_is_kept(tmp_path):
@@ -91,7 +121,7 @@ def test_without_a_difference_it_is_seldom_called_more_than_chance(count):
     alarms = 0
     for _ in range(200):
         one, other = draw.choice([0.0, 0.5, 1.0], (2, count))
-        found = compared("a", "b", one.tolist(), other.tolist())
+        found = compared("a", "b", one.tolist(), other.tolist(), largest=1.0)
         alarms += found.p < 0.05
         order = draw.permutation(count)
         assert compared("a", "b", one[order].tolist(), other[order].tolist()).p == found.p

@@ -46,6 +46,7 @@ def evaluation(home, questions=4, models=MODELS):
             "question": f"Question {at}?",
             "category": f"category-{SECRET}",
             "answers": {model: f"  Answer {place} to {at}. \n" for place, model in enumerate(models)},
+            "checksums": {model: f"{SECRET}{place}" for place, model in enumerate(models)},
         }
         for at in range(questions)
     ]
@@ -203,6 +204,7 @@ def test_votes_are_rows_for_ratings_and_pairs_to_train_on(arena, tmp_path, capsy
     assert main(["arena", "export", "latest", "--out", str(tmp_path / "votes.jsonl")]) == 0
     judged = read_judgments(tmp_path / "votes.jsonl")
     assert judged.rows == [vote.judgment for vote in arena.votes()] and not judged.bad
+    assert {row.checksum_a for row in judged.rows} <= {f"{SECRET}{place}" for place in range(len(MODELS))}
     for row, vote in zip(rows_of(arena), arena.votes(), strict=True):
         assert row["answer_a"] == arena.questions[vote.question].answers[vote.model_a]
     pairs = list(preferences_of(arena))

@@ -55,6 +55,8 @@ def test_the_vote_says_whose_they_were_and_is_kept(workshop, run, page, choice, 
     (vote,) = chat_arena(page.settings).votes()
     assert (vote.winner, vote.choice, vote.comment) == (winner, choice, "because")
     assert {vote.model_a, vote.model_b} == {run.id, f"base:{run.id}"}
+    known = {f"base:{run.id}": "", run.id: page.sessions.checksum[:12]}
+    assert (vote.checksum_a, vote.checksum_b) == (known[vote.model_a], known[vote.model_b])
     assert vote.model_a == [f"base:{run.id}", run.id][said["order"][0]], "the left one"
     assert judge(workshop, told, choice, run)["code"] == "arena.voted_already"
 

@@ -169,7 +169,7 @@ def image(tmp_path_factory):
             image.folder = value
             (image.upper / value.lstrip("/")).mkdir(parents=True, exist_ok=True)
         else:
-            assert name in ("FROM", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD")
+            assert name in ("FROM", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD")
     return image
 
 
@@ -192,10 +192,24 @@ def test_the_image_holds_the_app_its_presets_and_nothing_of_the_checkout(tmp_pat
 
 
 def test_the_dockerfile_copies_what_is_there_and_starts_as_a_person_without_rights():
-    known = ("FROM", "RUN", "COPY", "ENV", "ARG", "USER", "WORKDIR", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD")
+    known = [
+        "FROM",
+        "RUN",
+        "COPY",
+        "ENV",
+        "ARG",
+        "USER",
+        "WORKDIR",
+        "VOLUME",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+        "CMD",
+    ]
     assert {name for name, _ in instructions()} <= set(known)
     sources = [source for value in values("COPY") for source in value.split()[:-1] if not source.startswith("--")]
     assert sources and all((ROOT / source).exists() for source in sources)
+    assert "/healthz" in values("HEALTHCHECK")[0] and "QLORA_APP_PORT" in values("HEALTHCHECK")[0]
     assert values("USER")[-1] == "user" and "python app.py" in json.loads(values("CMD")[0])[-1]
     assert [name for name, _ in instructions()].index("USER") < [name for name, _ in instructions()].index("CMD")
 

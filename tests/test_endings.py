@@ -14,7 +14,7 @@ from qlora_app import worker
 from qlora_app.recipe import Training
 from qlora_app.runs.proof import Proof
 from qlora_app.runs.run import Spent
-from qlora_app.train import kind
+from qlora_app.train import callbacks, kind
 from qlora_app.train.budget import USED_UP, Budget
 from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.paged import takes_whole_state
@@ -49,6 +49,18 @@ def raising(error, above):
     return act
 
 
+def state_while_saving(monkeypatch, run):
+    """A list that fills with the state that everybody sees of a run, one for each of its checkpoints."""
+    states, seal = [], callbacks.seal
+
+    def sealed(folder):
+        states.append(run.status().state)
+        seal(folder)
+
+    monkeypatch.setattr(callbacks, "seal", sealed)
+    return states
+
+
 def losses(run):
     return [(row["step"], row["loss"]) for row in run.metrics()[0] if "loss" in row]
 
@@ -58,7 +70,7 @@ def codes(run):
 
 
 @pytest.mark.slow
-def test_without_memory_it_goes_on_as_if_it_had_worked_in_smaller_parts_from_there(store, acts):
+def test_without_memory_it_goes_on_as_if_it_had_worked_in_smaller_parts_from_there(store, acts, monkeypatch):
     run, other = (store.create(short_recipe(**UNASKED)) for _ in range(2))
     acts[5] = raising(NO_MEMORY["of a GPU"], above=4)
     assert worker.main(run.folder) == 0 and run.status().state == "done"
@@ -68,7 +80,9 @@ def test_without_memory_it_goes_on_as_if_it_had_worked_in_smaller_parts_from_the
     assert "at step 5" in event["sentence"] and "from step 3 with 4 examples" in event["sentence"]
     acts.clear()
     acts[3] = lambda trainer: other.request("stop")
+    states = state_while_saving(monkeypatch, other)
     assert worker.main(other.folder) == 0 and other.status().step == 3
+    assert states[-1] == "stopping", "what is stopped does not seem to go on while it is saved"
     acts.clear()
     with other.hold() as out:
         out.write("relief", Relief(micro_batch=4).to_json())

@@ -1,7 +1,9 @@
 """The kind `evaluate`: answers are kept, shared and never asked twice; an endpoint may fail in any way."""
 
 import json
+import os
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,14 +13,20 @@ from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Contestant, ExactMatch, Length, stream
 from qlora_app.evaluate.decoding import AnswerDecoding
+from qlora_app.evaluate.expected_time import expected_time
+from qlora_app.evaluate.kept_answers import KeptAnswers
 from qlora_app.evaluate.mmlu import MmluScore
 from qlora_app.evaluate.multiple_choice import Mmlu
+from qlora_app.evaluate.pace import TimeLeft
 from qlora_app.evaluate.perplexity import Perplexity
-from qlora_app.evaluate.question_sets import QuestionFile
+from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
+from qlora_app.jobs import JobStore
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.launch import local
 from qlora_app.runs import AllJobs, address_of
 from qlora_app.settings import Settings
+from qlora_app.tasks import Question
+from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
 from tests.refusing import refused
 
@@ -76,6 +84,49 @@ def test_the_command_compares_a_run_with_its_base_and_gives_the_figures(answerin
     assert [row["kind"] for row in json.loads(capsys.readouterr().out.splitlines()[-1])] == ["train"] + 2 * ["evaluate"]
     job = AllJobs.of(Settings.from_environment()).evaluations.list()[0]
     assert AllJobs.of(Settings.from_environment()).get(address_of(job)).folder == job.folder
+
+
+def test_the_time_is_that_of_earlier_answers_and_else_that_of_a_training(answering_run, home):
+    settings = Settings.from_environment()
+    spec = EvaluateSpec(
+        contestants=(Contestant(run=answering_run.id),),
+        questions=QuestionFile(path=str(a_file(home, 20))),
+        evaluators=(ExactMatch(),),
+    )
+    by_training = expected_time(spec, settings, home)
+    assert not by_training.is_measured and "trains" in by_training.words
+    loaded_as = answering_run.base_model().model_dump(mode="json")
+    for seconds in (2.0, 4.0):
+        made_by = {"contestant": {"adapter": str(seconds), "loaded_as": loaded_as}, "questions": "q", "decoding": {}}
+        answers = KeptAnswers(home / "evaluations", made_by)
+        with answers.held(lambda: None):
+            for place in range(16):  # all at once: the wall clock showed a sixteenth of their sum
+                answers.append({"id": str(place), "tokens": 10, "seconds": seconds})
+        os.utime(answers.path, (seconds, seconds))
+        expected = expected_time(spec, settings, home)
+        letters = sum(len(f"Number {place}") for place in range(20))
+        assert expected.is_measured and expected.seconds == pytest.approx(seconds / 10 / 16 * letters / 4)
+    with_another = spec.model_copy(update={"evaluators": (ExactMatch(), Perplexity())})
+    assert not expected_time(with_another, settings, home).is_measured, "nobody was asked how likely an answer is"
+
+
+def test_what_is_left_is_told_by_what_was_asked_since_this_start():
+    """Rounds of 20 questions, the first ten of which take twice as long to read: half of the time in a third."""
+    questions = [SetQuestion(str(i), "", Question([], ""), ("x" * (2 if i < 10 else 1),)) for i in range(20)]
+    clock = [0.0]
+    left = TimeLeft(questions, 2, now=lambda: clock[0])
+    clock[0] = 100.0  # loading
+    left.begin(questions)
+    left.ready()
+    for one in questions:
+        assert (left.seconds is None) == (int(one.id) < 8)
+        if int(one.id) == 9:
+            assert left.seconds == pytest.approx(12 + 30)
+        clock[0] += len(one.pieces[0])
+        left.took(one.id)
+    assert left.seconds == pytest.approx(30)
+    left.begin(questions[15:])
+    assert left.seconds == pytest.approx(5)
 
 
 @pytest.mark.slow
@@ -209,6 +260,39 @@ def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
         an_evaluation([one, one], file, Length())
     with refused("evaluate.files_alike"):
         an_evaluation([one], file, Length())
+
+
+def test_the_rows_of_an_evaluation_are_questions_and_contestants_at_once(home):
+    rows = [{"id": str(i), "question": f"Who is number {i}?", "expected": f"Number {i}"} for i in range(4)]
+    for i, row in enumerate(rows):
+        row["answers"] = {"good": f"Number {i}", "bad": "Otto"}
+    file = home / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    both = [Contestant.of(f"file:{file}#{name}", Settings.from_environment()) for name in ("good", "bad")]
+    job = an_evaluation(both, file)
+    assert worker.main(job.folder) == 0
+    (measure,) = evaluation_of(job).measures
+    assert [one.figures["exact_match"].value for one in measure.contestants] == [1.0, 0.0]
+    assert [one.contestant for one in measure.contestants] == ["file:rows.jsonl#good", "file:rows.jsonl#bad"]
+
+
+def test_answers_go_when_no_evaluation_reads_them_and_not_before(home):
+    settings = Settings.from_environment()
+    contestant = Contestant(who="file", file=str(a_file(home, 3, "answers.jsonl")))
+    one, other = (an_evaluation([contestant], a_file(home, 3), ExactMatch()) for _ in range(2))
+    assert [worker.main(job.folder) for job in (one, other)] == [0, 0]
+    waits = an_evaluation([contestant], a_file(home, 3), ExactMatch())
+    assert len(kept(home)) == 1, "the same answers to the same questions"
+    long_ago = time.time() - IN_USE - 60
+    for file in kept(home):
+        os.utime(file, (long_ago, long_ago))
+    store = JobStore(settings.evaluations)
+    store.delete(other.id)
+    assert tidy(settings) == 0, "the first one reads them too"
+    store.delete(one.id)
+    assert tidy(settings) == 0, "what has not begun may read them"
+    store.delete(waits.id)
+    assert usage(settings).tidied > 0 and tidy(settings) > 0 and not kept(home)
 
 
 # ---- likelihoods

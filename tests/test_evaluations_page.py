@@ -1,13 +1,22 @@
 """Evaluations on the page: what its script is told, and what its form begins. Files of answers are the contestants."""
 
 import json
+import re
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from qlora_app import worker
-from qlora_app.evaluate import Contestant, ExactMatch, TokenF1
+from qlora_app.evaluate import EVALUATORS, Contestant, ExactMatch, TokenF1
+from qlora_app.evaluate.arena import create_arena
+from qlora_app.evaluate.changed import directions_of, what_changed
+from qlora_app.settings import Settings
 from qlora_app.ui.evaluations import Evaluations
+from qlora_app.ui.judge.changed_page import changed_html
+from qlora_app.ui.judge.report_page import Listed
 from tests.test_evaluate_job import a_file, an_evaluation
+from tests.test_lm_eval import is_installed
 
 
 @pytest.fixture
@@ -29,11 +38,12 @@ def evaluated(home, page):
 def test_the_list_and_one_evaluation_say_what_was_found(evaluated):
     shown, job = evaluated
     (row,) = shown.listed({})["rows"]
-    assert (row["id"], row["state"], row["contestants"]) == (job.id, "done", ["file:one.jsonl", "file:other.jsonl"])
-    assert row["figure"]["value"] == "75.0%"
+    assert (row["id"], row["state"], row["contestants"]) == (job.id, "done", ["one.jsonl", "other.jsonl"])
+    assert row["figures"] == ["75.0%", "37.5%"] and row["name"] == "one.jsonl · other.jsonl"
+    assert row["what"] == "Answered word for word, Words in common with the right answer · asked.jsonl"
     one = shown.one({"id": job.id})
     assert [measure["evaluator"] for measure in one["measures"]] == ["exact_match", "token_f1"] and one["asked"] == 8
-    assert "is right where file:other.jsonl is wrong on 4" in one["measures"][0]["pairs"][0]
+    assert "is right where other.jsonl is wrong on 4" in one["measures"][0]["pairs"][0]
     assert [each["name"] for each in one["measures"][0]["categories"]] == ["a", "b"]
 
 
@@ -80,3 +90,78 @@ def test_visitors_are_shown_none(evaluated, page, monkeypatch):
     shown, job = evaluated
     monkeypatch.setattr(type(page), "may_change", False)
     assert shown.listed({})["rows"] == [] and shown.one({"id": job.id}) == {} and shown.takes({})["words"] == ""
+
+
+def test_what_changed_is_told_by_whatever_says_who_is_better():
+    every = directions_of(kind() for kind in EVALUATORS.values())
+    assert every["exact_match"] and not every["perplexity"] and not every.keys() & {"length", "judge"}
+
+
+def test_an_evaluation_is_called_as_a_person_called_it(evaluated):
+    shown, job = evaluated
+    assert shown.rename({"id": job.id, "name": "  Which one\nknows the town? "}) == {}
+    (row,) = shown.listed({})["rows"]
+    assert row["name"] == "Which one knows the town?" and row["what"].startswith("one.jsonl · other.jsonl")
+    assert "80" in shown.rename({"id": job.id, "name": "x" * 81})["problem"]
+    assert shown.rename({"id": job.id, "name": ""}) == {} and shown.one({"id": job.id})["name"].startswith("one.jsonl")
+    for asked in (None, {"id": job.id}, {"id": job.id, "name": 7}, {"id": "nobody", "name": "x"}):
+        assert shown.rename(asked) == {}
+
+
+def test_votes_and_judgments_of_its_answers_are_leaderboards_of_an_evaluation(evaluated):
+    shown, job = evaluated
+    arena = create_arena(Settings.from_environment(), job.id)
+    assert shown.one({"id": job.id})["boards"] == []
+    for _ in range(8):
+        given = arena.give("ann")
+        arena.vote("ann", given.id, "left" if given.left == "file:one.jsonl" else "right")
+    lines = [
+        {"key": str(n), "question": str(n), "category": "", "first": "a", "winner": "b", "rater": "big"}
+        | {"model_a": "file:one.jsonl", "model_b": "file:other.jsonl", "score": None, "text": "2", "problem": ""}
+        | {"was_cut": False, "calls": 1, "tokens_in": 1, "tokens_out": 1, "is_estimated": False, "seconds": 0.0}
+        for n in range(3)
+    ]
+    (job.folder / "judgments.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    by_judge, by_people = shown.one({"id": job.id})["boards"]
+    assert by_judge["title"] == "Ratings by big" and by_judge["rows"][0]["name"] == "other.jsonl"
+    assert by_people["rows"][0]["name"] == "one.jsonl" and by_people["arenas"] == [arena.id]
+    assert [row["matches"] for row in by_people["rows"]] == [8, 8]
+    listed = {row["kind"]: row for row in shown.listed({})["rows"]}
+    assert listed["arena"]["name"] == "one.jsonl · other.jsonl" and listed["arena"]["sentence"] == "Votes: 8."
+
+
+def test_who_gave_no_answers_lends_their_name_to_nobody(home, page):
+    """The first of three has a file of other questions: what the second said stands under the second's name."""
+    for name, word in (("none", "Otto"), ("one", "Number"), ("other", "Number")):
+        rows = [
+            {"question": f"Who is {'it' if name == 'none' else 'number'} {i}?", "answer": f"{word} {i}"}
+            for i in range(4)
+        ]
+        (home / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    contestants = [Contestant(who="file", file=str(home / f"{name}.jsonl")) for name in ("none", "one", "other")]
+    job = an_evaluation(contestants, a_file(home, 4), ExactMatch())
+    worker.main(job.folder)
+    one = Evaluations(page).one({"id": job.id})
+    assert one["titles"] == ["one.jsonl", "other.jsonl"] == [row["name"] for row in one["measures"][0]["rows"]]
+
+
+def test_a_pattern_that_cannot_be_read_is_said_at_its_field_and_lm_eval_says_how_to_install_it(evaluated):
+    shown, _ = evaluated
+    form = {"contestants": ["endpoint:x"], "evaluators": ["regex"], "set": "vicuna"}
+    assert "no regular expression" in shown.takes({**form, "pattern": "(a"})["pattern"]
+    fine = shown.takes({**form, "pattern": "(a)"})
+    assert fine["words"] and not fine["pattern"], "who is asked is missing, and that is not the pattern's fault"
+    offered = shown.offered({})
+    assert "hellaswag" in offered["tasks"] and "lm_eval" in {one["name"] for one in offered["sets"]}
+    assert is_installed or "pip install lm-eval" in offered["noTasks"]
+    assert not {"judge", "lm_eval"} & {one["name"] for one in offered["evaluators"]}
+
+
+def test_a_question_whose_answers_differ_leads_to_the_chat_with_it():
+    asked = ["What is 7 + 5 & why?", "long " * 400]
+    rows = [{"id": str(n), "question": one, "answers": {"r@40": "A", "base:r": "B"}} for n, one in enumerate(asked)]
+    who = [Contestant(who="base", run="r"), Contestant(run="r", checkpoint=40)]
+    html = changed_html(what_changed(rows, "base:r", "r@40", {}), ("base:r", "r@40"), who, {}, Listed(), "", "")
+    links = [parse_qs(urlsplit(unescape(link)).query) for link in re.findall(r'<a href="([^"]+)" target', html)]
+    assert [link.get("ask") for link in links] == [[asked[0]]] * 2 + [None] * 2, "half of a question is another one"
+    assert [link.get("step") for link in links] == [None, ["40"]] * 2 and {link["run"][0] for link in links} == {"r"}

@@ -1,6 +1,7 @@
 """What each evaluator scores, in figures that published libraries give too (rouge-score 0.1.2, sacreBLEU 2.5.1)."""
 
 import json
+import math
 import random
 
 import pytest
@@ -75,6 +76,12 @@ def test_what_an_answer_scores(name, answer, expected, settings, right):
     assert score(name, answer, expected, **settings) == pytest.approx(right)
 
 
+def test_a_regular_expression_that_runs_for_ever_is_ended(monkeypatch):
+    monkeypatch.setattr("qlora_app.evaluate.patterns.PATIENCE", 0.2)
+    with refused("evaluate.endless_pattern"):
+        score("regex", "a" * 200 + "b", "", pattern="(a|aa)+$")
+
+
 def test_macro_f1_counts_a_rare_label_as_much_as_a_frequent_one():
     found = measured(EVALUATORS["labels"](), asked(*"aaaaaaaaab"), lazy=["a"] * 10)
     figures = found.of("lazy").figures
@@ -120,6 +127,38 @@ def test_a_single_question_says_nothing_of_others():
     assert compared("a", "b", [0.3], [0.4]).low is None
     figure = Figure.mean_of([0.3])
     assert (figure.low, figure.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("count", [2, 5, 80])
+@pytest.mark.parametrize(("lowest", "highest"), [(0.0, 1.0), (1.0, 10.0), (0.0, math.inf)])
+@pytest.mark.parametrize("place", [0.0, 0.3, 1.0])
+def test_scores_that_are_all_alike_make_no_figure_certain(count, lowest, highest, place):
+    """More of them make it surer; how far it may be off is said whatever the scale."""
+    value = lowest + place * (min(highest, 100.0) - lowest)
+    some, more = (Figure.mean_of([value] * times, lowest, highest) for times in (count, 4 * count))
+    assert lowest <= some.low <= some.value <= some.high <= highest and some.low < some.high
+    assert more.high - more.low < some.high - some.low
+
+
+def test_a_figure_whose_every_draw_is_the_same_is_not_certain_either():
+    figure = measured(EVALUATORS["labels"](), asked(*"aabb"), one=list("aabb")).of("one").figures["macro_f1"]
+    assert figure.value == figure.high == 1.0 and figure.low < 0.6
+
+
+@pytest.mark.parametrize(("gap", "largest"), [(0.0, 1.0), (1.0, 1.0), (4.0, 9.0), (-2.0, 9.0)])
+def test_differences_that_are_all_alike_are_not_certain(gap, largest):
+    pair = compared("x", "y", [max(gap, 0.0)] * 20, [max(-gap, 0.0)] * 20, largest=largest)
+    assert pair.low < pair.high and -largest <= pair.low <= pair.difference <= pair.high <= largest
+    assert compared("x", "y", [5.0] * 20, [2.0] * 20).low is None  # where nothing bounds a difference
+
+
+def test_where_all_that_are_drawn_are_alike_the_interval_holds_the_true_mean_as_often_as_it_says():
+    """One of ten scores 10 and not 5: of samples that do not show it, as many as there are hold it all the same."""
+    chance, holds = random.Random(0), 0
+    for _ in range(300):
+        figure = Figure.mean_of([10.0 if chance.random() < 0.1 else 5.0 for _ in range(12)], 1.0, 10.0)
+        holds += figure.low <= 5.5 <= figure.high
+    assert holds > 0.9 * 300
 
 
 @pytest.mark.parametrize(

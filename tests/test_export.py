@@ -18,7 +18,7 @@ from qlora_app.export.modelfile import modelfile
 from qlora_app.inference.llama_cpp import NAME
 from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.export import export_job
-from qlora_app.methods import METHODS
+from qlora_app.methods import METHODS, QaLoraMethod
 from qlora_app.runs import AllJobs, RunStore
 from qlora_app.runs import address_of as job_address
 from qlora_app.runs.exports import FILES, MADE_HERE, REPORT, Export, Fidelity, file_of, identical_gguf, made_by
@@ -193,8 +193,12 @@ def test_what_was_made_is_saved_from_the_page_and_nothing_else_is(home, run, job
 
 
 def test_what_cannot_be_exported_is_refused(run, store, answering_run):
-    with refused("export.no_codes"):
-        export_job(run, GgufExporter(dtype="Q4_1"))
+    kept = (answering_run.folder / "recipe.yaml").read_text()
+    in_small_groups = answering_run.recipe().model_copy(update={"method": QaLoraMethod(group=16)})
+    (answering_run.folder / "recipe.yaml").write_text(in_small_groups.to_yaml())
+    with refused("export.no_codes", "16"):
+        export_job(answering_run, GgufExporter(dtype="Q4_1"))
+    (answering_run.folder / "recipe.yaml").write_text(kept)
     (answering_run.adapter / "proof.json").unlink()
     with refused("export.not_finished"):
         export_job(answering_run, AdapterExporter())

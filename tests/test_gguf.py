@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from qlora_app.export.gguf_families import ROWS, family_problem
+from qlora_app.export.gguf_types import type_of
 from qlora_app.export.gguf_vocabulary import GENERATION, vocabulary_of
 from qlora_app.export.gguf_words import PROBES, with_words
 from qlora_app.export.gguf_writer import _codes
@@ -64,6 +65,41 @@ def test_a_smaller_type_of_number_is_near(dtype, tmp_path):
         logs = network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
     told = engine.likeliest_after(ids, 20, tokenizer.eos_token_id)
     assert all(abs(float(logs[id]) - log) < 0.2 for id, log in told)
+
+
+@pytest.mark.parametrize("dtype", ["Q6_K", "Q5_K_M", "Q4_K_M", "Q5_1", "Q5_0", "Q4_1", "Q4_0"])
+def test_few_bits_are_those_that_llama_cpp_reads_and_k_quants_are_mixed(dtype, tmp_path):
+    import gguf
+
+    sizes = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 9, "head_dim": 32}
+    network, tokenizer, engine = as_gguf("qwen3", tmp_path, dtype, **sizes)
+    ids = list(range(3, 40))
+    with torch.no_grad():
+        logs = network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+    told = engine.likeliest_after(ids, 20, tokenizer.eos_token_id)
+    off = sum(abs(float(logs[id]) - log) for id, log in told) / len(told)
+    assert off < {"6": 0.3, "5": 0.6, "4": 1.2}[dtype[1]]
+    held = {one.name: one for one in gguf.GGUFReader(tmp_path / "qwen3.gguf").tensors}
+    for name, layer in (("attn_q", "self_attn.q_proj"), ("ffn_down", "mlp.down_proj")):
+        one, weight = held[f"blk.3.{name}.weight"], network.get_submodule(f"model.layers.3.{layer}").weight.detach()
+        read = torch.from_numpy(gguf.quants.dequantize(one.data, one.tensor_type))
+        assert float((read - weight).norm() / weight.norm()) < {"6": 0.03, "5": 0.06, "4": 0.12}[dtype[1]]
+    types = {name: one.tensor_type.name for name, one in held.items()}
+    common = dtype.removesuffix("_M")
+    assert types["blk.3.attn_q.weight"] == common and types["blk.3.attn_norm.weight"] == "F32"
+    mixed = [n for n in range(9) if types[f"blk.{n}.ffn_down.weight"] != common]
+    assert mixed == ([0, 3, 6, 7, 8] if dtype.endswith("_M") else [])
+
+
+def test_llama_cpp_cuts_texts_alike_whatever_a_run_is_called(tmp_path):
+    _, tokenizer, engine = as_gguf("llama", tmp_path, title="Like Phi-3, or phi3")
+    assert engine.encode("Mira lives") == tokenizer("Mira lives", add_special_tokens=False)["input_ids"]
+
+
+def test_rows_that_do_not_divide_into_large_blocks_have_small_ones():
+    assert type_of("blk.0.attn_q.weight", (64, 96), "Q4_K_M", 2).name == "Q5_0"
+    assert type_of("output.weight", (64, 96), "Q4_K_M", 2).name == "Q8_0"
+    assert type_of("blk.0.attn_q.weight", (64, 40), "Q5_K_M", 2).name == "F16"
 
 
 def test_codes_of_qalora_are_not_rounded():

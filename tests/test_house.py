@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
-    ["choices", "messages", "settings", "formatting", "chance"],
+    ["choices", "messages", "settings", "formatting", "chance", "log_format"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
     ["base_models", "usage"],
@@ -24,11 +24,11 @@ FLOORS = [  # lowest first
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs", "speed"],
-    ["runs", "tidy", "measurement"],
+    ["runs", "measurement"],
     ["inference", "effort"],
     ["answers", "sweep"],
     ["evaluate", "export", "serving"],
-    ["launch", "train", "kinds"],
+    ["launch", "train", "kinds", "tidy"],
     ["worker"],
     ["api", "cli", "ui"],
     ["__main__"],

@@ -18,8 +18,8 @@ from gradio.context import LocalContext
 
 from qlora_app import hardware, starter
 from qlora_app.errors import Problem, UserError, sentence_of, with_code
+from qlora_app.export.fidelity import GENERAL as ASKED
 from qlora_app.hardware_fit import fit
-from qlora_app.kinds.adapter_import import ASKED
 from qlora_app.methods import METHODS
 from qlora_app.methods.card import HEADINGS
 from qlora_app.presets import Presets
@@ -60,6 +60,7 @@ ELSEWHERE = (
     "serving/",  # speaks to programs
     "evaluate/",
     "export/hub_card.py",  # goes into a file
+    "export/curve_picture.py",  # goes into a file
     "export/modelfile.py",  # goes into a file
     "export/reproduce.py",  # goes into a file
     "export/gguf_words.py",  # texts that llama.cpp is tried on

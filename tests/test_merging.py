@@ -5,8 +5,8 @@ import torch
 import transformers
 
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.export.merging import merge
-from qlora_app.methods import METHODS
+from qlora_app.export.merging import merge, on_disk, save_merged
+from qlora_app.methods import METHODS, LoraMethod
 from tests.tiny_models import tiny_model
 
 pytestmark = pytest.mark.slow
@@ -47,3 +47,36 @@ def test_what_is_merged_says_what_the_adapter_said(method, precision, family, tm
     off = (wanted - found).norm() / wanted.norm()
     assert off < (1e-4 if precision in ("nf4", "fp4", "fp32") else 0.02), "16 bits and 8 round while they compute"
     assert (wanted - before).norm() / wanted.norm() > 2 * off, "and the adapter says something else"
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "auto_class", "more"),
+    [
+        ("llama", {"tie_word_embeddings": True}, "AutoModelForCausalLM", {"weight_decomposed": True}),
+        ("gpt2", {}, "AutoModelForCausalLM", {}),
+        ("gemma2", {}, "AutoModelForCausalLM", {}),
+        ("t5", {}, "AutoModelForSeq2SeqLM", {}),
+    ],
+)
+def test_weights_that_lie_on_the_disk_meanwhile_are_the_same_bit_for_bit(family, settings, auto_class, more, tmp_path):
+    choice = ModelChoice(source="folder", id=str(tiny_model(family, tmp_path, **settings)), precision="nf4")
+    method, saved, kept = LoraMethod(**more), [], set()
+    adapted = method.attach(load_model(choice, auto_class))
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight += 0.05 * torch.randn_like(weight)
+    method.save(adapted, tmp_path / "adapter")
+
+    def to_disk(tensor):
+        made = on_disk(tensor, tmp_path)
+        kept.add(made.untyped_storage().data_ptr())
+        return made
+
+    for number, keep in enumerate([lambda tensor: tensor, to_disk]):
+        model = merge(method, load_model(choice, auto_class), tmp_path / "adapter", keep)
+        if keep is to_disk:
+            assert {weight.untyped_storage().data_ptr() for weight in model.parameters()} <= kept
+        save_merged(model, torch.bfloat16, tmp_path / str(number), keep)
+        saved.append((tmp_path / str(number) / "model.safetensors").read_bytes())
+    assert saved[0] == saved[1] and not list(tmp_path.glob("*.tmp"))

@@ -512,6 +512,7 @@ MUTATING = {
     "import_job",
     "adapter_job",
     "download_job",
+    "publish_job",
     "save",
 }
 
@@ -572,6 +573,13 @@ def test_every_handler_went_through_the_guard(workshop):
         "OneRun.log_file",
         "AnswerFile.take",
         "AnswerFile.finished",
+        "PublishPart.opened",
+        "PublishPart.chosen",
+        "PublishPart.edited",
+        "PublishPart.list_files",
+        "PublishPart.publish",
+        "PublishPart.finished",
+        "PublishPart.refused",
         "JobCard.stop_job",
         "JobCard.move_job",
         "JobCard.start_job_now",

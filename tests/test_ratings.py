@@ -399,3 +399,25 @@ def test_from_python_it_is_the_same(tmp_path, home):
     told = qlora_app.ratings(file, k=4, orderings=20)
     assert told == qlora_app.ratings([row.to_json() for row in ROWS], k=4, orderings=20)
     assert set(told) >= {"elo", "bradley_terry"}
+
+
+# ---- names
+
+
+def test_one_name_of_two_models_is_rated_apart_and_said(tmp_path):
+    """A run that was trained further, or one of another home: what one of them won is not the other's."""
+    early = [
+        {"model_a": "mine", "checksum_a": "aaaa1111", "model_b": "base", "winner": "b", "question": i}
+        for i in range(12)
+    ]
+    late = [row | {"checksum_a": "bbbb2222", "winner": "a"} for row in early]
+    for name, rows in (("early", early), ("late", late)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    alone = rate(read_judgments(tmp_path / "late.jsonl"), orderings=1)
+    assert {one.model for one in alone.standings} == {"mine", "base"}
+    both = rate(read_judgments(tmp_path / "early.jsonl", tmp_path / "late.jsonl"), orderings=1)
+    assert [one.model for one in both.standings] == ["mine #bbbb22", "base", "mine #aaaa11"]
+    assert next(note for note in both.notes if note.code == "ratings.several_models").values["count"] == 2
+    unknown = [Judgment("base", "mine", "a", "q")]
+    apart = rate(Judgments([*read_judgments(tmp_path / "early.jsonl").rows, *unknown]), orderings=1)
+    assert {one.model for one in apart.standings} == {"mine", "base"}, "nothing says that it is another one"

@@ -344,7 +344,7 @@ class Toy(Exporter):
 
 def test_adding_an_exporter(house, capsys, tmp_path):
     house.add("qlora_app/export/toy.py", EXPORTER)
-    house.edit("qlora_app/export/__init__.py", "(GgufExporter, ", "(Toy, GgufExporter, ")
+    house.edit("qlora_app/export/__init__.py", "        GgufExporter,\n", "        Toy,\n        GgufExporter,\n")
     house.edit(
         "qlora_app/export/__init__.py",
         "from .merged import MergedExporter\n",

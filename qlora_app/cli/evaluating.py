@@ -12,9 +12,8 @@ from rich.text import Text
 from ..errors import UserError
 from ..evaluate import EVALUATORS, Evaluation, Figure, Measure
 from ..evaluate.decoding import AnswerDecoding
-from ..evaluate.expected_time import seconds_for
+from ..evaluate.expected_time import expected_time
 from ..evaluate.harness.tasks import TASKS
-from ..formatting import about
 from ..jobs import Job
 from ..kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of, spec_from
 from ..settings import Settings
@@ -80,9 +79,9 @@ def followed(
 
 def _say_how_long(given: argparse.Namespace, spec: EvaluateSpec, settings: Settings) -> None:
     file = spec.questions.file
-    seconds = seconds_for(spec, settings, file.parent if file else Path())
-    if seconds:
-        given.screen.print(Text(f"Takes about {about(seconds)} on this machine."), soft_wrap=True)
+    expected = expected_time(spec, settings, file.parent if file else Path())
+    if expected and expected.seconds:
+        given.screen.print(Text(expected.words), soft_wrap=True)
 
 
 def _spec(given: argparse.Namespace, settings: Settings) -> EvaluateSpec:

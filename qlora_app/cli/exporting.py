@@ -15,13 +15,18 @@ from ..settings import Settings
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_no_watch, add_run, find_run, stdout
 from .jobs import report, start_if_idle, watched
 
+SETTINGS = ("dtype", "onto", "questions")  # of exporters, as far as they have them
+
 
 def add_export(commands: Any) -> None:
     parser = add_command(commands, "export", export_command)
     add_run(parser)
     parser.add_argument("format", metavar="FORMAT", choices=EXPORTERS, help=" | ".join(EXPORTERS))
     parser.add_argument(
-        "--dtype", metavar="TYPE", help="of the weights: Q8_0, F16, BF16 ... of a GGUF; fp16, bf16, fp32"
+        "--dtype", metavar="TYPE", help="of the weights: Q8_0, Q4_K_M, F16 ... of a GGUF; auto, fp16, bf16, fp32"
+    )
+    parser.add_argument(
+        "--onto", metavar="BASE", help="trained (default): the rounded base; original: its weights before that"
     )
     words = "held-out questions that adapter and export are both asked (default 200)"
     parser.add_argument("--questions", metavar="N", type=int, help=words)
@@ -31,7 +36,7 @@ def add_export(commands: Any) -> None:
 def export_command(given: argparse.Namespace, settings: Settings) -> int:
     """Make files of a finished adapter for other programs, and measure how far they are from what was trained."""
     run = find_run(given.run, settings, with_adapter=True)
-    chosen = {name: getattr(given, name) for name in ("dtype", "questions") if getattr(given, name) is not None}
+    chosen = {name: value for name in SETTINGS if (value := getattr(given, name)) is not None}
     job = export_job(run, exporter_of(given.format, chosen))
     if job.status().state != "done":
         start_if_idle(job, run.folder.parent, given.screen)
@@ -55,9 +60,8 @@ def _show(job: Job, made: Export) -> None:
     out, measured = stdout(), made.fidelity
     out.print(Text(f"{size(made.size)} in {job.folder / FILES}"), soft_wrap=True)
     out.print(Text(measured.words), soft_wrap=True)
-    if measured.first_choice is not None:
-        words = f"{measured.first_choice:.2%} of {measured.positions:,} tokens have the same first choice"
-        out.print(Text(f"{words}; KL {measured.kl_mean:.1e} nats a token."), soft_wrap=True)
+    if measured.chances:
+        out.print(Text(measured.chances), soft_wrap=True)
     for note in made.notes:
         out.print(Text(note), soft_wrap=True)
     for one in measured.differing[:5]:

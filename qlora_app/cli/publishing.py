@@ -9,7 +9,7 @@ from typing import Any, get_args
 from rich.text import Text
 
 from ..formatting import size
-from ..kinds.publish import PublishSpec, What, check, files_of, publish_job
+from ..kinds.publish import PublishSpec, What, check, check_hub, files_of, publish_job
 from ..settings import Settings
 from .command import DONE, INTERRUPTED, add_command, add_no_watch, add_run, find_run, stdout
 from .jobs import report, start_if_idle, watched
@@ -31,6 +31,7 @@ def publish_command(given: argparse.Namespace, settings: Settings) -> int:
     spec = PublishSpec(repository=given.repository, what=given.what, private=not given.public)
     if not given.yes:
         check(run, spec, settings)
+        check_hub(spec, settings)
         with tempfile.TemporaryDirectory() as folder:
             files = files_of(run, spec, Path(folder) / "sent", settings)
             return _listed(given, spec, {name: path.stat().st_size for name, path in files.items()})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from .evaluator import Evaluator
 from .judge.judged import Judged
 from .judge.report import one_verdict
 
@@ -46,6 +47,12 @@ class WhatChanged:
 
     def to_json(self) -> dict[str, Any]:
         return {"counts": self.counts, "alike": self.alike, "changed": [one.to_json() for one in self.changed]}
+
+
+def directions_of(evaluators: Iterable[Evaluator]) -> dict[str, bool]:
+    """{evaluator: is more better?} of those that say, answer by answer, who is better."""
+    telling = [one for one in evaluators if one.scores_answers and one.better != "neither"]
+    return {type(one).model_fields["name"].default: one.better == "higher" for one in telling}
 
 
 def what_changed(

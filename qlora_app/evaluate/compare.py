@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..chance import LEVEL, Pairs, student
 from .evaluation import Comparison, How
-from .figures import DRAWS
+from .figures import DRAWS, all_alike
 
 MOST_TURNED = 10  # questions of which every way is tried
 Better = Literal["higher", "lower", "neither"]  # which score is the better one
@@ -36,25 +36,31 @@ def compared(
         p = Pairs(count, first_better, second_better).p
     else:
         p = _turned_p(differences, mean)
-    low, high = (end if end is None else min(largest, max(-largest, end)) for end in _interval(differences, mean, p))
+    low, high = _interval(differences, mean, p, largest)
     how: How = "right" if is_right_or_wrong else "better"
     if better == "neither":
         how = "more"
     return Comparison(first, second, count, first_better, second_better, mean, low, high, p, how)
 
 
-def _interval(differences: Sequence[float], mean: float, p: float) -> tuple[float, float] | tuple[None, None]:
-    """Of the difference, by Student's t; none of a single question, which says nothing about others. Of few questions
-    that all differ alike it had no width: what may be chance holds no difference too.
+def _interval(
+    differences: Sequence[float], mean: float, p: float, largest: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Of the difference, by Student's t; none of a single question, which says nothing about others, nor of those that
+    all differ alike where there is no largest. What may be chance holds no difference too.
     """
     count = len(differences)
     if count < 2:
         return None, None
-    variance = sum((gap - mean) ** 2 for gap in differences) / (count - 1)
-    margin = student(count - 1) * math.sqrt(variance / count)
-    if p < LEVEL:
-        return mean - margin, mean + margin
-    return min(0.0, mean - margin), max(0.0, mean + margin)
+    if min(differences) == max(differences):
+        if math.isinf(largest):
+            return None, None
+        low, high = all_alike(mean, count, -largest, largest)
+    else:
+        variance = sum((gap - mean) ** 2 for gap in differences) / (count - 1)
+        margin = student(count - 1) * math.sqrt(variance / count)
+        low, high = max(-largest, mean - margin), min(largest, mean + margin)
+    return (low, high) if p < LEVEL else (min(0.0, low), max(0.0, high))
 
 
 def _turned_p(differences: Sequence[float], mean: float) -> float:

@@ -1,7 +1,6 @@
 """A contestant that was found and can be asked: a model here, an endpoint, or a file of answers."""
 
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,14 @@ from ..runs import RunStore
 from ..settings import Settings
 from ..storage.digests import sha256_of
 from ..tasks.task import in_batches
+from .answer_files import answers_in
 from .contestants import Contestant
 from .decoding import AnswerDecoding
-from .json_rows import rows_of_json
 from .question_sets import SetQuestion
 from .stream import Answered, answered
 
 AT_ONCE_HERE, AT_ONCE_ELSEWHERE = 16, 4  # questions that are answered at the same time
 TOGETHER = 32  # of a model that does not chat
-ANSWERS = ("answer", "generation", "response", "output", "prediction", "completion")
 ASKS_WITH = ("tokenizer_config.json", "chat_template.jinja")  # of an adapter's folder: what its prompts depend on
 Check = Callable[[], None]  # called often; raises Stopped where somebody asked for an end
 
@@ -133,19 +131,19 @@ class EndpointContender:
 
 @dataclass(frozen=True)
 class FileContender:
-    """Answers that somebody has already, in FastChat's JSONL (question_id, choices[0].turns) QLoRA's (question_id,
-    generation) or ours (question, answer).
-    """
+    """Answers that somebody has already (answer_files.py)."""
 
     contestant: Contestant
     file: Path  # the job's copy
+    settings: Settings
 
     @property
     def made_of(self) -> dict[str, Any]:
-        return {"file": sha256_of(self.file)}
+        whose = {"whose": self.contestant.whose} if self.contestant.whose else {}
+        return {"file": sha256_of(self.file), **whose}
 
     def answers(self, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check) -> Iterator[Answered]:
-        known = answers_in(self.file)
+        known = answers_in(self.file, self.settings, self.contestant.whose)
         for one in questions:
             text = known.of(one)
             if text is None:
@@ -158,63 +156,3 @@ class FileContender:
                 yield Answered(one, problem=problem)
             else:
                 yield Answered(one, text)
-
-
-@dataclass(frozen=True)
-class AnswersInFile:
-    """What says its question answers that one and no other; what names only an id, the question of that id."""
-
-    by_id_and_text: dict[tuple[str, str], str]
-    by_text: dict[str, str]
-    by_id: dict[str, str]
-
-    def of(self, one: SetQuestion) -> str | None:
-        text = one.text.strip()
-        return self.by_id_and_text.get((one.id, text), self.by_text.get(text, self.by_id.get(one.id)))
-
-
-def answers_in(file: Path) -> AnswersInFile:
-    """Raises UserError where no line has an answer."""
-    found = AnswersInFile({}, {}, {})
-    for line in rows_of_json(file):
-        answer = _answer_of(line)
-        id, question = line.get("question_id", line.get("id")), line.get("question", line.get("prompt"))
-        if answer is None:
-            continue
-        if isinstance(question, str):
-            found.by_text.setdefault(question.strip(), answer)
-            _keep(found.by_id_and_text, (str(id), question.strip()), answer, file)
-        elif id is not None:
-            _keep(found.by_id, str(id), answer, file)
-    if not found.by_text and not found.by_id:
-        raise UserError(
-            "evaluate.no_answers_in_file",
-            "{file} has no answers: each line is JSON with `question_id` and `choices`, as FastChat writes it, or with "
-            "`question` and `answer`.",
-            file=file.name,
-        )
-    return found
-
-
-def _keep(known: dict[Any, str], key: Any, answer: str, file: Path) -> None:
-    if known.setdefault(key, answer) != answer:
-        raise UserError(
-            "evaluate.two_answers",
-            "{file} has two answers to the same question, {key}. Leave one of them.",
-            file=file.name,
-            key=repr(key[-1] if isinstance(key, tuple) else key)[:100],
-        )
-
-
-def _answer_of(line: dict[str, Any]) -> str | None:
-    for name in ANSWERS:
-        if isinstance(line.get(name), str):
-            return str(line[name])
-        if isinstance(line.get(name), bool | int | float):
-            return json.dumps(line[name])
-    choices = line.get("choices")
-    turns = choices[0].get("turns") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
-    if isinstance(turns, list) and turns and isinstance(turns[0], str):
-        return str(turns[0])
-    has_old_form = "question_id" in line and isinstance(line.get("text"), str) and "category" not in line
-    return str(line["text"]) if has_old_form else None

@@ -1,5 +1,6 @@
 """Who is evaluated, in one word: a run (`RUN`), a checkpoint of it (`RUN@STEP`), its base (`base:RUN`), an endpoint of
-the settings (`endpoint:NAME`), or answers that somebody has already (`file:PATH`).
+the settings (`endpoint:NAME`), or answers that somebody has already (`file:PATH`; of a file that has those of several,
+`file:PATH#NAME`).
 """
 
 from pathlib import Path
@@ -23,6 +24,7 @@ class Contestant(Choices):
     checkpoint: int | None = Field(None, ge=0)  # a step; None: the newest adapter
     endpoint: str = Field("", max_length=LONGEST_ID)  # the name of one in the settings
     file: str = Field("", max_length=4096)  # as it was named; what is read is the job's copy
+    whose: str = Field("", max_length=LONGEST_ID)  # which contestant's, of a file that has answers of several
 
     @classmethod
     def of(cls, word: str, settings: Settings) -> "Contestant":
@@ -35,6 +37,9 @@ class Contestant(Choices):
             endpoint_of(Side(who="endpoint", endpoint=rest), settings.endpoints or ())
             return cls(who="endpoint", endpoint=rest)
         if colon and kind == "file":
+            path, _, whose = rest.rpartition("#")
+            if path and not Path(rest).expanduser().is_file():
+                return cls(who="file", file=str(_file(path)), whose=whose)
             return cls(who="file", file=str(_file(rest)))
         name, at, step = word.strip().partition("@")
         run = find_run(name, store, with_adapter=True)
@@ -48,7 +53,7 @@ class Contestant(Choices):
         if self.who == "endpoint":
             return f"endpoint:{self.endpoint}"
         if self.who == "file":
-            return f"file:{Path(self.file).name}"
+            return f"file:{Path(self.file).name}" + (f"#{self.whose}" if self.whose else "")
         if self.who == "base":
             return f"base:{self.run}"
         return self.run if self.checkpoint is None else f"{self.run}@{self.checkpoint}"

@@ -1,5 +1,6 @@
 """Length: how many words the answers have. A judge likes long ones, so it belongs beside every judgment."""
 
+import math
 from typing import ClassVar, Literal
 
 from ..tasks import Question
@@ -13,7 +14,7 @@ class Length(Evaluator):
     name: Literal["length"] = "length"
     title: ClassVar[str] = "Words of an answer"
     unit: ClassVar[str] = "words"
-    highest: ClassVar[float] = 100_000.0
+    highest: ClassVar[float] = math.inf
     better: ClassVar[Better] = "neither"
     needs_expected: ClassVar[bool] = False
 

@@ -6,10 +6,12 @@ from typing import ClassVar, Literal
 from pydantic import field_validator
 
 from ..choices import setting
+from ..errors import Problem, UserError
 from ..tasks import Question
 from .evaluator import Evaluator
 
 LONGEST = 20_000  # letters of an answer that are looked through
+PATIENCE = 5.0  # seconds of a search; what ends at all takes milliseconds
 SPACED = (
     r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"  # of scripts with blanks
 )
@@ -45,7 +47,7 @@ def _alone(wanted: str) -> str:
 
 
 class Pattern(Evaluator):
-    """A regular expression as Python's `re` has it, found anywhere in the answer; ^ and $ are the ends of the whole."""
+    """A regular expression as Python has it, found anywhere in the answer; ^ and $ are the ends of the whole."""
 
     name: Literal["regex"] = "regex"
     title: ClassVar[str] = "Answers that fit a regular expression"
@@ -55,11 +57,35 @@ class Pattern(Evaluator):
     @field_validator("pattern")
     @classmethod
     def _can_be_read(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+        if problem := broken(pattern):
+            raise ValueError(str(problem))
         return pattern
 
     def score(self, question: Question, answer: str) -> float:
-        return float(re.search(self.pattern, answer.strip()[:LONGEST], re.DOTALL) is not None)
+        """Raises UserError where the search comes to no end."""
+        import regex  # Python's own cannot be ended
+
+        text = answer.strip()[:LONGEST]
+        try:
+            return float(regex.search(self.pattern, text, regex.DOTALL, timeout=PATIENCE) is not None)
+        except TimeoutError:
+            raise UserError(
+                "evaluate.endless_pattern",
+                "The regular expression {pattern} comes to no end on an answer of {letters:,} letters. Write it "
+                "without a repetition of something that is repeated in it: a+ and not (a+)+.",
+                pattern=self.pattern,
+                letters=len(text),
+            ) from None
+
+
+def broken(pattern: str) -> Problem | None:
+    """Why it cannot be searched for; None where it can."""
+    import regex
+
+    try:
+        regex.compile(pattern, regex.DOTALL)
+    except regex.error as error:
+        return Problem(
+            "evaluate.bad_pattern", "{pattern} is no regular expression: {why}.", pattern=pattern, why=str(error)
+        )
+    return None

@@ -204,6 +204,8 @@ def _plainly(value: Any) -> Any:
     turns = row.get("turns")
     if isinstance(turns, list) and turns and isinstance(turns[0], str):
         row["question"] = row.pop("turns")[0]
+    if isinstance(row.get("answers"), dict):  # of the rows that an evaluation writes: what others answered
+        row = {name: value for name, value in row.items() if name not in ("answers", "checksums", "scores")}
     if "expected" in row and not row.keys() & {"answer", "output", "response"}:
         row["answer"] = row.pop("expected")
     for name in ("answer", "output", "response"):

@@ -9,13 +9,23 @@ from ..errors import UserError
 from .adapter import AdapterExporter
 from .exporter import Exporter
 from .gguf_exporter import GgufExporter
+from .gguf_lora import GgufLoraExporter
 from .merged import MergedExporter
 from .ollama import OllamaExporter
 from .script import ScriptExporter
+from .space import SpaceExporter
 
 EXPORTERS: dict[str, type[Exporter]] = {
     kind.model_fields["name"].default: kind
-    for kind in (GgufExporter, MergedExporter, AdapterExporter, OllamaExporter, ScriptExporter)
+    for kind in (
+        GgufExporter,
+        MergedExporter,
+        AdapterExporter,
+        GgufLoraExporter,
+        OllamaExporter,
+        ScriptExporter,
+        SpaceExporter,
+    )
 }
 
 
@@ -44,8 +54,10 @@ __all__ = [
     "AdapterExporter",
     "Exporter",
     "GgufExporter",
+    "GgufLoraExporter",
     "MergedExporter",
     "OllamaExporter",
     "ScriptExporter",
+    "SpaceExporter",
     "exporter_of",
 ]

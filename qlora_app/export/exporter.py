@@ -4,7 +4,6 @@ it makes.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -13,10 +12,9 @@ from ..choices import Choices
 from ..errors import Problem, UserError
 from ..jobs import JobWriter
 from ..runs import Run
-from ..runs.exports import REPORT, Export, Fidelity
+from ..runs.exports import Export, Fidelity
 from ..settings import Settings
 from ..storage.digests import sha256_of
-from ..storage.files import write_json
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "xllamacpp")
 
@@ -37,18 +35,22 @@ class Exporter(Choices):
         raise NotImplementedError
 
     def made(
-        self, run: Run, folder: Path, began: float, measured: Fidelity | None = None, notes: Sequence[str] = ()
+        self,
+        run: Run,
+        folder: Path,
+        began: float,
+        measured: Fidelity | None = None,
+        notes: Sequence[str] = (),
+        dtype: str = "",
     ) -> Export:
         """What lies in the folder now, and how far it is from the adapter, which is written beside it.
 
-        began: as time.monotonic() said it then.
+        began: as time.monotonic() said it then. dtype: of the weights, where it is not the one that was chosen.
         """
-        if measured is not None:
-            write_json(folder / REPORT, asdict(measured))
         files, checksums = listed(folder)
-        return Export(
+        made = Export(
             format=self.called_by_name(),
-            dtype=str(dict(self).get("dtype", "")),
+            dtype=dtype or str(dict(self).get("dtype", "")),
             files=files,
             checksums=checksums,
             adapter=checksum_of(run),
@@ -57,11 +59,7 @@ class Exporter(Choices):
             seconds=round(time.monotonic() - began, 1),
             versions=versions(),
         )
-
-    def with_files(self, made: Export, folder: Path) -> Export:
-        """The same where more lies in the folder now."""
-        files, checksums = listed(folder)
-        return replace(made, files=files, checksums=checksums)
+        return made if measured is None else made.with_report(folder)
 
     @classmethod
     def called_by_name(cls) -> str:

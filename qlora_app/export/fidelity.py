@@ -1,5 +1,5 @@
 """How far an export is from the adapter it was made from: both are asked the same, and the chances that they give to
-the tokens of right answers are compared.
+right answers are compared, token by token where an answer is a text.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from ..inference.rows import Asked as AskedRow
 from ..inference.rows import Ended, Row
 from ..inference.session import ChatSession
 from ..inference.writing import ending_check
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from ..preflight import examples_of
 from ..runs import Run
 from ..runs.exports import Differing, Fidelity
@@ -20,17 +20,35 @@ from ..runs.proof import Shares
 from ..settings import Settings
 from ..tasks.asked import Asked, asked
 from ..tasks.generate import context_of, how_it_ends, prompt_for, read_answer
-from ..tasks.task import Question, in_batches, same_answer
+from ..tasks.packing import on_device
+from ..tasks.task import Question, Task, evaluating, in_batches, same_answer
 from ..tasks.template import ChatTemplate
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+# What is asked where the data of a run are gone, or were never here.
+GENERAL = (
+    "Hello!",
+    "Who are you?",
+    "What is the capital of France?",
+    "Write a sentence about the sea.",
+    "Explain in a few words how bread is made.",
+    "def add(a, b):",
+    "What is 7 times 8?",
+    "Name three colours.",
+    "Translate to German: Good morning.",
+    "Why is the sky blue?",
+    "Tell me a short story about a cat.",
+    "What should I cook tonight?",
+)
+LONGEST = 32  # tokens of an answer to them
 AT_ONCE = 32  # questions
 GREETING: Conversation = [{"role": "user", "content": "Hello"}]
 COMPARED = 64  # questions whose right answers are followed token by token
 NUMBERS = 64_000_000  # logits that are kept for it: a quarter of a gigabyte
+UNLIMITED, ENDS = 4096, 2  # tokens that are read of models without a limit; places that some keep of theirs
 LISTED = 50  # answers that differ are shown of so many
 LIKELIEST = 40  # chances that llama.cpp is asked for; the others count as one
 Progress = Callable[[int, int], None]
@@ -38,18 +56,23 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Right:
-    """A question with its right answer, as tokens. Those from `start` on are of the answer."""
+    """A question with its right answer, as the task encodes it."""
 
     ids: list[int]
-    start: int
+    labels: list[int]
+
+    @property
+    def places(self) -> list[int]:
+        """Of a text that goes on: where the tokens of the answer stand."""
+        return [place for place, label in enumerate(self.labels) if label != IGNORED]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the adapter says: its answers, and its logits [tokens of the answer, vocabulary] on right ones."""
+    """What the adapter says: its answers, and its logits [labels, choices] on right ones."""
 
     questions: list[Question]
-    asked: list[AskedRow]  # the same as prompts
+    asked: list[AskedRow]  # the same as prompts, where it is talked to
     longest: int  # tokens of an answer
     answers: list[str]
     rights: list[Right]
@@ -63,8 +86,18 @@ class Reference:
         return engine.prompt(asking) == template.prompt(asking, template.thinks_by_default).text
 
 
-def held_out(session: ChatSession, run: Run, settings: Settings, most: int) -> list[Asked]:
-    """At most `most` questions of rows that were never learned, evenly over them; none where the data are gone."""
+def questions_for(session: ChatSession, run: Run, settings: Settings, most: int) -> list[Asked]:
+    """At most `most` questions of rows that were never learned, evenly over them. Where the data are gone, general
+    ones; none of a task that chooses among labels or words of its data.
+    """
+    found = _held_out(session, run, settings, most)
+    if found or session.task.has_candidates:
+        return found
+    talks = [session.as_trained([{"role": "user", "content": text}]) for text in GENERAL]
+    return [Asked(Question(talk, ""), 0, 0, LONGEST) for talk in talks[:most]]
+
+
+def _held_out(session: ChatSession, run: Run, settings: Settings, most: int) -> list[Asked]:
     try:
         examples = examples_of(run.recipe().dataset, settings.data).held_out
     except UserError:
@@ -83,10 +116,10 @@ def reference(session: ChatSession, questions: list[Asked], on_progress: Progres
     """Asks the adapter. `on_progress` hears how many of how many questions are answered."""
     asking = [one.question for one in questions]
     longest = max((one.longest for one in questions), default=0)
-    rows = [_row(session, question, longest) for question in asking]
+    rows = [_row(session, question, longest) for question in asking] if session.task.is_chat else []
     answers = _answers(session, asking, longest, on_progress)
-    rights = _rights(session, questions)
-    logits = session.alone(lambda: forced(session.model, rights))
+    rights = _rights(session, asking, answers)
+    logits = session.alone(lambda: outcomes(session.model, session.task, session.tokenizer, rights))
     return Reference(asking, rows, longest, answers, rights, logits, session.tokenizer)
 
 
@@ -113,31 +146,34 @@ def _row(session: ChatSession, question: Question, longest: int) -> AskedRow:
     )
 
 
-def _rights(session: ChatSession, questions: list[Asked]) -> list[Right]:
-    """As many as there is room for their logits."""
+def _rights(session: ChatSession, questions: list[Question], answers: list[str]) -> list[Right]:
+    """As many as there is room for their logits. Of a general question, the adapter's own answer is the right one."""
     room = NUMBERS // int(session.model.config.get_text_config().vocab_size)
+    read = (context_of(session.model) or UNLIMITED) - ENDS
     found: list[Right] = []
-    for one in questions[:COMPARED]:
-        if one.question.turn is None:
-            continue
-        made = session.task.encode(session.tokenizer, one.question.example, one.prompt + one.answer)
-        learned = [place for place, label in enumerate(made.labels) if label != -100]
-        room -= len(learned)
-        if not learned or room < 0:
+    for question, answer in list(zip(questions, answers, strict=True))[:COMPARED]:
+        example = question.example
+        if not question.expected:
+            example = [*question.conversation, {"role": "assistant", "content": answer or "a", "train": True}]
+        made = session.task.encode(session.tokenizer, example, read)
+        right = Right(list(made.input_ids), list(made.labels))
+        room -= len(right.places)
+        if not right.places or room < 0:
             break
-        found.append(Right(list(made.input_ids), learned[0]))
+        found.append(right)
     return found
 
 
-def forced(model: Any, rights: Sequence[Right]) -> list["torch.Tensor"]:
-    """Logits for each token of right answers, those before it given."""
-    import torch
-
+def outcomes(
+    model: Any, task: Task, tokenizer: "PreTrainedTokenizerBase", rights: Sequence[Right]
+) -> list["torch.Tensor"]:
+    """Logits [labels, choices] of a model for what each right answer says."""
+    collate = task.collator(tokenizer, packing=False)
     found = []
-    with torch.inference_mode():
+    with evaluating(model):
         for one in rights:
-            ids = torch.tensor([one.ids], device=model.device)
-            logits = model(input_ids=ids, use_cache=False).logits[0, one.start - 1 : -1]
+            batch = on_device(collate([{"input_ids": one.ids, "labels": one.labels}]), model.device)
+            _, logits, _ = task.outcome(model, batch)
             found.append(logits.float().cpu())
     return found
 
@@ -148,7 +184,7 @@ def forced(model: Any, rights: Sequence[Right]) -> list["torch.Tensor"]:
 def of_model(known: Reference, session: ChatSession, on_progress: Progress) -> Fidelity:
     """session: the export, as it lies on the disk."""
     answers = _answers(session, known.questions, known.longest, on_progress)
-    logits = session.alone(lambda: forced(session.model, known.rights))
+    logits = session.alone(lambda: outcomes(session.model, session.task, session.tokenizer, known.rights))
     return _figures("transformers", known, answers, **_distances(known.logits, logits))
 
 
@@ -192,8 +228,8 @@ def _distances_of_likeliest(known: Reference, engine: LlamaCpp) -> dict[str, Any
     same, distances = 0, []
     end = min((end for row in known.asked for end in row.ends), default=0)
     for right, logits in zip(known.rights, known.logits, strict=True):
-        for place, row in enumerate(logits):
-            told = engine.likeliest_after(right.ids[: right.start + place], LIKELIEST, end)
+        for place, row in zip(right.places, logits, strict=True):
+            told = engine.likeliest_after(right.ids[:place], LIKELIEST, end)
             same += told[0][0] == int(row.argmax())
             p = row.double().softmax(-1)[[id for id, _ in told]]
             q = torch.tensor([log for _, log in told], dtype=torch.float64).exp()
@@ -214,6 +250,7 @@ def _distances_of_likeliest(known: Reference, engine: LlamaCpp) -> dict[str, Any
 
 def _figures(reader: str, known: Reference, answers: list[str], **distances: Any) -> Fidelity:
     expected = [question.expected for question in known.questions]
+    is_general = not any(expected)
     differing = [
         Differing(question.text, question.expected, trained, exported)
         for question, trained, exported in zip(known.questions, known.answers, answers, strict=True)
@@ -222,8 +259,9 @@ def _figures(reader: str, known: Reference, answers: list[str], **distances: Any
     return Fidelity(
         reader=reader,
         questions=len(answers),
+        about="general" if is_general else "held-out",
         same=len(answers) - len(differing),
-        exact_match=Shares(_right(known.answers, expected), _right(answers, expected)),
+        exact_match=Shares() if is_general else Shares(_right(known.answers, expected), _right(answers, expected)),
         differing=tuple(differing[:LISTED]),
         **distances,
     )

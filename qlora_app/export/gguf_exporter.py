@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..base_models.config import read_config
 from ..base_models.loading import folder_of
@@ -19,12 +19,16 @@ from ..settings import Settings
 from ..tasks.asked import Asked
 from ..tasks.generate import how_it_ends
 from .exporter import Exporter, telling
-from .fidelity import Reference, held_out, of_gguf, reference
+from .fidelity import Reference, of_gguf, questions_for, reference
 from .gguf_families import family_problem
+from .gguf_types import BLOCK
 from .gguf_vocabulary import Vocabulary, vocabulary_of
 from .gguf_words import with_words
-from .gguf_writer import BLOCK, write_gguf
-from .merging import check_fp16, merge_problem, merged_model
+from .gguf_writer import write_gguf
+from .merging import fits_fp16, merge_problem, merged_model, too_large_for_fp16
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 OTHERWISE = (
     "llama.cpp writes a conversation otherwise than the chat template did in the training: programs that ask its chat "
@@ -43,12 +47,12 @@ class GgufExporter(Exporter):
     )
 
     name: Literal["gguf"] = setting("gguf", "Export", "What is made.", labels={"gguf": "GGUF (llama.cpp, Ollama)"})
-    dtype: Literal["Q8_0", "F16", "BF16", "F32", "Q4_1"] = setting(
+    dtype: Literal["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "F16", "BF16", "F32"] = setting(
         "Q8_0",
         "Weights",
-        "8 bits a weight answer as the adapter does wherever it was measured; 16 bits are twice as large. Q4_1 is for "
-        "QA-LoRA, whose codes it holds bit by bit.",
-        labels={"Q8_0": "8-bit", "F16": "16-bit", "BF16": "16-bit (bfloat16)", "F32": "32-bit", "Q4_1": "4-bit codes"},
+        "8 bits a weight answer as the adapter does wherever it was measured; 16 bits are twice as large, 4 and 5 bits "
+        "smaller and further away. Q4_1 holds the codes of QA-LoRA bit by bit.",
+        labels={"Q8_0": "8-bit", "F16": "16-bit", "BF16": "16-bit (bfloat16)", "F32": "32-bit"},
     )
     questions: int = setting(
         200, "Questions to compare", "Held-out questions that adapter and file are both asked.", ge=0, le=10_000
@@ -58,29 +62,43 @@ class GgufExporter(Exporter):
         return f"gguf-{self.dtype}"
 
     def problems(self, run: Run) -> dict[str, Problem]:
-        problems = {"name": _problem(run)}
-        if self.dtype == "Q4_1" and not _has_codes(run.recipe().method):
+        problems = {"name": gguf_problem(run) or merge_problem(run)}
+        if self.dtype == "Q4_1" and not _fits_blocks(run.recipe().method):
             problems["dtype"] = Problem(
                 "export.no_codes",
-                "Q4_1 holds the codes of QA-LoRA in groups of 32, 64, 128, 256 or 512; this run has none. Choose Q8_0.",
+                "Q4_1 holds the codes of QA-LoRA in groups of 32, 64, 128, 256 or 512; this run has groups of {group}. "
+                "Choose Q8_0.",
+                group=dict(run.recipe().method)["group"],
             )
         return {setting: problem for setting, problem in problems.items() if problem is not None}
 
     def write(self, run: Run, folder: Path, out: JobWriter, settings: Settings) -> Export:
         began = time.monotonic()
-        file = folder / f"{run.id}-{self.dtype}.gguf"
+        file = folder / self.called_file(run)
         known, vocabulary, notes = self._asked(run, out, settings)
         self._written(run, vocabulary, file, out)
-        measured, is_alike = _read_back(known, file, out)
+        beside = self.write_beside(run, file)
+        measured, is_alike = _read_back(known, file, beside, out)
         if not is_alike:
             notes.append(OTHERWISE)
         return self.made(run, folder, began, measured, notes)
+
+    def called_file(self, run: Run) -> str:
+        return f"{run.id}-{self.dtype}.gguf"
+
+    def network(self, run: Run, folder: Path) -> "PreTrainedModel":
+        """What is written. folder: where its weights lie meanwhile if they are more than the memory holds."""
+        return merged_model(run, folder)
+
+    def write_beside(self, run: Run, file: Path) -> Path | None:
+        """What goes with the file; an adapter that llama.cpp is to open with it, if there is one."""
+        return None
 
     def _asked(self, run: Run, out: JobWriter, settings: Settings) -> tuple[Reference, Vocabulary, list[str]]:
         """What the adapter answers, and its tokenizer; the model is given back."""
         out.say("Loading the model.", state="starting")
         session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())
-        questions = held_out(session, run, settings, self.questions)
+        questions = questions_for(session, run, settings, self.questions)
         vocabulary, notes = _vocabulary(session, questions)
         known = reference(session, questions, telling(out, "The adapter answers"))
         del session
@@ -90,9 +108,9 @@ class GgufExporter(Exporter):
     def _written(self, run: Run, vocabulary: Vocabulary, file: Path, out: JobWriter) -> None:
         """Under another name until it is whole."""
         out.say("Merging base and adapter.")
-        model = merged_model(run)
-        if self.dtype == "F16":
-            check_fp16(model)
+        model = self.network(run, file.parent)
+        if self.dtype == "F16" and not fits_fp16(model):
+            raise too_large_for_fp16()
         partial = file.with_suffix(".partial")
         write_gguf(model, vocabulary, run.title, self.dtype, partial, telling(out, "Writing tensor"))
         _check_written(partial, model)
@@ -101,7 +119,7 @@ class GgufExporter(Exporter):
         give_memory_back()
 
 
-def _problem(run: Run) -> Problem | None:
+def gguf_problem(run: Run) -> Problem | None:
     """Why its task, method or family cannot be one file that chats; None where they can."""
     if not run.task().is_chat:
         return Problem(
@@ -109,7 +127,7 @@ def _problem(run: Run) -> Problem | None:
             "llama.cpp answers in a chat, and this run learned something else. Export the merged model or the adapter.",
         )
     config = read_config(folder_of(run.base_model()) / "config.json")
-    return merge_problem(run) or family_problem(config)
+    return family_problem(config)
 
 
 def _vocabulary(session: ChatSession, questions: list[Asked]) -> tuple[Vocabulary, list[str]]:
@@ -145,19 +163,18 @@ def _check_written(file: Path, model: Any) -> None:
         )
 
 
-def _read_back(known: Reference, file: Path, out: JobWriter) -> tuple[Fidelity, bool]:
+def _read_back(known: Reference, file: Path, adapter: Path | None, out: JobWriter) -> tuple[Fidelity, bool]:
     """By llama.cpp; and does it write a conversation as it was learned? Raises UserError where it cannot open the
     file.
     """
-    most = max((len(one.ids) + one.room for one in known.asked), default=64)
-    engine = LlamaCpp(file, most, most_rows=1)
+    longest = [len(one.ids) + one.room for one in known.asked] + [len(one.ids) for one in known.rights]
+    engine = LlamaCpp(file, max(longest, default=64), most_rows=1, adapter=adapter)
     try:
         return of_gguf(known, engine, telling(out, "llama.cpp answers")), known.is_written_alike(engine)
     finally:
         engine.close()
 
 
-def _has_codes(method: MethodChoices) -> bool:
-    """Are its weights whole numbers of at most 4 bits, in groups of whole blocks?"""
-    group = dict(method).get("group", 0)
-    return method.quantizes_itself and group > 0 and group % BLOCK == 0
+def _fits_blocks(method: MethodChoices) -> bool:
+    """Of a method whose weights are whole numbers in groups: are these whole blocks, so that nothing is rounded?"""
+    return not method.quantizes_itself or dict(method).get("group", 0) % BLOCK == 0

@@ -1,5 +1,6 @@
 """A merged model and its tokenizer as one GGUF file, written tensor by tensor."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .gguf_families import ROWS, as_stored, layers, more_tensors, write_settings
+from .gguf_types import BLOCK, bytes_of, type_of
 from .gguf_vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
     from transformers import PreTrainedModel
 
-BLOCK = 32  # weights of a row that share their scales in Q8_0 and Q4_1
 Progress = Callable[[int, int], None]
+TAKEN_FOR_PHI = re.compile("phi-?3", re.IGNORECASE)  # llama.cpp cuts texts otherwise for a model that is called so
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class Stored:
 def write_gguf(
     model: "PreTrainedModel", vocabulary: Vocabulary, title: str, dtype: str, file: Path, on_progress: Progress
 ) -> None:
-    """dtype: F32, F16, BF16, Q8_0 or Q4_1. Raises UserError where the model has a layer that llama.cpp's has not."""
+    """dtype: as `GgufExporter` has it. Raises UserError where the model has a layer that llama.cpp's has not."""
     from gguf import GGUFWriter, LlamaFileType
 
     config = model.config.get_text_config(decoder=True).to_dict()
     tensors = list(_tensors(model, config, dtype))
     writer = GGUFWriter(str(file), ROWS[config["model_type"]].arch)
     try:
-        writer.add_name(title)
+        writer.add_name(TAKEN_FOR_PHI.sub("Phi 3", title))
         write_settings(writer, config)
         vocabulary.write(writer)
         name = {"F32": "ALL_F32"}.get(dtype, f"MOSTLY_{dtype}")
@@ -78,6 +80,7 @@ def _tensors(model: "PreTrainedModel", config: dict[str, Any], dtype: str) -> It
     names = get_tensor_name_map(MODEL_ARCH(archs[ROWS[config["model_type"]].arch]), layers(config))
     is_tied = bool(model.config.tie_word_embeddings)
     head = model.get_output_embeddings()
+    has_codes = any(getattr(layer, "grouped", None) is not None for layer in model.modules())
     for name, weight in model.named_parameters():
         layer = model.get_submodule(name.rpartition(".")[0])
         if is_tied and layer is head:
@@ -90,48 +93,36 @@ def _tensors(model: "PreTrainedModel", config: dict[str, Any], dtype: str) -> It
                 family=config["model_type"],
                 layer=name,
             )
-        yield _stored(stored, name, weight, layer, config, dtype)
+        if dtype == "Q4_1" and has_codes and weight.ndim > 1:  # nothing is rounded: what has none stays in 16 bits
+            yield _coded(stored, name, weight, layer, config)
+        else:
+            yield _stored(stored, name, weight, layer, config, dtype)
     for name, tensor in more_tensors(config).items():
         yield Stored(name, tuple(tensor.shape), GGMLQuantizationType.F32, tensor.float().numpy)
 
 
 def _stored(stored: str, name: str, weight: "torch.Tensor", layer: Any, config: dict[str, Any], dtype: str) -> Stored:
-    from gguf import GGMLQuantizationType
     from transformers.pytorch_utils import Conv1D
 
     is_turned = isinstance(layer, Conv1D) and weight.ndim > 1
     shape = tuple(weight.shape[::-1] if is_turned else weight.shape)
-    grouped = getattr(layer, "grouped", None)
-    if dtype == "Q4_1" and weight.ndim > 1 and grouped is not None:
-        codes = [as_stored(name, part, config) for part in grouped]
-        return Stored(stored, shape, GGMLQuantizationType.Q4_1, lambda: _codes(*codes))
-    kind = _kind_of(shape, dtype, has_codes=grouped is not None)
+    kind = type_of(stored, shape, dtype, layers(config))
 
     def content() -> "np.ndarray[Any, Any]":
-        return _bytes(as_stored(name, weight.T if is_turned else weight, config), kind)
+        return bytes_of(as_stored(name, weight.T if is_turned else weight, config), kind)
 
     return Stored(stored, shape, kind, content)
 
 
-def _kind_of(shape: tuple[int, ...], dtype: str, has_codes: bool) -> "GGMLQuantizationType":
-    """Norms and biases stay whole; so does, in 16 bits, what has no codes of its own in Q4_1, and rows that do not
-    divide into blocks.
-    """
+def _coded(stored: str, name: str, weight: "torch.Tensor", layer: Any, config: dict[str, Any]) -> Stored:
     from gguf import GGMLQuantizationType
 
-    if len(shape) == 1:
-        return GGMLQuantizationType.F32
-    if dtype == "Q4_1" and not has_codes:
-        return GGMLQuantizationType.F16
-    if dtype.startswith("Q") and shape[-1] % BLOCK:
-        return GGMLQuantizationType.F16
-    return GGMLQuantizationType[dtype]
-
-
-def _bytes(weight: "torch.Tensor", kind: "GGMLQuantizationType") -> "np.ndarray[Any, Any]":
-    from gguf.quants import quantize
-
-    return quantize(weight.detach().float().cpu().contiguous().numpy(), kind)
+    grouped = getattr(layer, "grouped", None)
+    if grouped is None:
+        return _stored(stored, name, weight, layer, config, "F16")
+    codes = [as_stored(name, part, config) for part in grouped]
+    shape = tuple(codes[0].shape)
+    return Stored(stored, shape, GGMLQuantizationType.Q4_1, lambda: _codes(*codes))
 
 
 def _codes(codes: "torch.Tensor", scales: "torch.Tensor", zeros: "torch.Tensor") -> "np.ndarray[Any, Any]":

@@ -2,8 +2,10 @@
 
 The adapter is added to the base as it was rounded when the adapter learned beside it. To add it to the original 16-bit
 weights is the usual advice and makes another model: on the starter 302 of 308 answers were the same instead of 308.
+Where there is too little memory the weights lie on the disk meanwhile, and come out the same, bit for bit.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,17 @@ from ..base_models.families import family_named
 from ..errors import Problem, UserError
 from ..hardware import here
 from ..methods import MethodChoices
+from ..methods.lora_init import weight_of
 from ..runs import Run
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 ROOM, BYTES = 1.2, 4  # times the weights in 32 bits
 LARGEST_FP16 = 65_504.0
+SHARD = "2GB"  # largest file, and what of it stands in memory while it is written
+Keep = Callable[["torch.Tensor"], "torch.Tensor"]  # the same numbers, where they are to lie
 
 
 def merge_problem(run: Run) -> Problem | None:
@@ -34,18 +40,56 @@ def merge_problem(run: Run) -> Problem | None:
     )
 
 
-def merged_model(run: Run) -> "PreTrainedModel":
-    """In 32 bits where there is room for that. Raises UserError where base or adapter cannot be opened."""
-    method, task = run.recipe().method, run.task()
-    base = load_model(run.base_model(), task.auto_class, task.labels, quantize=not method.quantizes_itself)
-    return merge(method, base, run.adapter)
+def merged_model(run: Run, folder: Path, is_original: bool = False) -> "PreTrainedModel":
+    """In 32 bits. folder: where its weights lie meanwhile if they are more than the memory holds. is_original: into the
+    base's weights before they were rounded. Raises UserError where base or adapter cannot be opened.
+    """
+    method, task, choice = run.recipe().method, run.task(), run.base_model()
+    if is_original:
+        choice = choice.model_copy(update={"precision": "bf16" if here().kind == "cuda" else "fp32"})
+    base = load_model(choice, task.auto_class, task.labels, quantize=not method.quantizes_itself)
+    return merge(method, base, run.adapter, keep_for(base, folder))
 
 
-def merge(method: MethodChoices, base: Any, adapter: Path) -> "PreTrainedModel":
+def unpacked_base(run: Run, folder: Path) -> "PreTrainedModel":
+    """The base alone, as the adapter learned beside it; the rest as `merged_model`."""
+    task = run.task()
+    base = load_model(run.base_model(), task.auto_class, task.labels)
+    unpacked: PreTrainedModel = _unpacked(base, keep_for(base, folder))
+    return unpacked.eval().requires_grad_(False)
+
+
+def keep_for(model: Any, folder: Path) -> Keep:
+    """In memory where there is room for all of the model in 32 bits, else in `folder`."""
+    fits = here().free > ROOM * BYTES * model.num_parameters()
+    return _in_memory if fits else lambda tensor: on_disk(tensor, folder)
+
+
+def _in_memory(tensor: "torch.Tensor") -> "torch.Tensor":
+    return tensor
+
+
+def on_disk(tensor: "torch.Tensor", folder: Path) -> "torch.Tensor":
+    """The same numbers in a file, of which the system holds in memory what it has room for. The file has no name any
+    more: its place on the disk is free again when the tensor is gone.
+    """
+    import torch
+
+    if not tensor.numel():
+        return tensor
+    flat = tensor.detach().cpu().contiguous().view(-1)
+    file = folder / "weights.tmp"
+    flat.view(torch.uint8).numpy().tofile(file)
+    kept = torch.from_file(str(file), shared=True, size=flat.numel(), dtype=flat.dtype).view(tensor.shape)
+    file.unlink()
+    return kept
+
+
+def merge(method: MethodChoices, base: Any, adapter: Path, keep: Keep = _in_memory) -> "PreTrainedModel":
     """A base as it was opened for training, and the adapter of a folder, as `merged_model`."""
-    model: Any = method.merge(_unpacked(base), adapter)
+    model: Any = method.merge(_unpacked(base, keep), adapter)
     if not family_named(model.config.model_type).has_linear_layers:
-        _turn_layers(model)
+        _turn_layers(model, keep)
     if getattr(model.config, "quantization_config", None) is not None:
         del model.config.quantization_config
     model.config.use_cache = True
@@ -53,16 +97,37 @@ def merge(method: MethodChoices, base: Any, adapter: Path) -> "PreTrainedModel":
     return model.eval().requires_grad_(False)
 
 
-def _unpacked(base: Any) -> Any:
+def _unpacked(base: Any, keep: Keep) -> Any:
     """What each code stands for, in 32 bits: sums in 16 would be rounded before they are saved."""
+    from torch import nn
+
+    for weight in base.parameters():
+        if not _is_packed(weight):
+            weight.data = keep(weight.data.float())
+    for name, layer in list(base.named_modules()):
+        if _is_packed(layer._parameters.get("weight")):
+            plain = nn.Linear(layer.in_features, layer.out_features, bias=False)
+            plain.weight = nn.Parameter(keep(weight_of(layer)), requires_grad=False)
+            plain.bias = layer.bias
+            base.set_submodule(name, plain)
     if getattr(base, "is_quantized", False):
-        base = base.dequantize()
+        base.hf_quantizer.remove_quantization_config(base)
         base.is_loaded_in_4bit = base.is_loaded_in_8bit = False  # it leaves these behind, and PEFT asks for them
-    numbers = sum(weight.numel() for weight in base.parameters())
-    return base.float() if here().free > ROOM * BYTES * numbers else base
+    return base
 
 
-def _turn_layers(model: Any) -> None:
+def _is_packed(weight: Any) -> bool:
+    return type(weight).__name__ in ("Params4bit", "Int8Params")
+
+
+def save_merged(model: "PreTrainedModel", dtype: "torch.dtype", folder: Path, keep: Keep) -> None:
+    """As safetensors of this type, in files of no more than `SHARD`. The model has this type afterwards."""
+    for weight in model.parameters():
+        weight.data = keep(weight.data.to(dtype))
+    model.to(dtype).save_pretrained(str(folder), max_shard_size=SHARD)
+
+
+def _turn_layers(model: Any, keep: Keep) -> None:
     """GPT-2's files hold the weights of a block the other way round; 4-bit layers unpack to linear ones."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D
@@ -72,21 +137,24 @@ def _turn_layers(model: Any) -> None:
         if not isinstance(layer, nn.Linear) or layer is head:
             continue
         turned = Conv1D(layer.out_features, layer.in_features)
-        turned.weight.data = layer.weight.data.T.contiguous()
+        turned.weight.data = keep(layer.weight.data.T.contiguous())
         turned.bias.data = layer.bias.data
         turned.grouped = getattr(layer, "grouped", None)
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, turned)
 
 
-def check_fp16(model: "PreTrainedModel") -> None:
-    """Raises UserError where a weight is beyond what fp16 holds."""
-    if any(float(weight.abs().max()) > LARGEST_FP16 for weight in model.parameters() if weight.numel()):
-        raise UserError(
-            "export.too_large_for_fp16",
-            "This model has weights beyond 65,504, which 16-bit floating numbers cannot hold. Choose 16-bit "
-            "(bfloat16).",
-        )
+def fits_fp16(model: "PreTrainedModel") -> bool:
+    """Does fp16 hold every weight?"""
+    return all(float(weight.abs().max()) <= LARGEST_FP16 for weight in model.parameters() if weight.numel())
+
+
+def too_large_for_fp16() -> UserError:
+    return UserError(
+        "export.too_large_for_fp16",
+        "This model has numbers beyond 65,504, in its weights or while it computes, which 16-bit floating numbers "
+        "cannot hold. Choose 16-bit (bfloat16).",
+    )
 
 
 def _check_finite(model: "PreTrainedModel") -> None:

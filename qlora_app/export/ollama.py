@@ -9,10 +9,7 @@ from typing import ClassVar, Literal
 
 from ..choices import setting
 from ..errors import Problem, UserError
-from ..jobs import JobWriter
 from ..runs import Run
-from ..runs.exports import Export
-from ..settings import Settings
 from ..storage.files import replace_file
 from .gguf_exporter import GgufExporter
 from .modelfile import modelfile, ollama_commands
@@ -44,9 +41,6 @@ class OllamaExporter(GgufExporter):
             return {"name": error.problem}
         return {}
 
-    def write(self, run: Run, folder: Path, out: JobWriter, settings: Settings) -> Export:
-        made = super().write(run, folder, out, settings)
-        file = next(name for name in made.files if name.endswith(".gguf"))
-        replace_file(folder / MODELFILE, modelfile(run, file))
-        replace_file(folder / "commands.txt", ollama_commands(run, file) + "\n")
-        return self.with_files(made, folder)
+    def write_beside(self, run: Run, file: Path) -> None:
+        replace_file(file.with_name(MODELFILE), modelfile(run, file.name))
+        replace_file(file.with_name("commands.txt"), ollama_commands(run, file.name) + "\n")

@@ -5,14 +5,18 @@ import re
 import shutil
 from pathlib import Path
 
+import yaml
+
 from ..errors import UserError
 from ..runs import Run
-from ..runs.exports import FILES, REPORT
+from ..runs.exports import FILES, REPORT, Fidelity
 from ..settings import Settings
 from ..storage.files import replace_file, write_json
 from ..storage.reading import is_regular, read_json
+from ..storage.typed import filled
 from .adapter import TAKEN_ALONG
-from .hub_card import hub_card
+from .curve_picture import draw_curve
+from .hub_card import CURVE, Terms, hub_card
 
 OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
@@ -28,13 +32,15 @@ def without_places(folder: Path) -> None:
             write_json(folder / name, {key: value for key, value in config.items() if key not in OF_THIS_MACHINE})
 
 
-def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, licence: str) -> dict[str, Path]:
+def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, terms: Terms) -> dict[str, Path]:
     """{name: file} of what goes to the Hub. made: the folder of the export; None for the adapter. Small files are
     rewritten in `folder`, large ones stay where they are. Raises UserError where it would not open elsewhere.
     """
     source = made / FILES if made else run.adapter
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    if what == "space":
+        return _space(source, folder, terms)
     files = {}
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
@@ -49,7 +55,19 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
     without_places(folder)
     if what == "adapter":
         _name_base(run, folder)
-    replace_file(folder / "README.md", hub_card(run, what, files, repository, licence))
+    shown = draw_curve(run, folder / CURVE)
+    files |= {CURVE: folder / CURVE} if shown else {}
+    fidelity = filled(Fidelity, read_json(source / REPORT)) if made else None
+    replace_file(folder / "README.md", hub_card(run, what, files, repository, terms, shown, fidelity))
+    return files | {"README.md": folder / "README.md"}
+
+
+def _space(source: Path, folder: Path, terms: Terms) -> dict[str, Path]:
+    """Made to be sent; its card gets the licence of the base."""
+    files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*")) if is_regular(path)}
+    card = files["README.md"].read_text(encoding="utf-8")
+    front = f"---\n{yaml.safe_dump(terms)}" if terms else "---\n"
+    replace_file(folder / "README.md", card.replace("---\n", front, 1))
     return files | {"README.md": folder / "README.md"}
 
 
@@ -57,13 +75,20 @@ def _name_base(run: Run, folder: Path) -> None:
     """PEFT looks for the base by what the adapter calls it. Raises UserError for a base that only this machine has."""
     base = run.base_model()
     if base.source != "hub":
-        raise UserError(
+        raise UserError.at(
+            "what",
             "publish.base_not_on_hub",
             "The base of {run} is not on the Hub, so nobody could open the adapter there. Publish the merged model.",
             run=run.id,
         )
+    name_base(run, folder, base.id)
+
+
+def name_base(run: Run, folder: Path, name: str) -> None:
+    """What the adapter in a folder calls its base: a repository, or a folder beside it."""
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": base.id, "revision": base.revision})
+    told = {"base_model_name_or_path": name, "revision": run.base_model().revision or None}
+    write_json(folder / "adapter_config.json", config | told)
 
 
 def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> None:
@@ -73,14 +98,16 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
     for name, path in files.items():
         text = _text_of(path)
         if any(secret in text for secret in secrets) or A_TOKEN.search(text):
-            raise UserError(
+            raise UserError.at(
+                "what",
                 "publish.holds_secret",
                 "{name} holds what looks like a token, so nothing was sent. Take it out of the data or the adapter "
                 "first.",
                 name=name,
             )
         if any(f"{place}/" in text or f'{place}"' in text for place in places):
-            raise UserError(
+            raise UserError.at(
+                "what",
                 "publish.names_folder",
                 "{name} names a folder of this machine, so nothing was sent. Take it out of the data or the adapter "
                 "first.",
@@ -90,6 +117,6 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
 
 def _text_of(path: Path) -> str:
     """What of a file is text: of weights the beginning, where their header stands."""
-    is_text = path.suffix not in (".safetensors", ".gguf", ".model") and path.stat().st_size <= LARGEST_TEXT
+    is_text = path.suffix not in (".safetensors", ".gguf", ".model", ".png") and path.stat().st_size <= LARGEST_TEXT
     with open(path, "rb") as file:
         return file.read(LARGEST_TEXT if is_text else HEADER).decode("utf-8", "replace")

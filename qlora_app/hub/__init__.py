@@ -12,7 +12,7 @@ os.environ.setdefault(
 
 from .download import fetch_files
 from .errors import HubUnavailable, explain
-from .publishing import Pushed, push
+from .publishing import Account, Pushed, account_of, is_public, is_there, push
 from .repository import (
     COMMIT,
     PATIENCE,
@@ -25,13 +25,17 @@ from .repository import (
 __all__ = [
     "COMMIT",
     "PATIENCE",
+    "Account",
     "HubUnavailable",
     "Pushed",
     "RemoteFile",
     "Repository",
+    "account_of",
     "ask",
     "explain",
     "fetch_files",
+    "is_public",
+    "is_there",
     "licence_of",
     "push",
 ]

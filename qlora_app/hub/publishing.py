@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import Stopped, UserError
 from ..storage.digests import sha256_of
 from .errors import explain
-from .repository import Repository
+from .repository import Repository, ask
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,41 @@ class Pushed:
     url: str
     commit: str
     sent: int  # files; the others were there
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose token it is, and what that may write to."""
+
+    name: str
+    organizations: tuple[str, ...]
+    role: str  # of the token: read, write, or fineGrained, which names what it may
+
+    def may_write_to(self, owner: str) -> bool:
+        """What a fine-grained token may is found out by writing."""
+        return self.role == "fineGrained" or owner in (self.name, *self.organizations)
+
+
+def account_of(token: str) -> Account:
+    """Raises UserError where the Hub does not know the token, or cannot be asked."""
+    try:
+        told = ask("whoami-v2", token)
+        organizations = tuple(str(one["name"]) for one in told.get("orgs") or [])
+        return Account(str(told["name"]), organizations, str(told["auth"]["accessToken"]["role"]))
+    except Exception as error:  # whatever the network does, the person gets a sentence
+        raise explain(error, None, True) from error
+
+
+def is_there(repository: Repository, token: str) -> bool | None:
+    """Is it private? None: there is none of that name. Raises UserError where the Hub cannot be asked."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return bool(ask(f"{repository.kind}s/{repository.id}", token).get("private"))
+    except RepositoryNotFoundError:
+        return None
+    except Exception as error:  # whatever the network does, the person gets a sentence
+        raise explain(error, repository, True) from error
 
 
 def push(
@@ -37,9 +72,10 @@ def push(
     """
     from huggingface_hub import HfApi
 
-    api = HfApi(token=token)
+    api, of = HfApi(token=token), {"repo_type": repository.kind}
     try:
-        url = api.create_repo(repository.id, private=private, exist_ok=True)
+        sdk = "gradio" if repository.kind == "space" else None
+        url = api.create_repo(repository.id, **of, private=private, exist_ok=True, space_sdk=sdk)
         _check_private(api, repository, private)
         there = _checksums(api, repository)
         missing = [name for name, path in files.items() if there.get(name) != _checksum(path, there.get(name, ""))]
@@ -53,13 +89,14 @@ def push(
                     path_or_fileobj=files[name],
                     path_in_repo=name,
                     repo_id=repository.id,
+                    **of,
                     commit_message=f"{name} of {tag}",
                 )
             done += files[name].stat().st_size
         on_progress(total, total, "README.md")
-        commit = str(api.repo_info(repository.id).sha)
+        commit = str(api.repo_info(repository.id, **of).sha)
         _check_whole(_checksums(api, repository, commit), files, repository)
-        api.create_tag(repository.id, tag=tag, revision=commit, exist_ok=True)
+        api.create_tag(repository.id, **of, tag=tag, revision=commit, exist_ok=True)
     except (UserError, Stopped):
         raise
     except Exception as error:  # whatever the network does, the person gets a sentence
@@ -68,17 +105,22 @@ def push(
 
 
 def _check_private(api: Any, repository: Repository, private: bool) -> None:
-    if private and not api.repo_info(repository.id).private:
-        raise UserError(
-            "hub.repository_is_public",
-            "{id} is there already, and everybody may read it. Choose another name, or say that it may be public.",
-            id=repository.id,
-        )
+    if private and not api.repo_info(repository.id, repo_type=repository.kind).private:
+        raise is_public(repository)
+
+
+def is_public(repository: Repository) -> UserError:
+    """Of what was to be private."""
+    return UserError(
+        "hub.repository_is_public",
+        "{id} is there already, and everybody may read it. Choose another name, or say that it may be public.",
+        id=repository.id,
+    )
 
 
 def _checksums(api: Any, repository: Repository, commit: str | None = None) -> dict[str, str]:
     """{name: what git or its large files call the content}"""
-    entries = api.list_repo_tree(repository.id, recursive=True, revision=commit)
+    entries = api.list_repo_tree(repository.id, repo_type=repository.kind, recursive=True, revision=commit)
     files = [one for one in entries if hasattr(one, "blob_id")]
     return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in files}
 
@@ -106,8 +148,10 @@ def _check_whole(there: dict[str, str], files: dict[str, Path], repository: Repo
 
 
 def _not_sent(error: BaseException, repository: Repository) -> UserError:
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
+    if isinstance(error, RuntimeError) and error.__cause__ is not None:  # of one file: why is behind it
+        return _not_sent(error.__cause__, repository)
     status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else 0
     if status in (401, 403):
         return UserError(
@@ -119,6 +163,14 @@ def _not_sent(error: BaseException, repository: Repository) -> UserError:
         return UserError(
             "hub.changed_meanwhile",
             "{id} was changed by somebody else meanwhile. Publish it once more: what has arrived stays there.",
+            id=repository.id,
+        )
+    if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):  # no answer, or a connection that broke
+        return UserError(
+            "hub.push_broke_off",
+            "The connection to the Hub broke off ({kind}). What has arrived of {id} stays there: check the network, "
+            "and publish it once more, which sends the rest.",
+            kind=type(error).__name__,
             id=repository.id,
         )
     return explain(error, repository, True)

@@ -29,14 +29,12 @@ class Repository:
 
     id: str
     revision: str = ""
-    kind: Literal["model", "dataset"] = "model"
+    kind: Literal["model", "dataset", "space"] = "model"
 
     @property
     def path(self) -> str:
         """Behind the address of the Hub."""
-        if self.kind == "dataset":
-            return f"datasets/{self.id}"
-        return self.id
+        return self.id if self.kind == "model" else f"{self.kind}s/{self.id}"
 
     @property
     def cache(self) -> Path:

@@ -40,12 +40,13 @@ class LlamaCpp:
         most_rows: int = MOST_ROWS,
         most_waiting: int = MOST_WAITING,
         threads: int = 0,
+        adapter: Path | None = None,
     ) -> None:
-        """tokens: of all rows together, prompts included; threads: 0 for one a core.
+        """tokens: of all rows together, prompts included; threads: 0 for one a core; adapter: a GGUF of a LoRA for it.
 
         Raises UserError where it cannot be opened.
         """
-        self.file, self._threads = file, threads or usable_cores()
+        self.file, self._adapter, self._threads = file, adapter, threads or usable_cores()
         self.letters: Letters | None = None  # the tokens of bytes
         self.most_rows, self.most_waiting = most_rows, most_waiting
         self.used = time.monotonic()  # when it last had something to do
@@ -61,6 +62,8 @@ class LlamaCpp:
 
         how = xllamacpp.CommonParams()
         how.model.path = str(self.file)
+        if self._adapter:
+            how.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(self._adapter), 1.0)]
         how.n_ctx, how.n_parallel, how.kv_unified = self._tokens, self.most_rows, True
         how.cpuparams.n_threads = how.cpuparams_batch.n_threads = self._threads
         how.n_gpu_layers = 0

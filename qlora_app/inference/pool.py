@@ -169,6 +169,11 @@ class ModelPool:
         error = opening.exception()
         return Loading("failed", str(error)) if error else Loading("ready")
 
+    def loaded(self) -> int:
+        """How many base models are held."""
+        with self._changing:
+            return len(self._bases)
+
     def make_way(self) -> None:
         """Give back what is not being used at this moment."""
         self._unload(lambda base: True, "training")

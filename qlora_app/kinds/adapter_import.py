@@ -10,6 +10,7 @@ from ..base_models import ModelChoice, folder_of, load_tokenizer
 from ..base_models.download import fetch
 from ..base_models.hub import remote
 from ..errors import Problem, UserError
+from ..export.fidelity import GENERAL, LONGEST
 from ..formatting import size
 from ..hub import PATIENCE, HubUnavailable, Repository, fetch_files
 from ..hub import explain as explain_of_hub
@@ -33,16 +34,6 @@ from ..tasks import TASKS
 from ..tasks.trial import check_tried
 from ..training_data import DatasetChoice
 
-# What it is asked to see whether it changes anything: nothing is known of its data.
-ASKED = (
-    "Hello!",
-    "Who are you?",
-    "What is the capital of France?",
-    "Write a sentence about the sea.",
-    "Explain in a few words how bread is made.",
-    "def add(a, b):",
-)
-LONGEST = 32  # tokens of its answers, on which it is held against its base
 TAG = "imported"
 NO_DATA = "not known"  # a name that no file of the data folder has
 STEPS = 5
@@ -212,7 +203,7 @@ def _bring_base(base: ModelChoice, may_download: bool, out: JobWriter, settings:
 
 def distance_of(session: ChatSession) -> Distance:
     """How far its answers to a few questions are from what its base makes of them."""
-    talks: list[Conversation] = [[{"role": "user", "content": text}] for text in ASKED]
+    talks: list[Conversation] = [[{"role": "user", "content": text}] for text in GENERAL]
     answers = session.answers(talks, max_new_tokens=LONGEST)
     batches = []
     collate = session.task.collator(session.tokenizer, packing=False)

@@ -21,9 +21,11 @@ from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.evaluation import RESULT, ROWS, Unanswered
 from ..evaluate.evaluator import Said
-from ..evaluate.kept_answers import FOLDER, KeptAnswers
+from ..evaluate.kept_answers import FOLDER, READS, KeptAnswers
 from ..evaluate.known_sets import QUESTIONS, questions_named
+from ..evaluate.pace import TimeLeft
 from ..evaluate.question_sets import QuestionsChoice, QuestionSet
+from ..formatting import left as time_left
 from ..inference.pool import ModelPool
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
@@ -166,6 +168,7 @@ class _Asking:
         self.kinds = {kind_of(one, spec): one for one in spec.evaluators}
         self.total = len(questions.questions) * contenders * len(self.kinds)
         self.done = 0
+        self.time_left = TimeLeft(questions.questions, contenders * len(self.kinds))
 
     def gather(self, contender: Contender) -> dict[str, _Gathered]:
         """{kind of rows: what is kept}"""
@@ -178,10 +181,12 @@ class _Asking:
             **evaluator.kept_for(self.spec.decoding),
         }
         kept = KeptAnswers(self.evaluations, made_by)
+        self.out.append(READS, {"file": kept.path.name})
         with kept.held(self.out.check):
             rows = kept.rows()
             left = [one for one in self.questions.questions if one.id not in rows]
             self.done += len(self.questions.questions) - len(left)
+            self.time_left.begin(left)
             self._tell(contender)
             problem = self._ask(contender, evaluator, left, kept) if left else None
             return _Gathered(kept, kept.rows(), problem)
@@ -195,6 +200,7 @@ class _Asking:
                     self.out.progress(self.done, self.total, found.sentence)
                     continue
                 self.done += 1
+                self.time_left.took(found.question.id)
                 if found.problem is None:
                     kept.append(found.row())
                 else:
@@ -209,10 +215,14 @@ class _Asking:
             self.out.say(f"Loading {contender.contestant.word}.")
             with self.out.leaving():
                 _ = contender.session
+        self.time_left.ready()
         yield from evaluator.gather(contender, left, self.spec.decoding, self.out.check)
 
     def _tell(self, contender: Contender) -> None:
         words = f"{self.done:,} of {self.total:,} answers; {contender.contestant.word} is asked"
+        seconds = self.time_left.seconds
+        if seconds is not None:
+            words += f"; about {time_left(seconds)} left"
         self.out.progress(self.done, self.total, words)
 
 
@@ -286,8 +296,13 @@ def _write_rows(
     for one in asked.questions:
         rows = {name: next(iter(kinds.values())).rows[one.id] for name, kinds in gathered.items()}
         answers = {name: row.get("answer", "") for name, row in rows.items()}
-        line = {"id": one.id, "question": one.text, "category": one.category, "expected": one.expected}
-        lines.append(json.dumps(line | {"answers": answers, "scores": scores.get(one.id, {})}, ensure_ascii=False))
+        checksums = {name: row["checksum"] for name, row in rows.items()}
+        if within := [line for evaluator in spec.evaluators for line in evaluator.lines(rows)]:
+            lines += [json.dumps(line | {"checksums": checksums}, ensure_ascii=False) for line in within]
+            continue
+        line: dict[str, Any] = {"id": one.id, "question": one.text, "category": one.category, "expected": one.expected}
+        line |= {"answers": answers, "checksums": checksums, "scores": scores.get(one.id, {})}
+        lines.append(json.dumps(line, ensure_ascii=False))
     replace_file(out.folder / f"{ROWS}.jsonl", "\n".join(lines) + "\n")
 
 
@@ -335,14 +350,16 @@ def _contender(
     if contestant.who == "endpoint":
         return EndpointContender(contestant, settings, places)
     if contestant.who == "file":
-        return FileContender(contestant, job.folder / FILES / Path(contestant.file).name)
+        return FileContender(contestant, job.folder / FILES / Path(contestant.file).name, settings)
     return HereContender(contestant, settings, pool, places)
 
 
 def _files(spec: EvaluateSpec) -> list[Path]:
     """What is copied. Raises UserError where two are called alike."""
     questions = spec.questions.file
-    files = [Path(one.file) for one in spec.contestants if one.who == "file"] + ([questions] if questions else [])
+    of_several = {Path(one.file) for one in spec.contestants if one.whose}  # stands there once, its questions too
+    alone = [Path(one.file) for one in spec.contestants if one.who == "file" and not one.whose]
+    files = [*of_several, *alone, *([questions] if questions and questions not in of_several else [])]
     names = [file.name for file in files]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

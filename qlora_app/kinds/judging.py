@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..evaluate import Contestant, Judge
+from ..evaluate.answer_files import answer_rows
 from ..evaluate.contenders import FileContender
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
@@ -18,7 +19,7 @@ from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet,
 from ..jobs import Job, JobStore
 from ..runs import RunStore
 from ..settings import Settings
-from ..storage.reading import each_line, read_lines
+from ..storage.reading import read_lines
 from .evaluate import FILES, EvaluateSpec, evaluate_job, evaluation_of
 
 Rows = dict[str, dict[str, Any]]  # {id of a question: the row of a contestant}
@@ -55,19 +56,23 @@ def judgeable(words: Sequence[str | Path], questions: str, settings: Settings) -
 
     Raises UserError where the words name neither.
     """
-    files = [Path(word) for word in words]
-    evaluation = None if files[0].is_file() else find_evaluation(str(words[0]), settings)
-    if evaluation is not None and len(files) == 1:
+    evaluation = None if _is_file(words[0]) else find_evaluation(str(words[0]), settings)
+    if evaluation is not None and len(words) == 1:
         yield of_evaluation(evaluation, settings)
         return
-    missing = next((file for file in files if not file.is_file()), None)
+    missing = next((word for word in words if not _is_file(word)), None)
     if missing is not None:
         raise UserError(
             "judge.not_there", "There is neither an evaluation nor a file {name}. `jobs` lists them.", name=missing
         )
     asked = questions_named(questions, RunStore(settings.runs)) if questions else None
-    with of_files(files, asked, settings) as found:
+    with of_files(words, asked, settings) as found:
         yield found
+
+
+def _is_file(word: str | Path) -> bool:
+    """Behind a `#` may stand whose answers of it."""
+    return Path(word).is_file() or Path(str(word).rpartition("#")[0] or ".").is_file()
 
 
 def of_evaluation(job: Job, settings: Settings) -> Judgeable:
@@ -90,15 +95,15 @@ def of_evaluation(job: Job, settings: Settings) -> Judgeable:
 
 
 @contextmanager
-def of_files(files: Sequence[Path], questions: QuestionsChoice | None, settings: Settings) -> Iterator[Judgeable]:
+def of_files(files: Sequence[str | Path], questions: QuestionsChoice | None, settings: Settings) -> Iterator[Judgeable]:
     """Answers in files. questions: None takes those that stand beside the answers, else Vicuna's, which FastChat's
     files are answers to. Raises UserError where a file has no answers to them.
     """
     contestants = tuple(Contestant.of(f"file:{file}", settings) for file in files)
     with tempfile.TemporaryDirectory(prefix="questions-") as folder:
-        asked = questions or _questions_beside(files, Path(folder)) or Vicuna()
+        asked = questions or _questions_beside(contestants, Path(folder), settings) or Vicuna()
         found = asked.read(asked.file.parent if asked.file else Path(folder), settings)
-        answers = {one.word: _answers_of(one, found) for one in contestants}
+        answers = {one.word: _answers_of(one, found, settings) for one in contestants}
         common = [one for one in found.questions if all(one.id in rows for rows in answers.values())]
         if not common:
             raise UserError(
@@ -121,8 +126,8 @@ def find_evaluation(name: str, settings: Settings) -> Job | None:
     return same[0] if len(same) == 1 else None
 
 
-def _answers_of(contestant: Contestant, questions: QuestionSet) -> Rows:
-    contender = FileContender(contestant, Path(contestant.file))
+def _answers_of(contestant: Contestant, questions: QuestionSet, settings: Settings) -> Rows:
+    contender = FileContender(contestant, Path(contestant.file), settings)
     answered = contender.answers(questions.questions, AnswerDecoding(), lambda: None)
     return {one.question.id: one.row() for one in answered if one.problem is None}
 
@@ -131,12 +136,12 @@ def _rows_in(file: Path) -> Rows:
     return {row["id"]: row for row in read_lines(file, 0)[0][1:] if isinstance(row.get("id"), str)}
 
 
-def _questions_beside(files: Sequence[Path], folder: Path) -> QuestionFile | None:
-    """Those of the lines that say what was asked."""
+def _questions_beside(contestants: Sequence[Contestant], folder: Path, settings: Settings) -> QuestionFile | None:
+    """Those of the rows that say what was asked."""
     asked: dict[str, dict[str, Any]] = {}
-    for file in files:
-        for line, _ in each_line(file):
-            if line and isinstance(line.get("question"), str) and line["question"].strip():
+    for file in dict.fromkeys(Path(one.file) for one in contestants):
+        for line in answer_rows(file, settings):
+            if isinstance(line.get("question"), str) and line["question"].strip():
                 id = str(line.get("question_id", line.get("id", line["question"].strip())))
                 more = {"category": line["category"]} if isinstance(line.get("category"), str) else {}
                 asked.setdefault(id, {"question_id": id, "text": line["question"], **more})

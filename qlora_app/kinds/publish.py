@@ -1,20 +1,23 @@
 """The kind `publish`: what was made of a run onto the Hub. Such a job lies in the folder of its run."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
+from .. import starter
 from ..choices import setting
 from ..errors import Problem, UserError
+from ..export.hub_card import Terms
 from ..export.published import check_says_nothing, to_publish
 from ..formatting import size
-from ..hub import HubUnavailable, Repository, ask, licence_of, push
+from ..hub import Account, Repository, account_of, ask, is_public, is_there, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..runs import Run
 from ..settings import Settings
 from .export import newest_export, run_of
 
-What = Literal["adapter", "merged", "gguf"]
+What = Literal["adapter", "merged", "gguf", "space"]
 
 
 class PublishSpec(JobSpec):
@@ -25,6 +28,11 @@ class PublishSpec(JobSpec):
     repository: str = setting("", "Repository", "owner/name on the Hub; it is made where there is none.")
     what: What = setting("adapter", "What", "The adapter, or the newest export of that kind.")
     private: bool = setting(True, "Private", "Only you can see it there.")
+
+    @property
+    def place(self) -> Repository:
+        """Where it goes."""
+        return Repository(self.repository, kind="space" if self.what == "space" else "model")
 
 
 def publish_job(run: Run, spec: PublishSpec, settings: Settings) -> Job:
@@ -40,27 +48,77 @@ def publish_job(run: Run, spec: PublishSpec, settings: Settings) -> Job:
 
 
 def check(run: Run, spec: PublishSpec, settings: Settings) -> None:
-    """Raises UserError where it cannot be published so."""
-    if problems := Repository(spec.repository).problems("you/your-model"):
-        raise UserError.of_all(problems)
+    """Raises UserError where it cannot be published so, with the setting that is wrong; nobody is asked."""
+    if problem := spec.place.problems("you/your-model").get("id"):
+        raise UserError.of(problem, {"repository": problem})
     if "/" not in spec.repository:
-        raise UserError(
-            "publish.no_owner", "{id} names no owner. A repository looks like owner/name.", id=spec.repository
+        raise UserError.at(
+            "repository",
+            "publish.no_owner",
+            "{id} names no owner. A repository looks like owner/name.",
+            id=spec.repository,
         )
+    _token(settings)
+    if run.newest_adapter() != run.adapter:
+        raise UserError.at(
+            "what", "publish.not_finished", "{run} has not finished. Let it end, then publish it.", run=run.id
+        )
+    _source(run, spec.what)
+
+
+def check_hub(spec: PublishSpec, settings: Settings) -> bool:
+    """Is there a repository of that name already? Only asks. Raises UserError where the Hub would not take it."""
+    account, owner = account_of(_token(settings)), spec.repository.partition("/")[0]
+    if account.role == "read":
+        raise UserError.at(
+            "token",
+            "publish.token_reads",
+            "The token of {name} may only read. Make one on the Hub that may write, set QLORA_APP_HUB_TOKEN to it and "
+            "start the app again.",
+            name=account.name,
+        )
+    if not account.may_write_to(owner):
+        raise UserError.at(
+            "repository",
+            "publish.not_your_name",
+            "The token is of {name}, who may not write to {owner}. Begin the name with {name}/.",
+            name=account.name,
+            owner=owner,
+        )
+    is_private = is_there(spec.place, _token(settings))
+    if spec.private and is_private is False:
+        raise UserError.of(problem := is_public(spec.place).problem, {"repository": problem})
+    return is_private is not None
+
+
+def suggested(run: Run, what: What, owner: str) -> str:
+    """A name of a repository: the run's own, as far as the Hub takes its letters. What differs gets one of its own."""
+    name = re.sub(r"[^\w.]+|_{2,}|\.{2,}", "-", run.title, flags=re.ASCII).strip("-._")[:60].strip("-._")
+    ends = {"adapter": "", "merged": "-merged", "gguf": "-GGUF", "space": "-chat"}
+    return f"{owner}/{name or 'adapter'}{ends[what]}"
+
+
+def account(settings: Settings) -> Account:
+    """Whose token it is. Raises UserError where there is none, or nobody knows it."""
+    return account_of(_token(settings))
+
+
+def _token(settings: Settings) -> str:
     if not settings.token:
-        raise UserError(
+        raise UserError.at(
+            "token",
             "publish.no_token",
             "Publishing needs a token that may write. Make one in the settings of your account on the Hub, set "
             "QLORA_APP_HUB_TOKEN to it and start the app again.",
         )
-    if run.newest_adapter() != run.adapter:
-        raise UserError("publish.not_finished", "{run} has not finished. Let it end, then publish it.", run=run.id)
-    _source(run, spec.what)
+    return settings.token
 
 
-def files_of(run: Run, spec: PublishSpec, folder: Path, settings: Settings, licence: str = "") -> dict[str, Path]:
+def files_of(
+    run: Run, spec: PublishSpec, folder: Path, settings: Settings, terms: Terms | None = None
+) -> dict[str, Path]:
     """{name: file} of what would be sent, made in `folder` where it is rewritten. Raises UserError where it may not."""
-    files = to_publish(run, spec.what, _source(run, spec.what), spec.repository, folder, licence)
+    files = to_publish(run, spec.what, _source(run, spec.what), spec.repository, folder, terms or {})
     check_says_nothing(files, run, settings)
     return files
 
@@ -70,11 +128,11 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     spec, run = job.spec(PublishSpec), run_of(job)
     out.say("Looking at what is to be sent.", state="starting")
     check(run, spec, settings)
-    files = files_of(run, spec, job.folder / "sent", settings, _licence(run, settings))
+    files = files_of(run, spec, job.folder / "sent", settings, _terms(run, settings))
     pushed = push(
-        Repository(spec.repository),
+        spec.place,
         files,
-        settings.token or "",
+        _token(settings),
         spec.private,
         run.id,
         lambda done, total, name: out.progress(done, total, f"Sending {name}: {size(done)} of {size(total)} sent."),
@@ -94,24 +152,39 @@ def explain(error: BaseException, job: Job) -> Problem:
 
 def _source(run: Run, what: What) -> Path | None:
     """The folder of the export; None for the adapter. Raises UserError where there is none yet."""
+    method = run.recipe().method
+    if what == "adapter" and not method.opens_in_peft:
+        raise UserError.at(
+            "what",
+            "publish.not_plain_peft",
+            "PEFT alone does not open an adapter of {method}, so nobody could use it there. Publish the merged model.",
+            method=method.title(),
+        )
     if what == "adapter":
         return None
     job = newest_export(run, what)
     if job is None or job.status().state != "done":
-        raise UserError(
-            "publish.not_made", "There is no finished {what} of {run} yet. Export it first.", what=what, run=run.id
+        raise UserError.at(
+            "what",
+            "publish.not_made",
+            "There is no finished {what} of {run} yet. Export it first.",
+            what=what,
+            run=run.id,
         )
     return job.folder
 
 
-def _licence(run: Run, settings: Settings) -> str:
-    """Of the base, which binds what is made of it; "" where nobody says it."""
+def _terms(run: Run, settings: Settings) -> Terms:
+    """Of the base, which bind what is made of it; {} where nobody says them."""
     base = run.base_model()
     if base.source != "hub":
-        return ""
+        return {"license": starter.LICENCE} if base.source == "starter" else {}
     try:
-        return licence_of(ask(f"models/{base.id}", settings.token).get("tags"))
-    except HubUnavailable:
-        return ""
+        told = ask(f"models/{base.id}", settings.token)
     except Exception:  # whatever the network does: a card may be without it
-        return ""
+        return {}
+    found = {"license": licence_of(told.get("tags"))}
+    if found["license"] == "other":  # then its own card says which
+        named = {name: (told.get("cardData") or {}).get(name) for name in ("license_name", "license_link")}
+        found |= {name: str(value) for name, value in named.items() if value}
+    return {name: value for name, value in found.items() if value}

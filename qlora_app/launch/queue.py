@@ -134,6 +134,10 @@ class Supervisor:
         self.launcher.close()
         os.close(self._lock)
 
+    def is_looking(self) -> bool:
+        """Does its thread live? Without it nothing that waits is begun."""
+        return self._thread.is_alive()
+
     def wait_until_ready(self) -> bool:
         """Block until the standby has imported everything; False when there is none. For tests and measurements."""
         return self.launcher.wait_until_ready()

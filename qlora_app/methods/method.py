@@ -291,7 +291,13 @@ class MethodChoices(Choices):
         """One plain model of the base, unpacked from what it was rounded to, and the adapter of `folder`. Only where it
         `can_merge`.
         """
-        merged: PreTrainedModel = self.load(model, folder).merge_and_unload(safe_merge=True)
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        adapted = self.load(model, folder)
+        for layer in adapted.modules():
+            if isinstance(layer, BaseTunerLayer):
+                _merge_in_place(layer)
+        merged: PreTrainedModel = adapted.merge_and_unload()
         return merged
 
     def load_beside(self, model: "PeftModel", folder: Path, name: str) -> None:
@@ -315,6 +321,14 @@ class MethodChoices(Choices):
         finally:
             model.delete_adapter("from_disk")
             model.set_adapter("default")
+
+
+def _merge_in_place(layer: Any) -> None:
+    """The sum lies where the weight lay: of a model larger than the memory that is a disk."""
+    weight = layer.get_base_layer().weight
+    before = weight.data
+    layer.merge(safe_merge=True)
+    weight.data = before.copy_(weight.data)
 
 
 def parameter_checksums(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:

@@ -4,12 +4,13 @@ export, typed, with the way to its file and back beside each other.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..jobs import Job, JobStore
 from ..storage.digests import sha256_of
+from ..storage.files import write_json
 from ..storage.typed import filled
 from .proof import Count, Share, Shares
 from .run import EXPORTS, Run
@@ -35,12 +36,13 @@ class Differing:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Adapter and export, asked the same held-out questions, both taking the likeliest token.
+    """Adapter and export, asked the same questions, both taking the likeliest token.
 
-    Chances are compared where the right answers are given token by token. Those that were not measured are None.
+    Chances are compared where the right answers are given, token by token. Those that were not measured are None.
     """
 
     reader: str = ""  # the program that opened the export
+    about: Literal["held-out", "general"] = "held-out"  # general: the data were gone
     questions: Count = 0
     same: Count = 0  # answers
     exact_match: Shares = field(default_factory=Shares)  # of the adapter, of the export
@@ -80,11 +82,27 @@ class Fidelity:
         return 0 < self.questions == self.same
 
     @property
+    def chances(self) -> str:
+        """How near the likelihoods are, in one sentence; empty where they were not compared."""
+        if self.first_choice is None or self.kl_mean is None:
+            return ""
+        same, mean, most = f"{self.first_choice:.2%}", f"{self.kl_mean:.1e}", f"{self.kl_max or 0:.1e}"
+        if self.logits is None:
+            return f"{same} of {self.positions:,} first choices are the same; KL {mean} nats, at most {most}."
+        apart = f"{self.logits:.1e}"
+        return (
+            f"{same} of {self.positions:,} first choices are the same; logits {apart} apart; KL {mean} nats, at most "
+            f"{most}."
+        )
+
+    @property
     def words(self) -> str:
         """In one sentence."""
         if not self.questions:
             return "How far it is from the adapter was not measured."
         said = f"{self.same:,} of {self.questions:,} held-out answers are the adapter's, word for word"
+        if self.about == "general":
+            return f"{self.same:,} of {self.questions:,} answers to general questions are the adapter's, word for word."
         before, after = self.exact_match.before, self.exact_match.after
         if before is not None and after is not None:
             said += f"; {after:.1%} of all are right, {before:.1%} of the adapter's"
@@ -109,6 +127,13 @@ class Export:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.files.values())
+
+    def with_report(self, folder: Path) -> "Export":
+        """The same with its figures as a file beside the others."""
+        told = self.to_json()
+        write_json(folder / REPORT, told.pop("fidelity") | {"level": self.fidelity.level} | told)
+        size, checksum = (folder / REPORT).stat().st_size, sha256_of(folder / REPORT)
+        return replace(self, files=self.files | {REPORT: size}, checksums=self.checksums | {REPORT: checksum})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

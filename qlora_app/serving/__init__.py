@@ -1,7 +1,7 @@
 """An OpenAI-compatible endpoint for the runs of this machine: beside the page, and by `serve` without one."""
 
-from .app import endpoint
+from .app import Endpoint
 from .keys import ApiKeys
 from .models import ServedModels
 
-__all__ = ["ApiKeys", "ServedModels", "endpoint"]
+__all__ = ["ApiKeys", "Endpoint", "ServedModels"]

@@ -43,12 +43,12 @@ class Endpoint:
     def app(self) -> Starlette:
         """To be mounted at /v1."""
         routes = [
-            Route("/models", self._careful(self.list_models)),
-            Route("/models/{name:path}", self._careful(self.get_model)),
-            Route("/chat/completions", self._careful(partial(self.answer, ChatWish)), methods=["POST"]),
-            Route("/completions", self._careful(partial(self.answer, TextWish)), methods=["POST"]),
-            Route("/embeddings", self._careful(self.refuse_embeddings), methods=["POST"]),
-            Route("/{rest:path}", self._careful(self.nothing_here), methods=["GET", "POST", "PUT", "DELETE"]),
+            Route("/models", self.careful(self.list_models)),
+            Route("/models/{name:path}", self.careful(self.get_model)),
+            Route("/chat/completions", self.careful(partial(self.answer, ChatWish)), methods=["POST"]),
+            Route("/completions", self.careful(partial(self.answer, TextWish)), methods=["POST"]),
+            Route("/embeddings", self.careful(self.refuse_embeddings), methods=["POST"]),
+            Route("/{rest:path}", self.careful(self.nothing_here), methods=["GET", "POST", "PUT", "DELETE"]),
         ]
         return Starlette(routes=routes)
 
@@ -113,7 +113,9 @@ class Endpoint:
 
     # ---- who may ask
 
-    def _careful(self, handler: Handler) -> Handler:
+    def careful(self, handler: Handler) -> Handler:
+        """A route of programs: it asks for a key first, and says what is wrong as OpenAI does."""
+
         async def answered(request: Request) -> Response:
             try:
                 _check_browser(request)
@@ -194,8 +196,3 @@ def _unexpected(error: Exception) -> ApiError:
         return error
     log.error("A request of a program failed", exc_info=error)
     return ApiError(500, "Something went wrong here. The terminal of the workshop says what.", code="internal_error")
-
-
-def endpoint(models: ServedModels, keys: ApiKeys, is_open: bool) -> Starlette:
-    """What is mounted at /v1. is_open: answers without a key too, as long as none has been made."""
-    return Endpoint(models, keys, is_open).app()

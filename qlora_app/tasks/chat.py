@@ -266,7 +266,7 @@ class Chat(Task):
     ) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return collator(tokenizer, packing)
 
-    def _outcome(
+    def outcome(
         self, model: "PreTrainedModel", batch: dict[str, Any]
     ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         outputs = model(**batch, use_cache=False)

@@ -219,7 +219,7 @@ class Task:
         total = right = count = 0.0
         with evaluating(model):
             for batch in batches:
-                loss, logits, labels = self._outcome(model, on_device(batch, model.device))
+                loss, logits, labels = self.outcome(model, on_device(batch, model.device))
                 if len(labels):
                     total += loss.item() * len(labels)
                     right += (logits.argmax(-1) == labels).sum().item()
@@ -242,9 +242,9 @@ class Task:
         for batch in batches:
             here = on_device(batch, model.device)
             with evaluating(model):
-                _, after, labels = self._outcome(model, here)
+                _, after, labels = self.outcome(model, here)
             with evaluating(model, base=other is None), other() if other else contextlib.nullcontext():
-                _, before, _ = self._outcome(model, here)
+                _, before, _ = self.outcome(model, here)
             for place in range(0, len(labels), LABELS_AT_ONCE):
                 part = slice(place, place + LABELS_AT_ONCE)
                 total += divergence(after[part], before[part])
@@ -253,7 +253,7 @@ class Task:
                 break
         return total / max(1, count), count
 
-    def _outcome(
+    def outcome(
         self, model: "PreTrainedModel", batch: dict[str, Any]
     ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         """(mean loss, logits [labels, choices], labels) of a batch."""

@@ -236,8 +236,8 @@ class EvalCallback(TrainerCallback):
 class CheckpointCallback(TrainerCallback):
     """Seals checkpoints, and ends the run when somebody asked for it."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, out: RunWriter) -> None:
+        self.run, self.out = run, out
         self.was_stopped = False
 
     def on_step_end(
@@ -248,6 +248,8 @@ class CheckpointCallback(TrainerCallback):
             self.was_stopped = state.global_step < state.max_steps
             control.should_save = control.should_save or not now
             control.should_training_stop = True
+            if self.was_stopped:  # also while it is saved: the wish is gone by now
+                self.out.say(self.out.status.sentence, state="stopping")
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

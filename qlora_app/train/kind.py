@@ -142,7 +142,7 @@ def _train(
     shared: contextlib.ExitStack,
 ) -> _NoMemory | None:
     """shared: with other processes as long as it trains; what comes then is this one's alone."""
-    keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
+    keeper, best = CheckpointCallback(job.run, job.out), BestSoFar(job, reporter.first_step)
     ending = EndingCallback(job, reporter, best, budget)
     asking = AskingCallback(job, reporter)
     callbacks = [*reports, reporter, EvalCallback(job, reporter, best), keeper, ending, asking]

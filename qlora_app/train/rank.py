@@ -66,8 +66,16 @@ def own_copy(folder: Path) -> Iterator[RunWriter]:
                 shutil.copy(file, mine)
             elif file.name in COPIED:
                 shutil.copytree(file, mine / file.name)
+        _link_beginning(Run(mine), folder.parent)
         with Run(mine).hold() as out:
             yield out
+
+
+def _link_beginning(run: Run, runs: Path) -> None:
+    """The run that it begins with stands beside the copy too: what that learned may be rehearsed."""
+    named = run.recipe().training.start_from
+    if named and "/" not in named and (runs / named).is_dir():
+        (run.folder.parent / named).symlink_to(runs / named)
 
 
 def _end_with_worker() -> None:

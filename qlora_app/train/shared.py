@@ -48,7 +48,8 @@ def _mark(trainer: Trainer, job: TrainingSetup) -> str:
     """Another one for another adapter, other examples, or steps that are divided in another way."""
     first = [list(job.train.encoded(place).input_ids) for place in range(min(4, len(job.train)))]
     step = (trainer.args.max_steps, trainer.args.gradient_accumulation_steps, job.micro_batch, job.packing)
-    said = json.dumps([step, len(job.train), first, sorted(job.before.items())])
+    rehearses = job.objective is not None and job.objective.rehearsal is not None
+    said = json.dumps([step, rehearses, len(job.train), first, sorted(job.before.items())])
     return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
 
 

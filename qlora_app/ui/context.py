@@ -13,12 +13,13 @@ from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
 from ..reporting import Reporting
-from ..runs import AllJobs, Run, RunStore
+from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.recipes import recipe_of
 from ..runs.summaries import Summaries
 from ..runs.summary import RunSummary
 from ..settings import Endpoint, Settings
 from ..training_data import DatasetChoice
+from .audit import Audit
 from .door.visitors import Visitors
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class AppContext:
     supervisor: Any  # launch.queue.Supervisor
     sessions: Any  # inference.pool.ModelPool
     visitors: Visitors = field(default_factory=Visitors)
+    audit: Audit = field(default_factory=lambda: Audit(None))
     empty_home: Any = None  # keeps the folder of `as_seen`
 
     @property
@@ -121,5 +123,6 @@ class AppContext:
 
     def start(self, job: Job) -> None:
         """Have it started as soon as its turn comes; also by a second click, or on a second page."""
+        self.audit.note("started", address_of(job))
         job.ask_to_start()
         self.supervisor.wake()

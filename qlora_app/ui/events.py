@@ -20,4 +20,5 @@ After = Callable[[Any], None]  # is handed an event, and says what follows on it
 REMEMBER = """(run) => { if (!window.guanacoReady) return;
   const q = new URLSearchParams(location.search); q.set('tab', '%s');
   run && typeof run === 'string' ? q.set('run', run) : q.delete('run');
-  ['chat', 'show', 'compare'].forEach(name => q.delete(name)); history.replaceState(null, '', '?' + q); }"""
+  ['chat', 'show', 'compare', 'evaluation'].forEach(name => q.delete(name));
+  history.replaceState(null, '', '?' + q); }"""

@@ -17,6 +17,7 @@ import gradio as gr
 
 from ..errors import Problem, UserError
 from ..settings import PREFIX
+from .context import AppContext
 
 DEMONSTRATION = Problem(
     "page.demonstration",
@@ -34,6 +35,8 @@ NOT_TOLD = Problem("page.not_told", "That does not work here now. Why is told to
 A_PLACE = re.compile(r"(?:^|[\s'\"(])(?:~|[A-Za-z]:)?[/\\][\w.-]+[/\\]")  # a path of this machine
 WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
 
+ABOUT = ("run", "runs", "job", "id", "name")  # what a script calls the thing that something is to be done to
+
 Callers = Literal["everyone", "owner"]
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,11 @@ def reads(handler: Callable) -> Callable:
 def changes(handler: Callable) -> Callable:
     """A method that changes something, or tells what is only the owner's: it runs only where `self.page.may_change`."""
     return _marked(handler, "owner")
+
+
+def owner_reads(handler: Callable) -> Callable:
+    """A method that changes nothing, and tells what is only the owner's."""
+    return _marked(handler, "owner", is_noted=False)
 
 
 def asked_by_everyone(function: Callable) -> Callable:
@@ -61,11 +69,20 @@ def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str,
 
 def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """The same for a method that changes something: visitors of a demonstration are not even served it."""
+    return _function_of(answer, "owner", is_noted=True)
+
+
+def told_owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The same for a method that changes nothing, and tells what is only the owner's."""
     return _function_of(answer, "owner")
 
 
-def _function_of(answer: Callable[[Any], dict[str, Any]], callers: Callers) -> Callable[[Any], dict[str, Any]]:
+def _function_of(
+    answer: Callable[[Any], dict[str, Any]], callers: Callers, is_noted: bool = False
+) -> Callable[[Any], dict[str, Any]]:
     def function(asked: Any) -> dict[str, Any]:
+        if is_noted:
+            _note(answer.__self__, answer.__qualname__, asked)  # type: ignore[attr-defined]
         return answer(asked)
 
     function.__name__ = answer.__name__
@@ -107,15 +124,22 @@ def _not_served(*_: Any) -> None:
     """Gradio answers that there is no such function."""
 
 
-def _marked(handler: Callable, callers: Callers) -> Callable:
-    def allow(owner: Any) -> None:
-        if callers == "owner" and not owner.page.may_change:
+def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Callable:
+    """is_noted: does what it does stand in the file of who did what?"""
+
+    def allow(owner: Any, *values: Any) -> None:
+        if callers == "everyone":
+            return
+        if not owner.page.may_change:
             raise UserError.of(DEMONSTRATION)
+        if is_noted:
+            events = [one._data for one in values if isinstance(one, gr.EventData)]
+            _note(owner, handler.__qualname__, *events)
 
     @functools.wraps(handler)
     def once(self: Any, *values: Any) -> Any:
         try:
-            allow(self)
+            allow(self, *values)
             return _or_nothing(handler(self, *values))
         except Exception as error:  # the last place before the person: nothing may pass it but a sentence
             raise _shown(error, self.page.may_change) from error
@@ -123,7 +147,7 @@ def _marked(handler: Callable, callers: Callers) -> Callable:
     @functools.wraps(handler)
     def stream(self: Any, *values: Any) -> Iterator[Any]:
         try:
-            allow(self)
+            allow(self, *values)
             for answer in handler(self, *values):
                 yield _or_nothing(answer)
         except Exception as error:  # as above
@@ -133,6 +157,14 @@ def _marked(handler: Callable, callers: Callers) -> Callable:
     wrapper.callers = callers  # type: ignore[attr-defined]
     wrapper.changes = callers == "owner"  # type: ignore[attr-defined]
     return wrapper
+
+
+def _note(owner: Any, deed: str, *told: Any) -> None:
+    """Into the log of who did what; of what somebody sent only which run or name it is about."""
+    page = getattr(owner, "page", None)
+    if isinstance(page, AppContext):
+        about = [one[key] for one in told if isinstance(one, dict) for key in ABOUT if one.get(key)]
+        page.audit.note(deed, *about[:1])
 
 
 def _or_nothing(answer: Any) -> Any:

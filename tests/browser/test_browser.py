@@ -7,7 +7,7 @@ import time
 
 import pytest
 from playwright.sync_api import expect
-from visiting import DESK, PATIENCE, PHONE
+from visiting import DESK, PATIENCE, PHONE, copied
 
 from tests.conftest import wait_for
 
@@ -308,15 +308,16 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
 
 
 def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
-    """Tab, arrows, Enter: nothing else is touched. The settings on the form are those of the run before: one that is
+    """Tab, arrows, Enter: nothing else is touched. The settings on the form are those of the newest run: one that is
     not over before it can be stopped, and that is soon measured.
     """
+    copied(app.finished_run(), app.store, epochs=50, max_steps=4000, checkpoints=40)
     page = visitor.open()
     tab_to(page, "#start")
     page.keyboard.press("Enter")
     expect(page.locator("#live .card .line b")).to_have_text("Training")
     # What is stopped before its first step has learned nothing that one could talk to.
-    expect(page.locator("#live .progress")).to_contain_text(re.compile(r"step [1-9]"))
+    expect(page.locator("#live .progress")).to_contain_text(re.compile(r"step [1-9]\d* of 4,000"))
     tab_to(page, "#live [data-do=stop]")
     page.keyboard.press("Enter")
     expect(page.locator("#live .card .line b")).to_have_text("Stopped")

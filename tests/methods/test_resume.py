@@ -68,7 +68,9 @@ def _part_of(out, stop_after):
     reporter = MetricsCallback(out, [], int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     job = prepare(out, run.recipe())
     trainer = build_trainer(
-        job, reporter, [reporter, *([StopAfter(run, stop_after)] if stop_after else []), CheckpointCallback(run)]
+        job,
+        reporter,
+        [reporter, *([StopAfter(run, stop_after)] if stop_after else []), CheckpointCallback(run, job.out)],
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     job.recipe.method.save(job.model, run.folder / "at_the_end")

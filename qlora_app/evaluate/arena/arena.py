@@ -67,10 +67,13 @@ class Vote:
     time: str
     assignment: str
     near: str = ""  # where the rater came from, as a word that tells no address; "" where it is not known
+    checksum_a: str = ""  # of what answered; "" where it is not known
+    checksum_b: str = ""
 
     @property
     def judgment(self) -> Judgment:
-        return Judgment(self.model_a, self.model_b, self.winner, self.question, self.rater, self.category)
+        who = self.model_a, self.model_b, self.winner
+        return Judgment(*who, self.question, self.rater, self.category, self.checksum_a, self.checksum_b)
 
 
 class Arena:
@@ -117,9 +120,10 @@ class Arena:
             given = self._given(rater, id)
             if choice not in CHOICES:
                 raise UserError("arena.no_choice", "Choose left, right, equally good, or both bad.")
+            asked = self._questions[given.question]
             vote = Vote(
                 given.question,
-                self._questions[given.question].category,
+                asked.category,
                 given.left,
                 given.right,
                 CHOICES[choice],
@@ -130,6 +134,7 @@ class Arena:
                 datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 id,
                 near,
+                *(asked.checksums.get(model, "") for model in (given.left, given.right)),
             )
             self._append(VOTES, vars(vote))
             self._take_vote(vars(vote))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ Pair = tuple[str, str]  # two models, by name
 
 @dataclass(frozen=True)
 class ArenaQuestion:
-    """answers: {model: what it said}, of the models that said something."""
+    """answers: {model: what it said}, of the models that said something. checksums: {model: of what answered}."""
 
     id: str
     text: str
     category: str
     answers: dict[str, str]
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @property
     def pairs(self) -> Iterator[Pair]:
@@ -29,7 +30,8 @@ class ArenaQuestion:
         return itertools.combinations(sorted(self.answers), 2)
 
     def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "question": self.text, "category": self.category, "answers": self.answers}
+        asked = {"id": self.id, "question": self.text, "category": self.category}
+        return asked | {"answers": self.answers, "checksums": self.checksums}
 
     @classmethod
     def from_json(cls, row: dict[str, Any], place: int) -> "ArenaQuestion":
@@ -37,7 +39,11 @@ class ArenaQuestion:
         answers: Any = row.get("answers")
         every = answers.items() if isinstance(answers, dict) else ()
         said = {str(model): text.strip() for model, text in every if isinstance(text, str) and text.strip()}
-        return cls(str(row.get("id") or place), str(row.get("question") or ""), str(row.get("category") or ""), said)
+        given: Any = row.get("checksums")
+        known = given.items() if isinstance(given, dict) else ()
+        checksums = {str(model): one for model, one in known if isinstance(one, str) and one}
+        text, category = (str(row.get(name) or "") for name in ("question", "category"))
+        return cls(str(row.get("id") or place), text, category, said, checksums)
 
 
 def questions_in(file: Path) -> list[ArenaQuestion]:

@@ -32,6 +32,8 @@ class Answered:
     model_b: str = ""
     answer_b: str = ""
     expected: str = ""
+    checksum_a: str = ""  # of what answered; "" where it is not known
+    checksum_b: str = ""
 
     def key(self, first: Side, digest: str, judge: str) -> str:
         """Tells apart everything that a judgment depends on: question, answers, which stood first, prompt and judge.
@@ -48,7 +50,7 @@ class Judged:
     """One line of judgments.jsonl. `winner` is None where nothing could be read, `score` is that of one answer alone.
 
     `problem`: why there is no text at all; such a line is asked for again. The columns that ratings are made of are
-    called as there: question, category, model_a, model_b, winner, rater.
+    called as there: question, category, model_a, model_b, winner, rater, checksum_a, checksum_b.
     """
 
     key: str
@@ -69,6 +71,8 @@ class Judged:
     is_estimated: bool
     seconds: float
     longest: int = 0  # tokens that it might have had
+    checksum_a: str = ""  # of what answered; "" where it is not known
+    checksum_b: str = ""
 
     @property
     def is_asked(self) -> bool:

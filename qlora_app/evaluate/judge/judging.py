@@ -62,6 +62,8 @@ def copies(tasks: Sequence[Task], known: Mapping[str, Judged], there: Iterable[J
                 category=one.category,
                 model_a=one.model_a,
                 model_b=one.model_b,
+                checksum_a=one.checksum_a,
+                checksum_b=one.checksum_b,
                 first=task.first,
                 winner=_turned(row, task.first),
                 calls=0,
@@ -257,6 +259,8 @@ def judged(task: Task, reply: Reply, prompt: JudgePrompt, rater: str, longest: i
         is_estimated=reply.is_estimated,
         seconds=round(reply.seconds, 3),
         longest=longest,
+        checksum_a=one.checksum_a,
+        checksum_b=one.checksum_b,
     )
 
 
@@ -303,4 +307,6 @@ def _pair(a: str, one: Mapping[str, Any], b: str, other: Mapping[str, Any]) -> A
         model_b=b,
         answer_b=str(other.get("answer", "")),
         expected=str(one.get("expected") or ""),
+        checksum_a=str(one.get("checksum") or ""),
+        checksum_b=str(other.get("checksum") or ""),
     )

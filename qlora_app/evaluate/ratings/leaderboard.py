@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from .bradley_terry import Fit, bradley_terry
 from .elo import elo
 from .games import Games
 from .reading import Judgments
-from .rows import Judgment
+from .rows import Judgment, told_apart
 
 ENOUGH = 10  # matches of a model, below which its rating is not told as one
 FEW_QUESTIONS = 10
@@ -84,7 +84,7 @@ def rate(
     judged: Judgments, *, k: float = 32.0, orderings: int = 10_000, seed: int = 0, judges: Sequence[str] = ()
 ) -> Ratings:
     """All that some judgments say. judges: raters who are no people. Raises UserError for what rates nothing."""
-    rows = judged.rows
+    rows, several = told_apart(judged.rows)
     _check(rows, k, seed, judges)
     games = Games.of(rows)
     fit = bradley_terry(games)
@@ -104,7 +104,7 @@ def rate(
         wins,
         _by_category(rows, k, seed),
         agreement(rows, judges),
-        tuple(_notes(judged, games, fit, standings)),
+        (*_several_notes(several), *_notes(judged, games, fit, standings)),
         judged,
     )
 
@@ -129,7 +129,7 @@ def standings_of(
     rows: Sequence[Judgment], *, k: float = 32.0, orderings: int = 200, seed: int = 0
 ) -> tuple[Standing, ...]:
     """A leaderboard by itself, the best first."""
-    games = Games.of(rows)
+    games = Games.of(told_apart(rows)[0])
     return _standings(games, bradley_terry(games), elo(games, k, orderings, seed))
 
 
@@ -138,7 +138,7 @@ def votes_to_clear(rows: Sequence[Judgment]) -> int | None:
     to it; 0 where that is so, None where it cannot be told yet: too few matches, groups that never met, or two that
     are as good as each other.
     """
-    games = Games.of(rows)
+    games = Games.of(told_apart(rows)[0])
     fit = bradley_terry(games)
     matches = np.bincount(games.first, minlength=len(games.models)) + np.bincount(
         games.second, minlength=len(games.models)
@@ -194,6 +194,17 @@ def _by_category(rows: Sequence[Judgment], k: float, seed: int) -> dict[str, tup
     if len(parts) < 2:
         return {}
     return {name: standings_of(part, k=k, seed=seed) for name, part in sorted(parts.items()) if name}
+
+
+def _several_notes(several: Mapping[str, int]) -> Iterator[Problem]:
+    for name, count in several.items():
+        yield Problem(
+            "ratings.several_models",
+            "{model} names {count} models with different weights: each is rated by itself, with the beginning of its "
+            "checksum behind the name.",
+            model=name,
+            count=count,
+        )
 
 
 def _notes(judged: Judgments, games: Games, fit: Fit, standings: Sequence[Standing]) -> list[Problem]:

@@ -1,8 +1,8 @@
 """What a row says of two models, in the words of people, judges and other programs."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ...errors import UserError
@@ -15,6 +15,8 @@ NAMES = {  # ours first, then those of FastChat, of MT-bench and of the QLoRA re
     "winner": ("winner", "score", "vote", "preference"),
     "rater": ("rater", "judge", "reviewer", "reviewer_id", "annotator", "worker_id", "user"),
     "category": ("category",),
+    "checksum_a": ("checksum_a",),
+    "checksum_b": ("checksum_b",),
 }
 BOTH_ORDERS = ("g1_winner", "g2_winner")  # of MT-bench, whose judges see a pair twice
 SCORES = (("score_a", "score_b"), ("score_1", "score_2"), ("score1", "score2"))
@@ -35,12 +37,15 @@ WINNERS: dict[str, Winner] = {
     **dict.fromkeys(("b>a", "b>>a", "a<b", "a<<b"), "b"),
 }
 PAIR_IN_NAME = re.compile(r"^(?P<a>.+?)[-_]vs[-_](?P<b>.+?)(?:[-_]gpt-[\w.]+)?(?:[-_]reviewer)?(?:[-_]threeclass)?$")
+OF_A_NAME = 6  # characters of a checksum, behind a name that stands for several models
 _TWO_SCORES = re.compile(r"[\[(]?\s*(-?\d+(?:\.\d+)?)\s*[,;/\s]\s*(-?\d+(?:\.\d+)?)\s*[\])]?")
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """One answer of two was better, or neither was. question, rater and category are "" where they are not known."""
+    """One answer of two was better, or neither was. question, rater, category and the checksums of what answered are ""
+    where they are not known.
+    """
 
     model_a: str
     model_b: str
@@ -48,6 +53,8 @@ class Judgment:
     question: str = ""
     rater: str = ""
     category: str = ""
+    checksum_a: str = ""
+    checksum_b: str = ""
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)
@@ -63,6 +70,26 @@ class Judgment:
         return {"a": 1.0, "b": 0.0, "tie": 0.5}[self.winner]
 
 
+def told_apart(rows: Sequence[Judgment]) -> tuple[list[Judgment], dict[str, int]]:
+    """(the rows, in which a name that stands for several models has the beginning of the checksum behind it; {such a
+    name: how many models}). The same name in another home, or of a run that was trained further, is another model.
+    """
+    known: dict[str, set[str]] = {}
+    for row in rows:
+        for name, checksum in ((row.model_a, row.checksum_a), (row.model_b, row.checksum_b)):
+            known.setdefault(name, set()).update([checksum] if checksum else [])
+    several = {name: len(some) for name, some in known.items() if len(some) > 1}
+
+    def called(name: str, checksum: str) -> str:
+        return f"{name} #{checksum[:OF_A_NAME] or '?'}" if name in several else name
+
+    found = [
+        replace(row, model_a=called(row.model_a, row.checksum_a), model_b=called(row.model_b, row.checksum_b))
+        for row in rows
+    ]
+    return (found, several) if several else (list(rows), {})
+
+
 def judgments_of(row: Any, file_name: str = "") -> list[Judgment]:
     """What one row says, its columns named as in NAMES, however they are written: one judgment, or one of each order.
 
@@ -75,7 +102,8 @@ def judgments_of(row: Any, file_name: str = "") -> list[Judgment]:
         name: next((columns[one] for one in names if _is_said(columns.get(one))), None) for name, names in NAMES.items()
     }
     models = _models(said, file_name)
-    known = {"question": _text(said["question"]), "rater": _rater(said["rater"]), "category": _text(said["category"])}
+    known = {name: _text(said[name]) for name in ("question", "category", "checksum_a", "checksum_b")}
+    known["rater"] = _rater(said["rater"])
     return [Judgment(*models, winner, **known) for winner in _winners(columns, said["winner"], models)]
 
 

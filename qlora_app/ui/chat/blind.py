@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...evaluate.arena import Arena, ArenaQuestion, Assignment, chat_arena
+from ...evaluate.kept_answers import SHOWN as SHOWN_OF_CHECKSUM
 from ...inference.sides import MOST_SIDES, Side
 from ..context import AppContext
 from ..guard import in_words, owners
@@ -44,7 +45,8 @@ class Blind:
         texts = {model: str(answer["text"]).strip() for model, answer in models.items()}
         if not all(texts.values()):  # nothing that could be judged
             return news(asking.name, "done", note, dict(told))
-        given = self.arena().ask(RATER, ArenaQuestion(uuid.uuid4().hex, asking.question, "", texts))
+        checksums = {model: str(answer.get("checksum") or "")[:SHOWN_OF_CHECKSUM] for model, answer in models.items()}
+        given = self.arena().ask(RATER, ArenaQuestion(uuid.uuid4().hex, asking.question, "", texts, checksums))
         order = [models[given.left], models[given.right]]
         with self._lock:
             self._hidden[given.id] = [

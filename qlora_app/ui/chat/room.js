@@ -23,7 +23,7 @@ function fromAddress() {
   const q = new URLSearchParams(location.search);
   if (q.get('tab') !== 'chat' || !q.get('run')) return null;
   page.dataset.used = '1';
-  return {run: q.get('run'), number: Math.max(0, Math.min(1e6, parseInt(q.get('chat'), 10) || 0))};
+  return {run: q.get('run'), number: Math.max(0, Math.min(1e6, parseInt(q.get('chat'), 10) || 0)), ask: q.get('ask') || '', step: parseInt(q.get('step'), 10)};
 }
 
 function meet() {
@@ -37,8 +37,14 @@ function meet() {
 
 function goOn(run) {
   leave();
-  const number = wanted?.run === run ? wanted.number : 0;
+  const {number = 0, ask: filled = '', step} = wanted?.run === run ? wanted : {};
   wanted = null;
+  if (filled) { // a link with a question: it stands in the box of a conversation of its own, and is asked by whoever came
+    const [base, own] = usualSides(run);
+    show(Talk.begin(run, shelf.next(run), partner.title, [base, step >= 0 ? {...own, checkpoint: step} : own]));
+    composer.putBack(filled);
+    return;
+  }
   const kept = number ? shelf.get(run, number) : shelf.latest(run);
   show(kept || Talk.begin(run, number || 1, partner.title));
 }
@@ -286,7 +292,7 @@ function unkept(isKept) {
 function remember() {
   if (!window.guanacoReady || !talk || element.offsetParent === null) return;
   const q = new URLSearchParams(location.search);
-  q.set('tab', 'chat'); q.set('run', talk.run); q.set('chat', talk.number);
+  q.set('tab', 'chat'); q.set('run', talk.run); q.set('chat', talk.number); ['evaluation', 'ask', 'step'].forEach(name => q.delete(name));
   history.replaceState(null, '', '?' + q);
 }
 

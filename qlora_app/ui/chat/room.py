@@ -93,8 +93,8 @@ UNUSED = """(...given) => { if (!document.querySelector('.room')?.dataset.used) 
 # The tab's children are put on the page when it is first shown; a room that comes later reads the address itself.
 SHOWN = """() => { if (!window.guanacoReady || !guanacoIsOn('chat')) return;
   const q = new URLSearchParams(location.search);
-  if (q.get('tab') !== 'chat') { q.set('tab', 'chat'); ['run', 'show', 'compare'].forEach(name => q.delete(name));
-    history.replaceState(null, '', '?' + q); }
+  if (q.get('tab') !== 'chat') { q.set('tab', 'chat');
+    ['run', 'show', 'compare', 'evaluation'].forEach(name => q.delete(name)); history.replaceState(null, '', '?' + q); }
   document.dispatchEvent(new Event('chat-shown')); }"""
 
 

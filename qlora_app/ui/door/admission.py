@@ -66,6 +66,10 @@ class Admission:
 
         return admitted
 
+    def under_way(self) -> int:
+        """Questions for models that wait or are answered."""
+        return sum(one.fn.concurrency_id == ANSWERING for one in self._under_way())
+
     async def _refusal(self, body: Any, request: Any) -> Problem | None:
         fn = self.queue.blocks.fns.get(body.fn_index)
         if fn is None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from starlette.requests import cookie_parser
 
 from ...settings import Settings
+from ..audit import Asker, Audit, at_the_door
 from ..frame.login import KEPT_QUERY, WRONG, login_page
 from ..guard import DEMONSTRATION
 from ..language import language_of
@@ -91,9 +92,17 @@ class Asked(NamedTuple):
 class RequestGuard:
     """Answers what may not come in with a refusal, lets the rest pass, and adds careful headers."""
 
-    def __init__(self, app: Callable, settings: Settings, own_name: str = "", visitors: Visitors | None = None) -> None:
+    def __init__(
+        self,
+        app: Callable,
+        settings: Settings,
+        own_name: str = "",
+        visitors: Visitors | None = None,
+        audit: Audit | None = None,
+    ) -> None:
         """`own_name`: the public host where the settings name none, as on a Space, which is shown in a frame."""
         self.app = app
+        self.audit = audit or Audit(None)
         self.settings = settings
         self.origins = Origins(settings, [own_name])
         self.visitors = visitors or Visitors()
@@ -118,6 +127,10 @@ class RequestGuard:
         if problem:
             await _refuse(asked, receive, send, status, problem)
             return
+        asker = Asker(self._logged_in_as(asked), came.client)
+        at_the_door.set(asker)
+        if routes.who_may(asked.path) == "owner" and asked.scope["method"] == "POST" and not asked.is_upload:
+            self.audit.note(asked.path, asker=asker)
         answer = _Answer(send, self._cookies_for(asked), self.in_frame, came.scheme == "https")
         if asked.is_page and self.settings.login and not self._is_logged_in(asked):
             query = asked.scope.get("query_string", b"").decode("latin-1")
@@ -155,8 +168,14 @@ class RequestGuard:
         app = asked.scope.get("app")
         if app is None or not hasattr(app, "cookie_id"):
             return True
-        names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-        return any(asked.cookies.get(name) in app.tokens for name in names)
+        return any(token in app.tokens for token in _tokens(app, asked))
+
+    def _logged_in_as(self, asked: Asked) -> str:
+        """The name somebody has logged in with; "" where nobody has."""
+        app = asked.scope.get("app")
+        if app is None or not hasattr(app, "cookie_id"):
+            return ""
+        return next((str(app.tokens[token]) for token in _tokens(app, asked) if token in app.tokens), "")
 
     async def _let_in(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
         if routes.who_may(asked.path) == "program":  # shows a key behind the door, before anything it sends is read
@@ -214,6 +233,8 @@ class RequestGuard:
             is_right = answer.status in (200, 302)  # without a login every try leads to the page
         finally:
             was_beyond = self.guesses.ended(client, asked.device, is_right)
+            named = Asker(_field(content, "username") if is_right else "", client)
+            self.audit.note("logged in" if is_right else "a wrong password", asker=named)
         if answer.status == 400 and was_beyond:
             raise TooMuchError(429, TOO_MANY)
         if answer.status == 200 and not self.guesses.knows(asked.device):
@@ -253,6 +274,12 @@ class RequestGuard:
         secure = asked.came.scheme == "https"
         mark = asked.mark if visitors.is_mark(asked.mark) else self.visitors.new_mark()
         return [_set_cookie(visitors.COOKIE, mark, secure, self.in_frame, LIVES)]
+
+
+def _tokens(app: Any, asked: Asked) -> list[str]:
+    """What a browser shows that has logged in."""
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return [asked.cookies[name] for name in names if name in asked.cookies]
 
 
 class _Answer:

@@ -30,6 +30,8 @@ ROUTES: dict[str, Who] = {
     "/guanaco.js": "anybody",
     "/favicon.ico": "anybody",
     "/robots.txt": "anybody",
+    "/healthz": "anybody",
+    "/readyz": "anybody",
     "/theme.css": "anybody",
     f"{API}/theme.css": "anybody",
     f"{API}/startup-events": "anybody",
@@ -52,6 +54,7 @@ ROUTES: dict[str, Who] = {
     "/exports/{run}/{job}": "owner",
     "/exports/{run}/{job}/{name:path}": "owner",
     # what programs ask, see serving/
+    "/metrics": "program",
     "/v1": "program",
     "/v1/{path:path}": "program",
     # where people judge answers, and where the owner sees what came of it, see ui/arena/

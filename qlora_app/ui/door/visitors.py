@@ -123,6 +123,11 @@ class Visitors:
         known = self._sessions.get(session)
         return known.owner if known else ""
 
+    def pages(self) -> int:
+        """How many are open: somebody listens there."""
+        with self._lock:
+            return sum(count > 0 for count in self._listening.values())
+
     def listens(self, session: str) -> bool:
         """Does anybody listen to a session now?"""
         return not self.is_watched or self._listening[session] > 0

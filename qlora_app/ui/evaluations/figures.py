@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluate import Contestant, Evaluation, Figure, Measure
+from ...evaluate.boards import Board
 from ...evaluate.evaluation import ROWS
+from ...evaluate.ratings import Standing
 from ...jobs import Job
 from ...runs import Run
 from ...storage.reading import read_lines
@@ -23,7 +25,7 @@ def titles_of(contestants: Sequence[Contestant], find: Callable[[str], Run | Non
     found = {}
     for one in contestants:
         run = find(one.run) if one.is_here else None
-        title = title_of(run) if run else one.word
+        title = title_of(run) if run else (Path(one.file).name or one.endpoint or one.word)
         if run and one.who == "base":
             title = f"{spoken('Base of', language)} {title}"
         if run and one.checkpoint is not None:
@@ -97,6 +99,41 @@ def _figure(name: str, one: Figure, unit: str, scale: float) -> dict[str, Any]:
         "left": round(left, 2),
         "width": round(right - left, 2),
         "at": round(100 * max(0.0, min(1.0, one.value / scale)), 2),
+    }
+
+
+def board_in(board: Board, titles: dict[str, str], language: str) -> dict[str, Any]:
+    """{title, arenas, rows: [{rank, name, rating: a figure, matches, won}], notes}, the best first."""
+    standings = board.ratings.standings
+    low, high = min(one.low for one in standings), max(one.high for one in standings)
+    whose = "Ratings by people" if board.raters == "people" else f"Ratings by {board.by}"
+    return {
+        "title": spoken(whose, language),
+        "arenas": list(board.found_in) if board.raters == "people" else [],
+        "rows": [
+            {
+                "rank": one.rank,
+                "name": _named(one.model, titles),
+                "rating": _rating(one, low, (high - low) or 1.0),
+                "matches": one.matches,
+                "won": f"{one.wins / one.matches:.0%}",
+            }
+            for one in standings
+        ],
+        "notes": [problem_in(note, language) for note in board.ratings.notes],
+    }
+
+
+def _rating(one: Standing, lowest: float, width: float) -> dict[str, Any]:
+    left, at, right = (round(100 * (value - lowest) / width, 2) for value in (one.low, one.rating, one.high))
+    words = {name: f"{getattr(one, name):.0f}" for name in ("low", "high")}
+    return {
+        "value": f"{one.rating:.0f}",
+        "questions": one.matches,
+        "left": left,
+        "width": right - left,
+        "at": at,
+        **words,
     }
 
 

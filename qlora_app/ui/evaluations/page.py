@@ -12,22 +12,25 @@ from pydantic import ValidationError
 
 from ...errors import UserError
 from ...evaluate import EVALUATORS, Contestant
-from ...evaluate.expected_time import seconds_for
-from ...formatting import about
-from ...jobs import Job, JobStore
+from ...evaluate.boards import boards_of
+from ...evaluate.expected_time import expected_time
+from ...evaluate.harness.tasks import TASKS, check_installed
+from ...evaluate.patterns import broken
+from ...jobs import Job
 from ...kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
+from ...runs.labels import relabel
 from ...storage.files import FOLDER_ID
 from ..context import AppContext
 from ..guard import owners, served
 from ..language import problem_in, spoken, texts_in
-from ..runs.card_parts import STATES, title_of
+from ..runs.card_parts import title_of
 from ..theme import plain
 from ..translate import visitors_language
-from .figures import AnswerRows, measures_in, titles_of
-from .words import EVALUATOR_WORDS, SET_WORDS, of_form
+from .figures import AnswerRows, board_in, measures_in
+from .listed import EvaluationList
+from .words import ASKED_ALONE, EVALUATOR_WORDS, SET_WORDS, of_form
 
 FOLDER = Path(__file__).parent
-MOST_LISTED = 200
 LARGEST_UPLOAD = 20_000_000  # letters of a file of questions
 SKELETON = """<section class="evaluations" data-state="none">
 <div class="line"><h2>Evaluations</h2></div><div class="evaluation-form"></div><div class="evaluation-list"></div>
@@ -40,6 +43,7 @@ class Evaluations:
     def __init__(self, page: AppContext) -> None:
         self.page = page
         self.rows = AnswerRows()
+        self.list = EvaluationList(page)
 
     def build(self) -> gr.HTML:
         script = "".join(
@@ -49,7 +53,7 @@ class Evaluations:
         texts = json.dumps(texts_in(SKELETON + script + said), ensure_ascii=False)
         known = f"const MAY_CHANGE = {json.dumps(self.page.may_change)};"
         asks = [served(self.listed), served(self.one), served(self.answers), served(self.offered), served(self.takes)]
-        does = [owners(self.begin), owners(self.stop), owners(self.resume), owners(self.delete)]
+        does = [*map(owners, (self.begin, self.stop, self.resume, self.rename, self.delete))]
         return plain(
             "",
             html_template=SKELETON,
@@ -64,7 +68,7 @@ class Evaluations:
         """-> {rows: [...], live: does one of them move}. Visitors of a demonstration are shown none."""
         if not self.page.may_change:
             return {"rows": [], "live": False}
-        rows = [self._row(job) for job in self._store().list()[:MOST_LISTED] if job.kind == "evaluate"]
+        rows = self.list.rows(visitors_language())
         return {"rows": rows, "live": any(row["live"] for row in rows)}
 
     def one(self, asked: Any) -> dict[str, Any]:
@@ -72,10 +76,19 @@ class Evaluations:
         job = self._job(asked)
         if job is None:
             return {}
-        found, titles = evaluation_of(job), self._titles(job)
-        measures = measures_in(found, titles, visitors_language()) if found else []
-        told = {"asked": found.asked, "questions": found.questions} if found else {}
-        return {**self._row(job), **told, "measures": measures, "titles": list(titles.values())}
+        language = visitors_language()
+        found, titles = evaluation_of(job), self.list.titles(job, language)
+        shown = {**self.list.of_evaluation(job, language), "measures": [], "boards": [], "titles": []}
+        if found is None:
+            return shown
+        return {
+            **shown,
+            "asked": found.asked,
+            "questions": found.questions,
+            "measures": measures_in(found, titles, language),
+            "boards": [board_in(one, titles, language) for one in boards_of(job, self.list.store.list())],
+            "titles": [titles.get(word, word) for word in found.contestants],  # who said nothing has no answers
+        }
 
     def answers(self, asked: Any) -> dict[str, Any]:
         """{id, which, search, start, by} -> {total, all, rows} of the questions that fit."""
@@ -89,12 +102,19 @@ class Evaluations:
         contestants = [{"word": run.id, "title": title_of(run), "on": True} for run in runs]
         bases = [{"word": f"base:{run.id}", "title": f"{spoken('Base of', language)} {title_of(run)}"} for run in runs]
         elsewhere = [{"word": f"endpoint:{one.name}", "title": one.name} for one in self.page.endpoints]
-        evaluators = [{"name": name, "title": spoken(words, language)} for name, words in EVALUATOR_WORDS.items()]
+        boxes = {name: words for name, words in EVALUATOR_WORDS.items() if name not in ASKED_ALONE}
+        evaluators = [{"name": name, "title": spoken(words, language)} for name, words in boxes.items()]
         sets = [{"name": name, "title": spoken(words, language)} for name, words in SET_WORDS.items()]
-        return {"contestants": [*contestants, *bases, *elsewhere], "evaluators": evaluators, "sets": sets}
+        try:
+            check_installed()
+            missing = ""
+        except UserError as error:
+            missing = problem_in(error.problem, language)
+        tasks = {"tasks": list(TASKS), "noTasks": missing}
+        return {"contestants": [*contestants, *bases, *elsewhere], "evaluators": evaluators, "sets": sets, **tasks}
 
     def takes(self, asked: Any) -> dict[str, Any]:
-        """The form -> {words}: about how long it takes, or what is still missing."""
+        """The form -> {words: about how long it takes, or what is still missing; pattern: what is wrong with it}."""
         if not self.page.may_change:
             return {"words": ""}
         language = visitors_language()
@@ -102,12 +122,13 @@ class Evaluations:
             with tempfile.TemporaryDirectory(prefix="guanaco-questions-") as folder:
                 spec = self._spec(asked, Path(folder))
                 file = spec.questions.file
-                seconds = seconds_for(spec, self.page.settings, file.parent if file else Path(folder))
+                expected = expected_time(spec, self.page.settings, file.parent if file else Path(folder))
         except (UserError, ValidationError, OSError, ValueError) as error:
-            return {"words": _told(error, language)}
-        if seconds is None:
+            wrong = broken(_text(asked, "pattern")) if isinstance(error, ValidationError) else None
+            return {"words": _told(error, language), "pattern": problem_in(wrong, language) if wrong else ""}
+        if expected is None:
             return {"words": spoken("How long it takes is not known yet.", language)}
-        return {"words": spoken(f"Takes about {about(seconds)} on this machine.", language)}
+        return {"words": spoken(expected.words, language)}
 
     # ---- what its owner does
 
@@ -136,64 +157,48 @@ class Evaluations:
             self.page.start(job)
         return {}
 
+    def rename(self, asked: Any) -> dict[str, Any]:
+        """{id, name} -> {} or {problem}: what it is called from now on; "" as before."""
+        job, given = self._job(asked), asked.get("name") if isinstance(asked, dict) else None
+        try:
+            if job is not None and isinstance(given, str):
+                relabel(job, name=given)
+        except UserError as error:
+            return {"problem": _told(error, visitors_language())}
+        return {}
+
     def delete(self, asked: Any) -> dict[str, Any]:
         """{id} -> {} or {problem}. The answers stay: others may read them."""
         job = self._job(asked)
         try:
             if job is not None:
-                self._store().delete(job.id)
+                self.list.store.delete(job.id)
         except UserError as error:
             return {"problem": _told(error, visitors_language())}
         return {}
 
     # ----
 
-    def _store(self) -> JobStore:
-        return self.page.jobs.evaluations
-
     def _job(self, asked: Any) -> Job | None:
         id = asked.get("id") if isinstance(asked, dict) else None
         if not self.page.may_change or not isinstance(id, str) or not FOLDER_ID.fullmatch(id):
             return None
         try:
-            return self._store().get(id)
+            job = self.list.store.get(id)
         except UserError:
             return None
-
-    def _titles(self, job: Job) -> dict[str, str]:
-        """{contestant: what people call it}"""
-        try:
-            return titles_of(job.spec(EvaluateSpec).contestants, self.page.find, visitors_language())
-        except UserError:
-            return {}
-
-    def _row(self, job: Job) -> dict[str, Any]:
-        language, status = visitors_language(), job.status()
-        found, titles = evaluation_of(job), self._titles(job)
-        measures = measures_in(found, titles, language) if found else []
-        return {
-            "id": job.id,
-            "name": job.id,
-            "state": status.state,
-            "word": spoken(STATES[status.state], language),
-            "live": status.is_active or status.state == "queued",
-            "part": None if status.progress is None else round(100 * status.progress),
-            "sentence": problem_in(status.sentence, language) if status.state != "done" else "",
-            "contestants": list(titles.values()),
-            "evaluator": measures[0]["title"] if measures else "",
-            "figure": measures[0]["rows"][0]["figures"][0] if measures and measures[0]["rows"] else None,
-            "made": job.created_at(),
-        }
+        return job if job.kind == "evaluate" else None
 
     def _spec(self, asked: Any, folder: Path) -> EvaluateSpec:
         """What a form means; a file that came with it is written into the folder. Raises UserError, ValidationError."""
         form = of_form(asked, folder, LARGEST_UPLOAD)
+        evaluators = tuple(EVALUATORS[name].model_validate(more) for name, more in form.evaluators.items())
         contestants = tuple(Contestant.of(word, self.page.settings) for word in form.contestants)
         return EvaluateSpec(
             contestants=contestants,
             questions=form.questions([one.run for one in contestants if one.is_here]),
             limit=form.limit,
-            evaluators=tuple(EVALUATORS[name].model_validate(more) for name, more in form.evaluators.items()),
+            evaluators=evaluators,
         )
 
 
@@ -202,9 +207,14 @@ def _texts(asked: Any, name: str) -> list[str]:
     return [one for one in given[:16] if isinstance(one, str)] if isinstance(given, list) else []
 
 
+def _text(asked: Any, name: str) -> str:
+    given = asked.get(name) if isinstance(asked, dict) else None
+    return given if isinstance(given, str) else ""
+
+
 def _told(error: Exception, language: str) -> str:
     if isinstance(error, UserError):
         return problem_in(error.problem, language)
     if isinstance(error, ValidationError):
-        return "; ".join(str(one["msg"]) for one in error.errors())
+        return "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
     return str(error)

@@ -7,12 +7,13 @@ from typing import Any
 
 from ...errors import UserError
 from ...evaluate import EVALUATORS
+from ...evaluate.harness.tasks import HarnessTasks, known_tasks
 from ...evaluate.known_sets import QUESTION_SETS
 from ...evaluate.question_sets import QuestionsChoice
 
-APART = ("judge", "lm_eval")  # has a form of its own; is started from a terminal
-EVALUATOR_WORDS = {name: kind.title for name, kind in EVALUATORS.items() if name not in APART}
-SET_WORDS = {name: kind.title for name, kind in QUESTION_SETS.items() if name not in APART}
+ASKED_ALONE = ("judge", "lm_eval")  # has a form of its own; belongs to questions that nothing else measures
+EVALUATOR_WORDS = {name: kind.title for name, kind in EVALUATORS.items()}
+SET_WORDS = {name: kind.title for name, kind in QUESTION_SETS.items()}
 LONGEST = 1000  # letters of a field
 
 
@@ -24,6 +25,7 @@ class Form:
     evaluators: dict[str, dict[str, Any]]  # {name: its settings}
     set_name: str
     place: str  # of the chosen file or folder
+    tasks: tuple[str, ...]  # of lm-eval
     limit: int | None
 
     def questions(self, runs: Sequence[str]) -> QuestionsChoice:
@@ -37,23 +39,28 @@ class Form:
             return QUESTION_SETS["file"].model_validate({"path": self.place, "like": first})
         if self.set_name == "mmlu":
             return QUESTION_SETS["mmlu"].model_validate({"path": self.place})
+        if self.set_name == "lm_eval":
+            return HarnessTasks(tasks=known_tasks(self.tasks))
         return QUESTION_SETS[self.set_name]()
 
 
 def of_form(asked: Any, folder: Path, most: int) -> Form:
-    """{contestants, evaluators, set, file: {name, text}, folder, pattern, shots, limit}. Raises UserError."""
+    """{contestants, evaluators, set, file: {name, text}, folder, tasks, pattern, shots, limit}. Raises UserError."""
     given = asked if isinstance(asked, dict) else {}
     contestants = [one[:LONGEST] for one in given.get("contestants") or [] if isinstance(one, str)]
-    names = [one for one in given.get("evaluators") or [] if isinstance(one, str) and one in EVALUATOR_WORDS]
+    known = EVALUATOR_WORDS.keys() - set(ASKED_ALONE)
+    names = [one for one in given.get("evaluators") or [] if isinstance(one, str) and one in known]
     if not contestants:
         raise UserError("evaluate.nobody", "Choose who is asked.")
     if any(one.startswith("file:") for one in contestants):
         raise UserError("evaluate.no_file_here", "A file of answers is evaluated from the command line.")
-    if not names:
-        raise UserError("evaluate.nothing_measured", "Choose what is measured.")
     set_name = given.get("set")
     if set_name not in SET_WORDS:
         raise UserError("evaluate.no_set", "Choose the questions.")
+    if set_name == "lm_eval":
+        names = ["lm_eval"]
+    if not names:
+        raise UserError("evaluate.nothing_measured", "Choose what is measured.")
     place = _place(set_name, given, folder, most)
     more: dict[str, dict[str, Any]] = {
         "regex": {"pattern": _text(given, "pattern")},
@@ -61,13 +68,13 @@ def of_form(asked: Any, folder: Path, most: int) -> Form:
     }
     limit = given.get("limit")
     is_limited = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
-    return Form(
-        tuple(contestants),
-        {name: more.get(name, {}) for name in names},
-        str(set_name),
-        place,
-        limit if is_limited else None,
-    )
+    most_asked = limit if is_limited else None
+    if set_name == "lm_eval":  # of each task, not of the tasks
+        more["lm_eval"], most_asked = {"limit": most_asked}, None
+    chosen = given.get("tasks")
+    tasks = tuple(one for one in chosen if isinstance(one, str)) if isinstance(chosen, list) else ()
+    evaluators = {name: more.get(name, {}) for name in names}
+    return Form(tuple(contestants), evaluators, str(set_name), place, tasks, most_asked)
 
 
 def _place(set_name: Any, given: dict[str, Any], folder: Path, most: int) -> str:

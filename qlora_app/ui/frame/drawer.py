@@ -183,7 +183,8 @@ def _tidy(usage: Usage, checkup: Checkup) -> str:
         return f"{runs}{freed or '<small>Nothing needs tidying.</small>'}"
     return (
         f"{runs}{freed}<small>{size(usage.tidied)} can be made again at any time: tokens, data that was read, finished "
-        'downloads and imports. <button type="button" class="link" data-do="tidy">Tidy up</button></small>'
+        "downloads and imports, answers of deleted evaluations. "
+        '<button type="button" class="link" data-do="tidy">Tidy up</button></small>'
     )
 
 

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from ...errors import Problem, UserError
-from ...evaluate.changed import what_changed
+from ...evaluate.changed import directions_of, what_changed
 from ...evaluate.evaluation import ROWS
 from ...evaluate.judge import Judged, JudgeReport
 from ...evaluate.judge.evaluator import JUDGMENTS
@@ -27,6 +27,7 @@ from ...kinds.judging import of_evaluation
 from ...storage.reading import read_lines
 from ..arena.rating_page import NOT_KEPT, careful, document, refused_page
 from ..context import AppContext
+from ..evaluations.listed import EvaluationList
 from ..guard import in_words
 from ..language import language_of, problem_in, translated
 from ..translate import said_to
@@ -44,6 +45,7 @@ class JudgeRoutes:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
+        self._list = EvaluationList(page)
 
     def routes(self) -> list[Route]:
         """Their marks stand in door/routes.py."""
@@ -96,18 +98,20 @@ class JudgeRoutes:
         return await run_in_threadpool(self._changed, request)
 
     def _changed(self, request: Request) -> Response:
-        return answered(request, "What changed", lambda language: self._changed_body(request))
+        return answered(request, "What changed", lambda language: self._changed_body(request, language))
 
-    def _changed_body(self, request: Request) -> str:
+    def _changed_body(self, request: Request, language: str) -> str:
         job, asked = _job(self.page, request), dict(request.query_params)
-        contestants = job.spec(EvaluateSpec).contestants
+        spec = job.spec(EvaluateSpec)
+        contestants = spec.contestants
         names = [one.word for one in contestants]
         pair = _pair_of(asked, names)
-        found = what_changed(rows_of(job).values(), *pair, _directions(job), _judged_in(job))
-        address = f"{_root(request)}/evaluations/{job.id}/changed"
-        head = f"""<header><h1>What changed <span translate="no">{escape(job.id)}</span></h1></header>
-<main class="owner judging">"""
-        return head + changed_html(found, pair, contestants, _listed(asked), address, _root(request)) + "</main>"
+        found = what_changed(rows_of(job).values(), *pair, directions_of(spec.evaluators), _judged_in(job))
+        root = _root(request)
+        address = f"{root}/evaluations/{job.id}/changed"
+        titles = self._list.titles(job, language)
+        shown = changed_html(found, pair, contestants, titles, _listed(asked), address, root)
+        return f"""{self._top("What changed", job, root, language)}{shown}</main>"""
 
     # ---- the page
 
@@ -121,7 +125,7 @@ class JudgeRoutes:
         job = _job(self.page, request)
         address = f"{_root(request)}/evaluations/{job.id}/judge"
         report = report_of_job(job)
-        parts = [self._head(job, language)]
+        parts = [self._head(job, _root(request), language)]
         if report is not None:
             judged, rows = _judged_in(job), rows_of(job)
             report = _with_votes(report, judged, rows, job.folder.parent)
@@ -131,12 +135,19 @@ class JudgeRoutes:
         parts.append(self._form(job, address, typed, problem, language))
         return "".join(parts) + "</main>"
 
-    def _head(self, job: Job, language: str) -> str:
+    def _top(self, words: str, job: Job, root: str, language: str) -> str:
+        """What it is about, and the way back."""
+        name = escape(self._list.of_evaluation(job, language)["name"])
+        back = f'<a href="{root}/?tab=runs&amp;evaluation={escape(job.id)}">Back to the evaluation</a>'
+        return f"""<header><h1>{words} <span translate="no">{name}</span></h1></header>
+<main class="owner judging"><p>{back}</p>"""
+
+    def _head(self, job: Job, root: str, language: str) -> str:
         status = job.status()
         moving = " data-moving" if status.is_active or status.state == "queued" else ""
         said = escape(problem_in(status.sentence, language))
-        return f"""<header><h1>Judge <span translate="no">{escape(job.id)}</span></h1></header>
-<main class="owner judging"><div class="found"{moving}><p class="muted" role="status">{said}</p>
+        return f"""{self._top("Judge", job, root, language)}
+<div class="found"{moving}><p class="muted" role="status">{said}</p>
 <p><a href="changed">What changed, answer by answer</a></p>"""
 
     def _form(self, job: Job, address: str, typed: Typed, problem: Problem | None, language: str) -> str:
@@ -194,12 +205,6 @@ def _with_votes(
 
 def _judged_in(job: Job) -> list[Judged]:
     return judged_in(read_lines(job.folder / f"{JUDGMENTS}.jsonl", 0)[0])
-
-
-def _directions(job: Job) -> dict[str, bool]:
-    """{evaluator: is more better?}: those that tell right from wrong."""
-    kinds = [(one.name, type(one)) for one in job.spec(EvaluateSpec).evaluators]
-    return {name: kind.higher_is_better for name, kind in kinds if kind.scores_answers and kind.unit == "share"}
 
 
 def _pair_of(asked: Typed, names: Sequence[str]) -> tuple[str, str]:

@@ -106,18 +106,24 @@ def _downloads(run: Run, job: Job, made: Export) -> str:
     if len(names) <= LISTED:
         links += [(address_of(run, job, name), name, made.files[name]) for name in names]
     rows = "".join(
-        f'<li><a href="{quote(where)}" download>{escape(name)}</a> <span class="quiet">{size(count)}</span></li>'
+        f'<li><a href="{quote(where)}" download title="{_checksum(made, name)}">{escape(name)}</a> '
+        f'<span class="quiet">{size(count)}</span></li>'
         for where, name, count in links
     )
     return f'<ul class="downloads">{rows}</ul>'
 
 
+def _checksum(made: Export, name: str) -> str:
+    return f"SHA-256 {made.checksums[name]}" if name in made.checksums else ""
+
+
 def _measured(measured: Fidelity) -> str:
-    if not measured.reader:  # nothing that answers was made
+    if not measured.reader:  # nothing that answers was made, or a note says why it was not asked
         return ""
+    chances = f'<p class="note">{measured.chances}</p>' if measured.chances else ""
     return (
         f'<div class="verdict {SIGNS[measured.level]}"><p class="said">{measured.words}</p>'
-        f"{_chances(measured)}{_differing(measured)}</div>"
+        f"{chances}{_differing(measured)}</div>"
     )
 
 
@@ -134,21 +140,13 @@ def _served(run: Run, job: Job, made: Export) -> str:
     )
 
 
-def _chances(measured: Fidelity) -> str:
-    if measured.first_choice is None or measured.kl_mean is None:
-        return ""
-    return (
-        f'<p class="note">{measured.first_choice:.2%} of {measured.positions:,} tokens have the same first choice; '
-        f"KL {measured.kl_mean:.1e} nats a token.</p>"
-    )
-
-
 def _differing(measured: Fidelity) -> str:
     if not measured.differing:
         return ""
-    rows = "".join(map(_row, measured.differing[:LISTED]))
+    shown, all_of_them = measured.differing[:LISTED], measured.questions - measured.same
+    rows = "".join(map(_row, shown))
     return (
-        "<details><summary>Answers that differ</summary>"
+        f"<details><summary>Answers that differ: {len(shown):,} of {all_of_them:,}</summary>"
         '<div class="scrolls" tabindex="0" role="region" aria-label="Answers that differ">'
         '<table class="tested"><thead><tr><th scope="col">Question</th>'
         '<th scope="col">Adapter</th><th scope="col">Export</th><th scope="col">Expected</th>'

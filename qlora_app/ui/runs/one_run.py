@@ -26,7 +26,7 @@ from ...runs.labels import relabel
 from ...storage.reading import LARGEST, is_regular
 from ..context import PRIVATE_FILES, AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import NOT_TOLD, changes, in_words, reads, served
+from ..guard import NOT_TOLD, changes, in_words, owner_reads, reads, served
 from ..language import problem_in, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -36,6 +36,7 @@ from .answered import answered_rows, test_page
 from .card_parts import MOVING
 from .export_part import is_exporting
 from .keys import KeysCard
+from .publish_part import PublishPart
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
     NOT_SHOWN,
@@ -77,6 +78,7 @@ class OneRun:
         self.cards = cards
         self.table = table
         self.answers = AnswerFile(page)
+        self.publishing = PublishPart(page)
         self._part = functools.lru_cache(maxsize=400)(self._made)
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-workshop-")
 
@@ -99,6 +101,7 @@ class OneRun:
             self.parts.append(self._build_part(name, elem_id=f"run-{name}"))
             if name == "use":
                 self.use = self.parts[-1]
+                self.publishing.build()
                 KeysCard(self.page).build()
             if name == "test":
                 self._build_answers()
@@ -143,6 +146,7 @@ class OneRun:
         self.use.export(self.export, None, None, **FAST)
         self.use.unexport(self.stop_export, None, None, **FAST)
         self.answers.wire(self.card)
+        self.publishing.wire(self.card)
         self.cards.wire(self.card)
         for button, handler in (
             (self.get_adapter, self.adapter_file),
@@ -209,7 +213,7 @@ class OneRun:
         run = self._opened_to_visitor(given)
         return {self.file: self._copy(f"{run.id}.yaml", recipe_file(run, self.page.may_change))}
 
-    @changes
+    @owner_reads
     def log_file(self, given: Given) -> Answer:
         """The whole log as a file."""
         run = self.page.store.get(given[self.card])

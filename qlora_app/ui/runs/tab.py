@@ -22,6 +22,8 @@ PLACE = """(run, compared) => { if (!window.guanacoReady || !guanacoIsOn('runs')
   const face = guanacoTurnedTo('run-pages');
   run ? q.set('run', run) : q.delete('run');
   run && face && face !== 'overview' ? q.set('show', face) : q.delete('show');
+  const one = document.querySelector('.evaluations')?.dataset.opened;
+  one && !run && !compared ? q.set('evaluation', one) : q.delete('evaluation');
   compared ? q.set('compare', compared) : q.delete('compare'); history.replaceState(null, '', '?' + q); }"""
 
 
@@ -46,7 +48,7 @@ class RunsTab:
             self.adapter.build()
         with gr.Column(elem_classes="sheet one", visible=False) as self.opened_place:
             self.one.build()
-        with gr.Column(elem_classes="sheet", visible=False) as self.compare_place:
+        with gr.Column(elem_classes="sheet compared-runs", visible=False) as self.compare_place:
             self.comparison = self.side_by_side.build()
         with gr.Column() as self.evaluated:
             self.evaluations.build()

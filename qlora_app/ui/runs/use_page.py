@@ -40,19 +40,7 @@ def use_page(run: Run, may_change: bool, address: str) -> str:
 
 
 def _for_owner(run: Run, address: str) -> str:
-    return f"{exports_part(run)}{_for_the_hub(run)}{servers_part(run)}{_for_programs(run, address)}"
-
-
-def _for_the_hub(run: Run) -> str:
-    """The command that publishes it: nothing is sent before its files were listed."""
-    if run.newest_adapter() != run.adapter:
-        return ""
-    what = "adapter" if run.base_model().source == "hub" else "merged"  # nobody could open an adapter without its base
-    return (
-        '<h3>Hugging Face Hub</h3><p class="quiet">In a terminal: this lists what would be sent. With --yes it is '
-        "sent, private unless you add --public.</p>"
-        f"{code_block(f'python -m qlora_app publish {run.id} you/your-model --what {what}')}"
-    )
+    return f"{exports_part(run)}{servers_part(run)}{_for_programs(run, address)}"
 
 
 def _for_programs(run: Run, address: str) -> str:

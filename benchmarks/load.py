@@ -1,0 +1,189 @@
+"""Does the page stand two hundred people who look, twenty who chat and one training at once?  make load
+
+The real app with a real training run. Steps are timed alone and beside the pages in turn, then beside all for ten
+minutes, in which every poll, every first word and the app's memory are measured. Adds to RESULTS.md.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from measuring import App, record, seconds_until, used_by_others
+from page import QUESTION, VISIT, Site, look
+
+from qlora_app.presets import Presets
+from qlora_app.runs import Run, RunStore
+
+PAGES, CHATS = 200, 20
+READS = 20.0  # seconds in which a person reads an answer and writes the next question
+ROUNDS, PART = 3, 30.0  # of steps alone and beside the pages; seconds of each
+SETTLES = 60.0  # seconds after which the app's memory counts as that of its beginning
+
+
+class Measured:
+    """What happened while all were there."""
+
+    def __init__(self) -> None:
+        self.polls: list[float] = []
+        self.sizes: list[int] = []
+        self.first_words: list[float] = []
+        self.busy = 0  # questions answered by the sentence that many are asking
+        self.errors: list[str] = []
+
+
+async def pages(site: Site, run: Run, seconds: float, found: Measured) -> None:
+    """Two hundred that do not open at the same instant; one that fails is an error, and opens again."""
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(number / PAGES)
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            try:
+                await look(site, run, f"page{number}", until, found.sizes, found.polls)
+            except httpx.HTTPError as error:
+                found.errors.append(f"poll: {error!r}")
+
+    await asyncio.gather(*(one(number) for number in range(PAGES)))
+
+
+async def chats(site: Site, run: Run, seconds: float, found: Measured) -> None:
+    """Twenty people who ask, read and ask again."""
+
+    async def one(number: int) -> None:
+        name, until = f"chat{number}", time.perf_counter() + seconds
+        await asyncio.sleep(READS * number / CHATS)
+        await site.click(VISIT, name, [])
+        while time.perf_counter() < until:
+            try:
+                await ask(site, run, name, found)
+            except (httpx.HTTPError, KeyError) as error:
+                found.errors.append(f"chat: {error!r}")
+            await asyncio.sleep(READS)
+
+    await asyncio.gather(*(one(number) for number in range(CHATS)))
+
+
+async def ask(site: Site, run: Run, session: str, found: Measured) -> None:
+    """One question; how long it took until the first word of its answer was there."""
+    event = {"asking": "1", "question": QUESTION, "before": []}
+    question = site.call(("room", "ask"), session, [run.id, "", 0, 0.7, 256, "auto"], event)
+    began = time.perf_counter()
+    joined = await site.client.post("/gradio_api/queue/join", json=question)
+    if joined.status_code == 400 and "moment" in joined.text:
+        found.busy += 1
+        return
+    joined.raise_for_status()
+    is_first = True
+    async with site.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        async for line in stream.aiter_lines():
+            message: dict[str, Any] = json.loads(line[6:]) if line.startswith("data: ") else {}
+            if message.get("msg") == "process_generating" and is_first:
+                found.first_words.append(time.perf_counter() - began)
+                is_first = False
+            if message.get("msg") == "process_completed":
+                if not message["success"]:
+                    found.errors.append(f"answer: {message['output']}")
+                return
+
+
+def begun(store: RunStore, steps: int) -> Run:
+    """A run of the starter that measures nothing, asked to start."""
+    recipe = Presets().load("starter")
+    nothing = {"evaluations": 0, "samples": 0, "checkpoints": 0, "scored_questions": 0, "general_questions": 0}
+    training = recipe.training.model_copy(update=nothing | {"max_steps": steps, "epochs": 1000.0})
+    run = store.create(recipe.model_copy(update={"training": training}))
+    run.ask_to_start()
+    return run
+
+
+class Steps:
+    """Milliseconds of a step between two looks."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    async def of(self, what: Any) -> float:
+        """While something is awaited."""
+        step, began = self.run.status().step, time.perf_counter()
+        await what
+        done = self.run.status().step - step
+        return 1000 * (time.perf_counter() - began) / max(1, done)
+
+
+async def measure(app: App, finished: Run, live: Run, minutes: float, rounds: int) -> dict[str, str]:
+    process = psutil.Process(app.process.pid)
+    # Shorter than the server's patience: a connection that it is about to end is not used again.
+    limits = httpx.Limits(max_connections=400, max_keepalive_connections=400, keepalive_expiry=2.0)
+    async with httpx.AsyncClient(base_url=app.url, timeout=120, limits=limits) as client:
+        site, steps, alone, beside = await Site.open(client), Steps(live), [], []
+        for _ in range(rounds):
+            alone.append(await steps.of(asyncio.sleep(PART)))
+            beside.append(await steps.of(pages(site, live, PART, Measured())))
+        found, held = Measured(), []
+
+        async def watch() -> None:
+            await asyncio.sleep(min(SETTLES, 15 * minutes))
+            held.append(process.memory_info().rss)
+
+        everything = (
+            pages(site, live, 60 * minutes, found),
+            chats(site, finished, 60 * minutes, found),
+            watch(),
+        )
+        crowded = await steps.of(asyncio.gather(*everything))
+        held.append(process.memory_info().rss)
+    for error in found.errors[:10]:
+        print(error)
+    return {
+        "errors": str(len(found.errors)),
+        "polls": f"{len(found.polls):,}",
+        "poll p95, ms": f"{1000 * p95(found.polls):.0f}",
+        "questions": str(len(found.first_words)),
+        "told that many ask": str(found.busy),
+        "first word p95, s": f"{p95(found.first_words):.2f}",
+        "memory at the end / after a minute": f"{held[1] / held[0]:.2f}",
+        "a step beside the pages, times": f"{statistics.median(b / a for a, b in zip(alone, beside, strict=True)):.2f}",
+        "a step beside all, times": f"{crowded / statistics.median(alone):.2f}",
+    }
+
+
+def p95(values: list[float]) -> float:
+    """Of a hundred five are above it; nan where there is none."""
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else float("nan")
+
+
+def main() -> None:
+    given = argparse.ArgumentParser(description=__doc__)
+    given.add_argument("--minutes", type=float, default=10)
+    given.add_argument("--rounds", type=int, default=ROUNDS)
+    asked = given.parse_args()
+    others = used_by_others()
+    with tempfile.TemporaryDirectory(prefix="load-") as folder:
+        home = Path(folder)
+        app, store = App(home), RunStore(home / "runs")
+        live = None
+        try:
+            seconds_until(app.answers)
+            finished = begun(store, 20)
+            seconds_until(lambda: finished.status().has_ended)
+            live = begun(store, 1_000_000)
+            seconds_until(lambda: live.status().step > 10)
+            figures = asyncio.run(measure(app, finished, live, asked.minutes, asked.rounds))
+        finally:
+            if live is not None:
+                live.request("stop-now")
+                seconds_until(lambda: not live.is_alive())
+            app.close()
+    print(figures, flush=True)
+    record("load", figures, others, keep=asked.minutes >= 10)
+
+
+if __name__ == "__main__":
+    main()

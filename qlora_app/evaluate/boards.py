@@ -1,0 +1,94 @@
+"""Leaderboards of an evaluation: by each judge, and by the people of its arenas, never poured together."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..jobs import Job
+from ..storage.reading import read_lines
+from .arena import Arena
+from .arena.made import ArenaSpec
+from .judge.evaluator import JUDGMENTS
+from .judge.judged import Judged, judged_in
+from .ratings import Judgment, Judgments, Ratings, rate
+
+ORDERS = 200  # of Elo: a page is there at once
+Files = tuple[tuple[Path, int], ...]  # with when each was written last
+
+
+@dataclass(frozen=True)
+class Board:
+    """by: the name of the judge; "" of people. found_in: the evaluations and arenas that the rows are from."""
+
+    raters: Literal["judge", "people"]
+    by: str
+    ratings: Ratings
+    found_in: tuple[str, ...]
+
+
+def boards_of(evaluation: Job, every: Iterable[Job]) -> list[Board]:
+    """Of an evaluation that is done. every: all evaluations and arenas there are."""
+    answers = _answers_of(evaluation)
+    others = list(every)
+    judged = [job for job in others if job.id == evaluation.id or (answers and _answers_of(job) == answers)]
+    names = {job.id for job in judged}
+    arenas = [job for job in others if job.kind == "arena" and _source_of(job) in names]
+    by_judge = _by_judge(_written(job.folder / f"{JUDGMENTS}.jsonl" for job in judged))
+    by_people = _by_people(_written(job.folder / "votes.jsonl" for job in arenas))
+    return [*by_judge, *by_people]
+
+
+def _written(files: Iterable[Path]) -> Files:
+    return tuple((file, file.stat().st_mtime_ns) for file in files if file.is_file())
+
+
+@functools.lru_cache(maxsize=16)
+def _by_judge(files: Files) -> list[Board]:
+    """What several evaluations have of the same answers counts once."""
+    rows: dict[str, dict[tuple[str, ...], Judged]] = {}
+    found_in: dict[str, list[str]] = {}
+    for file, _ in files:
+        for row in judged_in(read_lines(file, 0)[0]):
+            if row.winner is not None:
+                rows.setdefault(row.rater, {}).setdefault(row.place, row)
+                found_in.setdefault(row.rater, []).append(file.parent.name)
+    boards = []
+    for judge, some in rows.items():
+        judgments = [_judgment(row) for row in some.values()]
+        boards.append(Board("judge", judge, _rated(judgments), tuple(dict.fromkeys(found_in[judge]))))
+    return boards
+
+
+@functools.lru_cache(maxsize=16)
+def _by_people(files: Files) -> list[Board]:
+    arenas = [Arena(file.parent) for file, _ in files]
+    judgments = [vote.judgment for arena in arenas for vote in arena.votes()]
+    if not judgments:
+        return []
+    return [Board("people", "", _rated(judgments), tuple(arena.id for arena in arenas))]
+
+
+def _rated(judgments: list[Judgment]) -> Ratings:
+    return rate(Judgments(judgments), orderings=ORDERS)
+
+
+def _judgment(row: Judged) -> Judgment:
+    who = row.model_a, row.model_b, row.winner
+    return Judgment(*who, row.question, row.rater, row.category, row.checksum_a, row.checksum_b)  # type: ignore[arg-type]
+
+
+def _answers_of(job: Job) -> Any:
+    """{contestant: the file of its answers}: whoever has the same has judged the same."""
+    file = job.folder / "result.json"
+    return _answers_in(job.folder, file.stat().st_mtime_ns) if file.is_file() else None
+
+
+@functools.lru_cache(maxsize=1000)
+def _answers_in(folder: Path, written: int) -> Any:
+    return (Job(folder).result() or {}).get("answers")
+
+
+def _source_of(job: Job) -> str:
+    return str(job.spec(ArenaSpec).source)
