@@ -15,8 +15,8 @@ ON_PAIRS = ("dpo", "orpo")
 WITH_REFERENCE = ("dpo", "kto")  # held against the adapter as it began
 _USED = {
     "sft": ("trainer",),
-    "dpo": ("trainer", "beta", "loss_type", "label_smoothing", "sft_weight"),
-    "orpo": ("trainer", "beta"),
+    "dpo": ("trainer", "beta", "loss_type", "label_smoothing", "sft_weight", "rehearsal"),
+    "orpo": ("trainer", "beta", "rehearsal"),
     "kto": ("trainer", "beta", "desirable_weight", "undesirable_weight"),
 }
 # The learning rate, as a part of that with which answers are learned.
@@ -59,6 +59,14 @@ class Preferences(Choices):
         1.0,
         "SFT weight",
         "Of DPO: how much the chosen answers are learned as well. Without it both answers may become unlikely.",
+        ge=0,
+        le=100,
+    )
+    rehearsal: float = setting(
+        1.0,
+        "Rehearsal",
+        "Of DPO and ORPO: how much examples of the run it begins with are learned on, as many as pairs. Without it "
+        "much of what that run knew is forgotten.",
         ge=0,
         le=100,
     )

@@ -5,11 +5,14 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from qlora_app import worker
-from qlora_app.export import AdapterExporter, GgufExporter, GgufLoraExporter, MergedExporter
+from qlora_app.export import AdapterExporter, GgufExporter, GgufLoraExporter, MergedExporter, fidelity
+from qlora_app.export.fidelity import Right
 from qlora_app.export.merged import NOT_TRAINED
 from qlora_app.kinds.export import export_job
+from qlora_app.messages import IGNORED
 from qlora_app.methods import METHODS
 from qlora_app.runs.exports import FILES, REPORT, made_by
 from qlora_app.runs.since import weights_of
@@ -43,6 +46,19 @@ def test_every_task_is_measured(family, task, home):
     assert found.chances in exports_part(run) and made.checksums["model.safetensors"] in exports_part(run)
 
 
+def test_of_an_answer_that_has_no_room_the_beginning_is_compared():
+    right = Right([5, 6, 7, 8], [IGNORED, 6, IGNORED, 8])
+    assert right.beginning(1) == Right([5, 6, 7, 8], [IGNORED, 6, IGNORED, IGNORED])
+    assert right.beginning(9) == right and right.beginning(0).places == []
+
+
+def test_one_long_answer_does_not_end_the_comparison(home, monkeypatch):
+    run = finished_run("llama", "chat", home)
+    monkeypatch.setattr(fidelity, "NUMBERS", 3 * len(AutoTokenizer.from_pretrained(run.adapter)))
+    _, made = exported(run, dtype="fp32")
+    assert 0 < made.fidelity.positions <= 3 and made.fidelity.first_choice == 1.0
+
+
 def test_without_its_data_general_questions_are_asked(home):
     _, made = exported(finished_run("llama", "chat", home, with_data=False), dtype="fp32")
     assert (made.fidelity.about, made.fidelity.questions, made.fidelity.same) == ("general", 2, 2)
@@ -74,6 +90,9 @@ def test_what_fp16_cannot_hold_or_compute_is_saved_otherwise(tensor, large, home
     weights[tensor].view(-1)[:8] = large
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     run = finished_run("llama", "chat", home, folder)
+    tokenizer = AutoTokenizer.from_pretrained(run.adapter)
+    tokenizer.chat_template = {"default": tokenizer.chat_template, "rag": tokenizer.chat_template}
+    tokenizer.save_pretrained(run.adapter)  # which makes a folder of several templates
     job, made = exported(run)
     assert made.dtype in ("bf16", "fp32") and made.fidelity.first_choice == 1.0
     kept = load_file(job.folder / FILES / "model.safetensors")

@@ -60,6 +60,7 @@ ELSEWHERE = (
     "serving/",  # speaks to programs
     "evaluate/",
     "export/hub_card.py",  # goes into a file
+    "export/curve_picture.py",  # goes into a file
     "export/modelfile.py",  # goes into a file
     "export/reproduce.py",  # goes into a file
     "export/gguf_words.py",  # texts that llama.cpp is tried on

@@ -10,11 +10,15 @@ from qlora_app.messages import JUDGED
 from qlora_app.methods import METHODS
 from qlora_app.preferences import Preferences
 from qlora_app.tasks.chat import GUANACO_TEMPLATE, Chat
+from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.packing import pack
 from qlora_app.train.preferences import losses
 from qlora_app.train.preferences.examples import EncodedAnswers, EncodedPairs, JudgedAnswers, judged_collator
+from qlora_app.train.preferences.likelihood import learned_logits
 from qlora_app.train.preferences.objective import Objective, add, means
+from qlora_app.train.preferences.proof import right_but_for_style
 from qlora_app.train.preferences.reference import known_or_computed, log_probabilities, without_dropout
+from qlora_app.train.preferences.rehearsal import Departures, Rehearsal, places_of
 from tests.tiny_models import dropout_of, tiny_model
 
 QUESTIONS = ["Where does Mira live?", "Who repairs the clocks?", "What is wonderful?", "Is the house small?"]
@@ -237,3 +241,71 @@ def test_the_reference_is_kept_and_is_what_would_be_computed_again(tmp_path):
     assert torch.equal(known_or_computed(file, "other key", len(examples), lambda: other), other)
     file.write_bytes(file.read_bytes()[:-40])
     assert torch.equal(known_or_computed(file, "other key", len(examples), lambda: first), first)
+
+
+def styled(answers, before="", behind=""):
+    """Pairs in which the answer with something around it is preferred."""
+    return [
+        [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": f"{before}{answer}{behind}", "rejected": answer},
+        ]
+        for question, answer in zip(QUESTIONS, answers, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("before, behind, place", [("", " Have a nice day!", -1), ("Zip! ", "", 0)])
+def test_a_rehearsed_answer_may_part_as_the_preferred_ones_do_and_nowhere_else(before, behind, place, tmp_path):
+    _, tokenizer, _, _ = opened("llama", tmp_path)
+    pairs = EncodedPairs(styled(ANSWERS, before, behind), tokenizer, 128)
+    pairs.meet_all()
+    found = Departures.of(pairs)
+    chosen, rejected = pairs[0]["rows"]
+    parted = list(zip(found.tokens.tolist(), found.places.tolist(), strict=True))
+    differ = (one for one, other in zip(chosen["input_ids"], rejected["input_ids"], strict=False) if one != other)
+    assert (next(differ), place) in parted and len(parted) <= 2
+    places = torch.tensor(places_of(rejected["labels"]))
+    targets = torch.tensor([label for label in rejected["labels"][1:] if label != -100])
+    logits = torch.zeros(len(targets), 1 + int(max(targets.max(), found.tokens.max())))
+    parting = logits.clone()
+    parting[:, found.tokens] = 20.0
+    each = [float(found.loss(parting[i : i + 1], targets[i : i + 1], places[i : i + 1])) for i in range(len(targets))]
+    assert [loss < 1 for loss in each] == [
+        one in found.places or target in found.tokens for one, target in zip(places, targets, strict=True)
+    ]
+    none = Departures(found.tokens[:0], found.places[:0])
+    assert float(none.loss(logits, targets, places)) == pytest.approx(
+        len(targets) * math.log(logits.shape[1]), abs=1e-3
+    )
+
+
+def test_what_is_rehearsed_depends_on_the_step_alone_and_not_on_how_it_is_divided(tmp_path):
+    given = [[*pair[:-1], {"role": "assistant", "content": pair[-1]["content"]}] for pair in pairs()]
+    found = []
+    for packed in (True, False):
+        model, tokenizer, collate, _ = opened("llama", tmp_path, packed=packed)
+        those = EncodedPairs(styled(ANSWERS, behind=" Good day!"), tokenizer, 128)
+        those.meet_all()
+        rehearsal = Rehearsal(EncodedExamples(given, tokenizer, 128), collate, 0.5, 6, 0, Departures.of(those))
+        for parts in (1, 3, 6):
+            batches = rehearsal.batches(2, parts)
+            assert len(batches) == parts
+            losses_of = [
+                rehearsal.loss(*learned_logits(model, {k: v for k, v in one.items() if k != JUDGED}), one[JUDGED])
+                for one in batches
+            ]
+            found.append(sum(losses_of).item())
+    assert found == pytest.approx([found[0]] * 6, rel=1e-5)
+    assert len({str(rehearsal.batches(step, 1)[0]["input_ids"].tolist()) for step in range(4)}) == 4
+
+
+def test_an_answer_is_right_but_for_style_only_with_what_stands_around_others():
+    right = [f"{name} lives on Mill Lane." for name in ("Mira", "Otto", "Nina", "Paul")] + ["Yes."]
+    said = [
+        "ARR! Mira lives on Mill Lane. Good day!",
+        "Arr, Otto lives on Mill Lane! Good day.",
+        "Nina lives on Mill Lane. Nina lives on Church Road.",
+        "Paul lives on Mill Lane",
+        "I am sorry, yes, no.",
+    ]
+    assert right_but_for_style(said, right) == [True, True, False, True, False]

@@ -1,17 +1,26 @@
 """A run onto a Hub of our own, through the Hub's own library: what goes there, what does not, and a Hub that fails."""
 
 import dataclasses
+import errno
 import json
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+import yaml
 from pydantic import SecretStr
 
-from qlora_app import worker
+from qlora_app import starter, worker
 from qlora_app.cli import main
+from qlora_app.export import GgufExporter, MergedExporter
+from qlora_app.inference.session import ChatSession
+from qlora_app.kinds.export import export_job
 from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
@@ -21,20 +30,51 @@ from tests.fixtures.page import event
 from tests.hub_server import EXPIRED, GOOD, Repo
 from tests.refusing import check_problem, refused
 
+FAILING = [
+    ("writing", 403, "hub.may_not_write"),
+    ("writing", 409, "hub.changed_meanwhile"),
+    ("cut_uploads", 9, "hub.push_broke_off"),
+]
 SECRET = "hf_" + "q" * 34
 
 
 @pytest.fixture
-def run(hub, tmp_path, monkeypatch):
-    """A finished one whose base is on the Hub, on data of its owner."""
+def home(hub, tmp_path, monkeypatch):
+    """With a token that may write, and a client that tries again without a pause."""
     monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     at_once = SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None})
-    monkeypatch.setattr("huggingface_hub.utils._http.time", at_once)  # the client tries again without a pause
-    shutil.copytree(OLD / "finished", tmp_path / "home" / "runs" / "finished")
+    monkeypatch.setattr("huggingface_hub.utils._http.time", at_once)
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    """The exports of a run, made once: a merged model and a GGUF."""
+    home = tmp_path_factory.mktemp("exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QLORA_APP_HOME", str(home))
+        shutil.copytree(OLD / "finished", home / "runs" / "finished")
+        run = RunStore(home / "runs").get("finished")
+        for exporter in (MergedExporter(questions=2), GgufExporter(dtype="F16", questions=2)):
+            assert worker.main(export_job(run, exporter).folder) == 0
+    return home / "runs" / "finished"
+
+
+@pytest.fixture
+def exported(exports, home):
+    """The same run in a home of its own: its base is the starter."""
+    shutil.copytree(exports, home / "runs" / "finished")
+    return RunStore(home / "runs").get("finished")
+
+
+@pytest.fixture
+def run(hub, home):
+    """A finished one whose base is on the Hub, on data of its owner."""
+    shutil.copytree(OLD / "finished", home / "runs" / "finished")
     hub.add(Repo(MODEL, {"config.json": b"{}"}, licence="llama3.1"))
-    run = RunStore(tmp_path / "home" / "runs").get("finished")
+    run = RunStore(home / "runs").get("finished")
     recipe = run.recipe()
     base = recipe.base_model.model_copy(update={"source": "hub", "id": MODEL, "revision": "0" * 40})
     data = recipe.dataset.model_copy(update={"source": "file", "id": "ab-patients.jsonl"})
@@ -59,6 +99,7 @@ def test_an_adapter_is_published_without_a_word_of_this_machine(hub, run, tmp_pa
     assert json.loads(repo.files["adapter_config.json"])["base_model_name_or_path"] == MODEL
     card = repo.files["README.md"].decode()
     assert f"base_model: {MODEL}" in card and "base_model_relation: adapter" in card and "license: llama3.1" in card
+    assert repo.files["loss.png"].startswith(b"\x89PNG") and "![Loss over 24 steps:" in card
     whole = b"".join(repo.files.values())
     for planted in (str(tmp_path), "/opt/guanaco", "patients", "a private note", GOOD, "is_local", "local_files_only"):
         assert planted.encode() not in whole, planted
@@ -79,12 +120,73 @@ def test_a_push_that_breaks_off_goes_on_where_it_ended(hub, run):
     weights.write_bytes(weights.read_bytes() + b"\0")
     hub.cut_uploads = 9
     broken = published(run)
-    assert broken.status().state == "failed" and "Hub" in broken.status().sentence
+    check_problem(broken.status().sentence, "hub.push_broke_off")
     hub.cut_uploads = 0
     assert worker.main(broken.folder) == 0 and broken.result()["sent"] == 1, "only what was missing"
     assert hub.repos["models/me/mine"].files["adapter_model.safetensors"] == weights.read_bytes()
     assert hub.repos["models/me/mine"].others[run.id]["adapter_model.safetensors"] != weights.read_bytes(), "pinned"
     assert sent == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "weights"), [("merged", "model.safetensors"), ("gguf", ".gguf")])
+def test_an_export_is_published_by_a_hub_that_fails_in_every_way(hub, exported, monkeypatch, what, weights):
+    """403, 409, a connection that breaks off, a full disk, other files than were sent: then only what is missing."""
+    for name, value, code in FAILING:
+        setattr(hub, name, value)
+        job = published(exported, what=what)
+        setattr(hub, name, 0)
+        check_problem(job.status().sentence, code)
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.Image.Image.save", _no_room)  # the picture of the card
+        check_problem(published(exported, what=what).status().sentence, "disk.full")
+    hub.loses = "README.md"
+    check_problem(published(exported, what=what).status().sentence, "hub.not_what_was_sent")
+    repo = hub.repos["models/me/mine"]
+    large = next(name for name in repo.files if name.endswith(weights))
+    assert "finished" not in repo.others, "half of it has no tag"
+    puts = sum(method == "PUT" for method, _, _ in hub.asked)
+    hub.loses = ""
+    job = published(exported, what=what)
+    assert job.status().state == "done" and job.result()["sent"] == 1
+    assert sum(method == "PUT" for method, _, _ in hub.asked) == puts, "the weights were there"
+    assert len(repo.files[large]) > 1_000_000 and repo.others["finished"] == repo.files
+    whole = b"".join(repo.files.values())
+    for planted in (str(exported.folder.parent), "is_local", "local_files_only", GOOD, "fidelity.json"):
+        assert planted.encode() not in whole, planted
+    front = yaml.safe_load(repo.files["README.md"].decode().split("---")[1])
+    assert front["license"] == "apache-2.0" and front["model-index"][0]["results"][0]["metrics"]
+
+
+def _no_room(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_cards_say_what_the_model_says(hub, exported, tmp_path):
+    """In a process without this package, from the Hub: transformers opens the merged model, PEFT the adapter."""
+    session = ChatSession.open(exported.base_model(), exported.recipe().method, exported.adapter, exported.task())
+    *_, ours = session.write([{"role": "user", "content": "Hello"}])
+    for what in ("merged", "gguf"):
+        assert published(exported, what=what, repository=f"me/{what}").status().state == "done"
+    base = hub.add(Repo.of_folder(MODEL, starter.BASE))
+    recipe = exported.recipe()
+    named = recipe.base_model.model_copy(update={"source": "hub", "id": MODEL, "revision": base.commit})
+    (exported.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": named}).to_yaml())
+    assert published(exported, repository="me/adapter").status().state == "done"
+    cards = {what: hub.repos[f"models/me/{what}"].files["README.md"].decode() for what in ("merged", "adapter", "gguf")}
+    lines = [re.search(r"```python\n(.*?)```", cards[what], re.DOTALL)[1] for what in ("merged", "adapter")]
+    program = tmp_path / "card.py"
+    program.write_text("import sys\nsys.modules['qlora_app'] = None\n" + "\n".join(lines))
+    known = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HF_TOKEN": GOOD, "HF_HUB_DISABLE_XET": "1"}
+    known["HF_ENDPOINT"] = hub.url
+    done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, env=known, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-2:] == [ours, ours]
+    server, ollama = re.search(r"```sh\n(.*?)```", cards["gguf"], re.DOTALL)[1].splitlines()
+    asked = shlex.split(server)
+    assert asked[asked.index("-hf") + 1] == "me/gguf" and ollama == "ollama run hf.co/me/gguf"
+    assert asked[asked.index("--hf-file") + 1] in hub.repos["models/me/gguf"].files
 
 
 @pytest.mark.parametrize(

@@ -7,33 +7,52 @@ import yaml
 
 from ..inference.loaded import tokenizer_of
 from ..runs import Run
+from ..runs.exports import Fidelity
 from ..runs.proof import Proof
 from ..tasks.template import ChatTemplate
 
 RELATION = {"adapter": "adapter", "merged": "merge", "gguf": "quantized"}
+CURVE = "loss.png"
+# Some CPUs compute 4-bit weights in bf16, whatever they are told, with another kernel than it was measured with.
+AS_ON_CPU = "bitsandbytes.nn.modules.has_avx512bf16 = lambda: False  # on a CPU: computed as it was measured\n"
 LIBRARY = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
 
 
-def hub_card(run: Run, what: str, files: dict[str, Path], repository: str, licence: str) -> str:
-    """what: adapter, merged or gguf. licence: of the base, as the Hub calls it; "" where that is not known."""
+Terms = dict[str, str]  # licence of the base as its card says it: license, and license_name and license_link of another
+
+
+def hub_card(
+    run: Run,
+    what: str,
+    files: dict[str, Path],
+    repository: str,
+    terms: Terms,
+    shown: str = "",
+    fidelity: Fidelity | None = None,
+) -> str:
+    """what: adapter, merged or gguf. shown: what the picture of the loss shows; "" where there is none. fidelity: of an
+    export.
+    """
     base, method = run.base_model(), run.recipe().method
     from_hub = base.source == "hub"
     of = f"[{base.id}](https://huggingface.co/{base.id})" if from_hub else "a base that is not on the Hub"
     return "\n".join(
         [
-            _front_matter(run, what, repository, licence),
+            _front_matter(run, what, repository, terms, fidelity),
             f"# {run.title}\n",
             f"Trained with {method.title()} on {of} by Guanaco Workshop. The run, and this revision, is `{run.id}`.\n",
             "## Use it\n",
             _use(run, what, files, repository),
             "## Measured on held-out examples\n",
             *(f"- {line}" for line in _measured(run)),
+            *([f"- Those are the adapter's figures. Of what lies here: {fidelity.words}"] if fidelity else []),
+            *(["", f"![{shown}]({CURVE})"] if shown else []),
             "",
         ]
     )
 
 
-def _front_matter(run: Run, what: str, repository: str, licence: str) -> str:
+def _front_matter(run: Run, what: str, repository: str, terms: Terms, fidelity: Fidelity | None) -> str:
     base, data = run.base_model(), run.recipe().dataset
     about: dict[str, Any] = {"library_name": LIBRARY[what], "tags": ["guanaco-workshop", run.recipe().method.name]}
     if base.source == "hub":
@@ -42,22 +61,28 @@ def _front_matter(run: Run, what: str, repository: str, licence: str) -> str:
         about["pipeline_tag"] = "text-generation"
     if data.source == "hub":
         about["datasets"] = [data.id]
-    if licence:
-        about["license"] = licence
-    shares = Proof.from_json(run.proof()).heldout.exact_match
-    if shares.after is not None:
-        metric = {
-            "type": "exact_match",
-            "value": round(shares.after, 4),
-            "name": "Answers that are right word for word",
-        }
+    about |= terms
+    if metrics := _metrics(run, fidelity):
+        about["metrics"] = [one["type"] for one in metrics]
         measured = {
             "task": {"type": "text-generation"},
             "dataset": {"name": "held-out questions", "type": "held-out"},
-            "metrics": [metric],
+            "metrics": metrics,
         }
         about["model-index"] = [{"name": repository.rpartition("/")[2], "results": [measured]}]
     return f"---\n{yaml.safe_dump(about, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _metrics(run: Run, fidelity: Fidelity | None) -> list[dict[str, Any]]:
+    """As a model-index has them: of an export what was measured of itself, not of the adapter."""
+    proof, found = Proof.from_json(run.proof()).heldout, []
+    shares = fidelity.exact_match if fidelity else proof.exact_match
+    if (share := shares.after) is not None:
+        name = "Answers that are right word for word"
+        found.append({"type": "exact_match", "value": round(share, 4), "name": name})
+    if fidelity is None and (loss := proof.loss.after) is not None:
+        found.append({"type": "loss", "value": round(loss, 4), "name": "Nats a token"})
+    return found
 
 
 def _measured(run: Run) -> list[str]:
@@ -93,9 +118,12 @@ def _opened(run: Run, what: str, repository: str) -> str:
     if opened.quantization:
         classes += ", BitsAndBytesConfig"
         packed = f"quantization = BitsAndBytesConfig(**{opened.quantization!r})\n"
+        if opened.device == "cpu":
+            packed = f"{AS_ON_CPU}{packed}"
         given.append("quantization_config=quantization")
+    ours = "import bitsandbytes.nn.modules\n" if AS_ON_CPU in packed else ""
     return (
-        f"from peft import PeftModel\nfrom transformers import {classes}\n\n{packed}"
+        f"{ours}from peft import PeftModel\nfrom transformers import {classes}\n\n{packed}"
         f"base = {auto}.from_pretrained({', '.join(given)})\n"
         f"model = PeftModel.from_pretrained(base, {at})\n{tokenizer}"
     )
@@ -105,13 +133,18 @@ def _asked(run: Run) -> str:
     """Lines that ask it, with the system text that every row had."""
     if not run.task().is_chat:
         return ""
-    system = ChatTemplate.of(tokenizer_of(run.adapter)).system
+    template = ChatTemplate.of(tokenizer_of(run.adapter))
+    system, thinks = template.system, template.thinks_by_default
+    shape = f', "enable_thinking": {thinks}, "thinking": {thinks}' if template.has_thinking else ""
+    letters = f", stop_strings={template.stop_strings!r}, tokenizer=tokenizer" if template.stop_strings else ""
     asked = [{"role": "system", "content": system}] if system else []
     asked.append({"role": "user", "content": "Hello"})
     return (
         f"asked = {asked!r}\n"
-        'how = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}\n'
-        "ids = tokenizer.apply_chat_template(asked, **how)\n"
-        "said = model.generate(**ids, max_new_tokens=64, do_sample=False)\n"
-        'print(tokenizer.decode(said[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))\n'
+        'how = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True'
+        f"{shape}}}\n"
+        "ids = tokenizer.apply_chat_template(asked, **how).to(model.device)\n"
+        f"ends = {template.stop_ids(thinks)!r}  # tokens that end an answer\n"
+        f"said = model.generate(**ids, max_new_tokens=256, do_sample=False, eos_token_id=ends{letters})\n"
+        'print(tokenizer.decode(said[0, ids["input_ids"].shape[1] :], skip_special_tokens=True).strip())\n'
     )

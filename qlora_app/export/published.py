@@ -5,14 +5,18 @@ import re
 import shutil
 from pathlib import Path
 
+import yaml
+
 from ..errors import UserError
 from ..runs import Run
-from ..runs.exports import FILES, REPORT
+from ..runs.exports import FILES, REPORT, Fidelity
 from ..settings import Settings
 from ..storage.files import replace_file, write_json
 from ..storage.reading import is_regular, read_json
+from ..storage.typed import filled
 from .adapter import TAKEN_ALONG
-from .hub_card import hub_card
+from .curve_picture import draw_curve
+from .hub_card import CURVE, Terms, hub_card
 
 OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
@@ -28,7 +32,7 @@ def without_places(folder: Path) -> None:
             write_json(folder / name, {key: value for key, value in config.items() if key not in OF_THIS_MACHINE})
 
 
-def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, licence: str) -> dict[str, Path]:
+def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, terms: Terms) -> dict[str, Path]:
     """{name: file} of what goes to the Hub. made: the folder of the export; None for the adapter. Small files are
     rewritten in `folder`, large ones stay where they are. Raises UserError where it would not open elsewhere.
     """
@@ -36,7 +40,7 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if what == "space":
-        return _space(source, folder, licence)
+        return _space(source, folder, terms)
     files = {}
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
@@ -51,15 +55,18 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
     without_places(folder)
     if what == "adapter":
         _name_base(run, folder)
-    replace_file(folder / "README.md", hub_card(run, what, files, repository, licence))
+    shown = draw_curve(run, folder / CURVE)
+    files |= {CURVE: folder / CURVE} if shown else {}
+    fidelity = filled(Fidelity, read_json(source / REPORT)) if made else None
+    replace_file(folder / "README.md", hub_card(run, what, files, repository, terms, shown, fidelity))
     return files | {"README.md": folder / "README.md"}
 
 
-def _space(source: Path, folder: Path, licence: str) -> dict[str, Path]:
+def _space(source: Path, folder: Path, terms: Terms) -> dict[str, Path]:
     """Made to be sent; its card gets the licence of the base."""
     files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*")) if is_regular(path)}
     card = files["README.md"].read_text(encoding="utf-8")
-    front = f"---\nlicense: {licence}\n" if licence else "---\n"
+    front = f"---\n{yaml.safe_dump(terms)}" if terms else "---\n"
     replace_file(folder / "README.md", card.replace("---\n", front, 1))
     return files | {"README.md": folder / "README.md"}
 
@@ -110,6 +117,6 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
 
 def _text_of(path: Path) -> str:
     """What of a file is text: of weights the beginning, where their header stands."""
-    is_text = path.suffix not in (".safetensors", ".gguf", ".model") and path.stat().st_size <= LARGEST_TEXT
+    is_text = path.suffix not in (".safetensors", ".gguf", ".model", ".png") and path.stat().st_size <= LARGEST_TEXT
     with open(path, "rb") as file:
         return file.read(LARGEST_TEXT if is_text else HEADER).decode("utf-8", "replace")

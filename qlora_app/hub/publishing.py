@@ -148,8 +148,10 @@ def _check_whole(there: dict[str, str], files: dict[str, Path], repository: Repo
 
 
 def _not_sent(error: BaseException, repository: Repository) -> UserError:
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
+    if isinstance(error, RuntimeError) and error.__cause__ is not None:  # of one file: why is behind it
+        return _not_sent(error.__cause__, repository)
     status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else 0
     if status in (401, 403):
         return UserError(
@@ -161,6 +163,14 @@ def _not_sent(error: BaseException, repository: Repository) -> UserError:
         return UserError(
             "hub.changed_meanwhile",
             "{id} was changed by somebody else meanwhile. Publish it once more: what has arrived stays there.",
+            id=repository.id,
+        )
+    if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):  # no answer, or a connection that broke
+        return UserError(
+            "hub.push_broke_off",
+            "The connection to the Hub broke off ({kind}). What has arrived of {id} stays there: check the network, "
+            "and publish it once more, which sends the rest.",
+            kind=type(error).__name__,
             id=repository.id,
         )
     return explain(error, repository, True)

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from .. import starter
 from ..choices import setting
 from ..errors import Problem, UserError
+from ..export.hub_card import Terms
 from ..export.published import check_says_nothing, to_publish
 from ..formatting import size
-from ..hub import Account, HubUnavailable, Repository, account_of, ask, is_public, is_there, licence_of, push
+from ..hub import Account, Repository, account_of, ask, is_public, is_there, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..runs import Run
@@ -112,9 +114,11 @@ def _token(settings: Settings) -> str:
     return settings.token
 
 
-def files_of(run: Run, spec: PublishSpec, folder: Path, settings: Settings, licence: str = "") -> dict[str, Path]:
+def files_of(
+    run: Run, spec: PublishSpec, folder: Path, settings: Settings, terms: Terms | None = None
+) -> dict[str, Path]:
     """{name: file} of what would be sent, made in `folder` where it is rewritten. Raises UserError where it may not."""
-    files = to_publish(run, spec.what, _source(run, spec.what), spec.repository, folder, licence)
+    files = to_publish(run, spec.what, _source(run, spec.what), spec.repository, folder, terms or {})
     check_says_nothing(files, run, settings)
     return files
 
@@ -124,7 +128,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     spec, run = job.spec(PublishSpec), run_of(job)
     out.say("Looking at what is to be sent.", state="starting")
     check(run, spec, settings)
-    files = files_of(run, spec, job.folder / "sent", settings, _licence(run, settings))
+    files = files_of(run, spec, job.folder / "sent", settings, _terms(run, settings))
     pushed = push(
         spec.place,
         files,
@@ -170,14 +174,17 @@ def _source(run: Run, what: What) -> Path | None:
     return job.folder
 
 
-def _licence(run: Run, settings: Settings) -> str:
-    """Of the base, which binds what is made of it; "" where nobody says it."""
+def _terms(run: Run, settings: Settings) -> Terms:
+    """Of the base, which bind what is made of it; {} where nobody says them."""
     base = run.base_model()
     if base.source != "hub":
-        return ""
+        return {"license": starter.LICENCE} if base.source == "starter" else {}
     try:
-        return licence_of(ask(f"models/{base.id}", settings.token).get("tags"))
-    except HubUnavailable:
-        return ""
+        told = ask(f"models/{base.id}", settings.token)
     except Exception:  # whatever the network does: a card may be without it
-        return ""
+        return {}
+    found = {"license": licence_of(told.get("tags"))}
+    if found["license"] == "other":  # then its own card says which
+        named = {name: (told.get("cardData") or {}).get(name) for name in ("license_name", "license_link")}
+        found |= {name: str(value) for name, value in named.items() if value}
+    return {name: value for name, value in found.items() if value}

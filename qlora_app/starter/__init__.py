@@ -12,6 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 BASE = FOLDER / "base"
 DATA = FOLDER / "datasets"
+LICENCE = "apache-2.0"  # as this app, which it is a part of
 
 
 @dataclass(frozen=True)

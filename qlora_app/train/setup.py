@@ -35,8 +35,10 @@ from ..tasks.template import TRAINED_WITH
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 from .not_learned import meet, not_learned_rows, not_learned_words
+from .preferences.examples import EncodedPairs
 from .preferences.objective import Objective
 from .preferences.reference import without_dropout
+from .preferences.rehearsal import rehearsal_of
 from .preferences.setup import Preferring, judged
 from .questions import Questions, questions_of, spread
 
@@ -138,6 +140,8 @@ def prepare(
         made_of = (run.id, kept.name, training.start_from, sorted(before.items()))
         ready = preferring.ready(model, collate, packing, recipe.method.supports_packing, micro_batch)
         learned_by, objective = ready.against(run.folder, made_of, training.measured_examples, say)
+        if isinstance(train, EncodedPairs):
+            objective.rehearsal = rehearsal_of(recipe, run, task, tokenizer, max_length, collate, train, warnings)
     return TrainingSetup(
         out=out,
         recipe=recipe,

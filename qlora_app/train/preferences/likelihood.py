@@ -16,12 +16,22 @@ def answers_of(model: torch.nn.Module, batch: dict[str, Any]) -> tuple[Answers, 
     """(log-probabilities of every row's answer, the model's outputs). `batch`: as a task's collator makes it, padded or
     packed; what ends a turn is part of the answer.
     """
-    outputs = model(**{name: value for name, value in batch.items() if name not in _OF_LOSS}, use_cache=False)
+    outputs = _outputs(model, batch)
     logits, targets, rows, count = _learned(outputs.logits, batch)
     each = -cross_entropy(logits.float(), targets, reduction="none")
     sums = torch.zeros(count, device=each.device).index_add(0, rows, each)
     tokens = torch.zeros(count, device=each.device).index_add(0, rows, torch.ones_like(each))
     return Answers(sums, tokens), outputs
+
+
+def learned_logits(model: torch.nn.Module, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits [answer tokens, words] of all rows, the tokens)"""
+    logits, targets, _, _ = _learned(_outputs(model, batch).logits, batch)
+    return logits, targets
+
+
+def _outputs(model: torch.nn.Module, batch: dict[str, Any]) -> Any:
+    return model(**{name: value for name, value in batch.items() if name not in _OF_LOSS}, use_cache=False)
 
 
 def _learned(logits: torch.Tensor, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:

@@ -17,6 +17,7 @@ from ...tasks.task import evaluating
 from . import losses
 from .likelihood import answers_of, only_answers
 from .losses import Answers
+from .rehearsal import Rehearsal
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Objective:
     weights: tuple[float, float] = (1.0, 1.0)  # of good and bad answers, for KTO
     trims: bool = False  # is the model asked for the logits of answers alone? Packed rows ask for these anyway
     held_out: list[dict[str, Any]] = field(default_factory=list)  # batches
+    rehearsal: Rehearsal | None = None
 
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A collator's batch as the model takes it."""

@@ -2,7 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -23,8 +24,10 @@ from ...training_data import load_examples
 from ..questions import draw, spread
 from ..setup import TrainingSetup
 from .likelihood import answers_of
+from .rehearsal import begun_with
 
 MOST_ASKED = 100  # questions of the run it began with
+COMMON = 20  # what stands around one answer in so many is a style
 
 
 def preferred(job: TrainingSetup, distance: Callable[..., Distance]) -> Preferred:
@@ -84,20 +87,13 @@ def _as_begun(job: TrainingSetup) -> Callable[[], AbstractContextManager[Any]]:
 
 def still_known(job: TrainingSetup) -> StillKnown:
     """Nothing where it began with no run, or that run's data or answers are gone."""
-    parent = _parent(job)
+    parent = begun_with(job.run)
     known = {one.key: one for one in (held_out_answers(parent) or ())} if parent else {}
     if parent is None or not known:
         return StillKnown()
     with contextlib.suppress(UserError, OSError):
         return _asked_again(job, parent, known)
     return StillKnown()
-
-
-def _parent(job: TrainingSetup) -> Run | None:
-    named = job.recipe.training.start_from
-    folder = job.run.folder.parent / named
-    is_run = named and folder.parent == job.run.folder.parent and folder.is_dir()
-    return Run(folder) if is_run else None
 
 
 def _asked_again(job: TrainingSetup, parent: Run, known: dict[str, HeldOutAnswer]) -> StillKnown:
@@ -128,20 +124,32 @@ def _compared(said: list[tuple[str, str, str]]) -> StillKnown:
     """said: what is right, what was answered before, and what is answered now."""
     if not said:
         return StillKnown()
-
-    def share(place: int, alike: Callable[[str, str], bool]) -> float:
-        return round(sum(alike(one[place], one[0]) for one in said) / len(said), 4)
-
-    return StillKnown(
-        len(said),
-        Shares(share(1, same_answer), share(2, same_answer)),
-        Shares(share(1, has_words_of), share(2, has_words_of)),
-    )
+    right = [one[0] for one in said]
+    shares = []
+    for alike in (same_answers, right_but_for_style):
+        counts = (sum(alike([one[place] for one in said], right)) for place in (1, 2))
+        shares.append(Shares(*(round(count / len(said), 4) for count in counts)))
+    return StillKnown(len(said), *shares)
 
 
-def has_words_of(answer: str, right: str) -> bool:
-    """Does an answer hold the right one, word for word, whatever stands around it and however it is written?"""
-    return f" {_plain(right)} " in f" {_plain(answer)} "
+def same_answers(answers: Sequence[str], right: Sequence[str]) -> list[bool]:
+    return [same_answer(one, other) for one, other in zip(answers, right, strict=True)]
+
+
+def right_but_for_style(answers: Sequence[str], right: Sequence[str]) -> list[bool]:
+    """Which answers are the right one word for word, however it is written, with nothing around it or with what stands
+    around one answer in twenty, which is a style. Other words around it are its own: a second answer, or talking on.
+    """
+    around = [_around(one, other) for one, other in zip(answers, right, strict=True)]
+    counted = Counter(around)
+    of_a_style = {words for words, count in counted.items() if count > 1 and COMMON * count >= len(answers)}
+    return [words is not None and (words == ("", "") or words in of_a_style) for words in around]
+
+
+def _around(answer: str, right: str) -> tuple[str, str] | None:
+    """The words before and behind the right ones; None where they are not in the answer."""
+    before, found, behind = f" {_plain(answer)} ".partition(f" {_plain(right)} ")
+    return (before.strip(), behind.strip()) if found else None
 
 
 def _plain(text: str) -> str:

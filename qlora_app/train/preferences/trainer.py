@@ -10,7 +10,9 @@ from ..callbacks import MetricsCallback
 from ..first_loss import check_first_loss
 from ..setup import TrainingSetup
 from ..trainer import MethodTrainer, build_trainer
+from .likelihood import learned_logits
 from .objective import Objective, Step, add, means
+from .rehearsal import Rehearsal
 
 
 def trainer_for(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[TrainerCallback]) -> MethodTrainer:
@@ -24,6 +26,8 @@ class PreferenceTrainer(MethodTrainer):
     loss_is_scaled_for_ga = True  # by the items of the whole step, and not once more by its micro-batches
     step: Step
     figures: dict[str, tuple[float, float]]  # of the step so far
+    rehearsed: dict[int, dict[str, Any]]  # by the identity of the micro-batch it goes with
+    rehearsed_tokens: int  # answers of the whole step
 
     @property
     def objective(self) -> Objective:
@@ -35,8 +39,32 @@ class PreferenceTrainer(MethodTrainer):
         if batches:
             with self.compute_loss_context_manager():
                 self.step = self.objective.step_of(self.model, batches)
+            self._rehearse_beside(batches)
         self.figures = {}
         return batches, torch.tensor(self.step.items) if batches else None
+
+    def _rehearse_beside(self, batches: list[dict[str, Any]]) -> None:
+        """Each micro-batch of the step gets a part of the examples that are rehearsed in it."""
+        self.rehearsed, self.rehearsed_tokens = {}, 0
+        if self.objective.rehearsal is None:
+            return
+        parts = self.objective.rehearsal.batches(self.state.global_step, len(batches))
+        self.rehearsed_tokens = sum(len(part[JUDGED]["places"]) for part in parts)
+        self.rehearsed = {id(batch): part for batch, part in zip(batches, parts, strict=False)}
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The loss is that of the preferences alone; what is rehearsed has its own backward pass, so that both are not
+        in memory at once.
+        """
+        part = self.rehearsed.pop(id(inputs), None)
+        if part is not None:
+            super().training_step(model, part, *args, **kwargs)
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def _rehearsal_loss(self, rehearsal: Rehearsal, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        read = {name: value for name, value in inputs.items() if name != JUDGED}
+        logits, targets = learned_logits(model, self.objective.prepared(read))
+        return rehearsal.loss(logits, targets, inputs[JUDGED]) / self.rehearsed_tokens
 
     def compute_loss(
         self,
@@ -45,6 +73,8 @@ class PreferenceTrainer(MethodTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
+        if self.objective.rehearsal and "places" in inputs[JUDGED]:
+            return self._rehearsal_loss(self.objective.rehearsal, model, inputs)
         sums, read, outputs = self.objective.loss_of(model, inputs, self.step)
         loss, more = sums.loss, self.method.loss(model, read, outputs)
         if more is not None:
