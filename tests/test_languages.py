@@ -60,6 +60,7 @@ ELSEWHERE = (
     "serving/",  # speaks to programs
     "evaluate/",
     "export/hub_card.py",  # goes into a file
+    "export/curve_picture.py",  # goes into a file
     "export/modelfile.py",  # goes into a file
     "export/reproduce.py",  # goes into a file
     "export/gguf_words.py",  # texts that llama.cpp is tried on
@@ -106,6 +107,9 @@ OTHER_PROSE = {
     "it holds a number that is too large",
     "A handler of the page failed",
     "Another worker is at",
+    "A later worker was sent",
+    "it was opened with the process",
+    "All of it is in",
     "its lock was let go",
     "s to write",
     "does not end with a mark",

@@ -297,6 +297,9 @@ def _write_rows(
         rows = {name: next(iter(kinds.values())).rows[one.id] for name, kinds in gathered.items()}
         answers = {name: row.get("answer", "") for name, row in rows.items()}
         checksums = {name: row["checksum"] for name, row in rows.items()}
+        if within := [line for evaluator in spec.evaluators for line in evaluator.lines(rows)]:
+            lines += [json.dumps(line | {"checksums": checksums}, ensure_ascii=False) for line in within]
+            continue
         line: dict[str, Any] = {"id": one.id, "question": one.text, "category": one.category, "expected": one.expected}
         line |= {"answers": answers, "checksums": checksums, "scores": scores.get(one.id, {})}
         lines.append(json.dumps(line, ensure_ascii=False))

@@ -20,7 +20,7 @@ from ...training_data.read.archives import ENDINGS
 from ...training_data.votes import EXAMPLES, PAIRS
 from ..context import AppContext, for_visitors
 from ..events import FAST, LAST, QUIET, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, owner_reads, reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
 from .data_ask import DataAsk
@@ -232,7 +232,7 @@ class TrainTab:
             recipe = _mended(run, recipe, str(code))
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
 
-    @changes
+    @owner_reads
     def train_on(self, given: Given, event: gr.EventData) -> Answer:
         """The votes of the chat are chosen as data, and looked at. Enough pairs are learned by DPO, whatever it begins
         with.
