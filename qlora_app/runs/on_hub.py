@@ -66,13 +66,13 @@ class KeptRuns:
         here = {id: _mark(self.store.get(id)) for id in self.store.ids()}
         changed = [id for id, mark in here.items() if self._sent.get(id) != mark]
         for id in changed:
-            self._asked(lambda id=id: self._send_run(self.store.get(id)))  # type: ignore[misc]
+            self._asked(lambda id=id: self._send_run(self.store.get(id)))
             self._sent[id] = here[id]
             self._know([*self._known(), id])
         if self.settings.data.is_dir() and changed:
             self._asked(self._send_data)
         for id in [one for one in self._known() if one not in here]:
-            self._asked(lambda id=id: self._delete(id))  # type: ignore[misc]
+            self._asked(lambda id=id: self._delete(id))
         return changed
 
     # ---- the Hub
