@@ -22,7 +22,8 @@ ENV QLORA_APP_HOME=/data QLORA_APP_HOST=0.0.0.0 QLORA_APP_PORT=7860 HF_HOME=/dat
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 VOLUME /data
 EXPOSE 7860
-HEALTHCHECK --start-period=120s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/readyz', timeout=20)"]
+# Whatever answers lives: a full disk is no reason to end the trainings with the container.
+HEALTHCHECK --start-period=120s CMD python -c "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['QLORA_APP_PORT'] + '/healthz', timeout=20)"
 
 # When process 1 of a container ends, the kernel kills every other. So it is an init that starts the app again: a run
 # outlives a crash of the page here too. Stopping the container ends the runs; Resume goes on from the last checkpoint.

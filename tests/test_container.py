@@ -209,6 +209,7 @@ def test_the_dockerfile_copies_what_is_there_and_starts_as_a_person_without_righ
     assert {name for name, _ in instructions()} <= set(known)
     sources = [source for value in values("COPY") for source in value.split()[:-1] if not source.startswith("--")]
     assert sources and all((ROOT / source).exists() for source in sources)
+    assert "/healthz" in values("HEALTHCHECK")[0] and "QLORA_APP_PORT" in values("HEALTHCHECK")[0]
     assert values("USER")[-1] == "user" and "python app.py" in json.loads(values("CMD")[0])[-1]
     assert [name for name, _ in instructions()].index("USER") < [name for name, _ in instructions()].index("CMD")
 

@@ -5,13 +5,18 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from qlora_app import worker
-from qlora_app.export import MergedExporter
+from qlora_app.export import AdapterExporter, GgufExporter, GgufLoraExporter, MergedExporter, fidelity
+from qlora_app.export.fidelity import Right
 from qlora_app.export.merged import NOT_TRAINED
 from qlora_app.kinds.export import export_job
+from qlora_app.messages import IGNORED
 from qlora_app.methods import METHODS
 from qlora_app.runs.exports import FILES, REPORT, made_by
+from qlora_app.runs.since import weights_of
+from qlora_app.storage.files import write_json
 from qlora_app.ui.runs.export_part import exports_part
 from tests.fixtures.finished import finished_run
 from tests.refusing import refused
@@ -39,6 +44,19 @@ def test_every_task_is_measured(family, task, home):
     told = json.loads((job.folder / FILES / REPORT).read_text())
     assert told["level"] == "green" and told["checksums"]["model.safetensors"] == made.checksums["model.safetensors"]
     assert found.chances in exports_part(run) and made.checksums["model.safetensors"] in exports_part(run)
+
+
+def test_of_an_answer_that_has_no_room_the_beginning_is_compared():
+    right = Right([5, 6, 7, 8], [IGNORED, 6, IGNORED, 8])
+    assert right.beginning(1) == Right([5, 6, 7, 8], [IGNORED, 6, IGNORED, IGNORED])
+    assert right.beginning(9) == right and right.beginning(0).places == []
+
+
+def test_one_long_answer_does_not_end_the_comparison(home, monkeypatch):
+    run = finished_run("llama", "chat", home)
+    monkeypatch.setattr(fidelity, "NUMBERS", 3 * len(AutoTokenizer.from_pretrained(run.adapter)))
+    _, made = exported(run, dtype="fp32")
+    assert 0 < made.fidelity.positions <= 3 and made.fidelity.first_choice == 1.0
 
 
 def test_without_its_data_general_questions_are_asked(home):
@@ -72,9 +90,32 @@ def test_what_fp16_cannot_hold_or_compute_is_saved_otherwise(tensor, large, home
     weights[tensor].view(-1)[:8] = large
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     run = finished_run("llama", "chat", home, folder)
+    tokenizer = AutoTokenizer.from_pretrained(run.adapter)
+    tokenizer.chat_template = {"default": tokenizer.chat_template, "rag": tokenizer.chat_template}
+    tokenizer.save_pretrained(run.adapter)  # which makes a folder of several templates
     job, made = exported(run)
     assert made.dtype in ("bf16", "fp32") and made.fidelity.first_choice == 1.0
     kept = load_file(job.folder / FILES / "model.safetensors")
     assert all(weight.dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[made.dtype] for weight in kept.values())
     refusing = export_job(run, MergedExporter(dtype="fp16"))
     assert worker.main(refusing.folder) == 1 and "65,504" in refusing.status().sentence
+
+
+@pytest.mark.parametrize("damage", ["half", "shape", "nan"])
+def test_a_damaged_adapter_is_in_no_export(damage, home):
+    run = finished_run("gpt2", "chat", home)
+    file = run.adapter / "adapter_model.safetensors"
+    write_json(run.adapter / "proof.json", {"weights": weights_of(run.adapter)})
+    whole = load_file(file)
+    name = next(name for name in whole if "lora_B" in name)
+    damaged = {
+        "half": dict(list(whole.items())[::2]),
+        "shape": whole | {name: whole[name][:, :2].contiguous()},
+        "nan": whole | {name: whole[name] * float("nan")},
+    }[damage]
+    save_file(damaged, file, {"format": "pt"})
+    with refused("export.adapter_changed"):
+        export_job(run, AdapterExporter())
+    for exporter in (MergedExporter(questions=2), GgufExporter(questions=2), GgufLoraExporter(questions=2)):
+        job = export_job(run, exporter)
+        assert worker.main(job.folder) == 1 and name.rpartition(".lora_B")[0][-20:] in job.status().sentence

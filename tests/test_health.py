@@ -1,9 +1,11 @@
 """What those ask who look after a server, and what it writes down of who did what."""
 
+import contextlib
 import json
 import logging
 import stat
 from collections import namedtuple
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -12,9 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from qlora_app.log_format import JsonLines
 from qlora_app.runs import RunStore
 from qlora_app.serving import ApiKeys
+from qlora_app.settings import Settings
 from qlora_app.ui import health
 from qlora_app.ui.audit import FILE, Asker, Audit
-from tests.fixtures.page import PROOF, make_run
+from qlora_app.ui.context import AppContext
+from tests.fixtures.page import PROOF, FakeSupervisor, make_run
 from tests.fixtures.serving import served
 
 LOGIN = {"username": "ada", "password": "correct horse"}
@@ -86,6 +90,20 @@ def test_who_did_what_is_written_down(site):
     assert last["about"] == run.id and last["address"] == "127.0.0.1" and last["time"].endswith("Z")
     assert stat.S_IMODE((site.home / FILE).stat().st_mode) == 0o600
     assert "correct horse" not in (site.home / FILE).read_text()
+
+
+def test_what_only_looks_is_not_written_down_and_what_is_begun_is_named(site):
+    marked = {fn.fn.__qualname__: fn.fn for fn in site.demo.fns.values() if getattr(fn.fn, "changes", False)}
+    owner = SimpleNamespace(
+        page=AppContext(Settings(home=site.home), None, FakeSupervisor(), None, audit=Audit(site.home))
+    )
+    before = len(deeds(site.home))
+    for name in ("PublishPart.edited", "TrainTab.train_on"):
+        with contextlib.suppress(Exception):
+            marked[name](owner, {})
+    assert len(deeds(site.home)) == before
+    owner.page.start(make_run(RunStore(site.home / "runs"), name="begun"))
+    assert deeds(site.home)[-1]["deed"] == "started" and deeds(site.home)[-1]["about"].endswith("begun")
 
 
 def test_a_line_stays_a_line_whatever_somebody_sends(tmp_path):

@@ -16,6 +16,7 @@ from qlora_app.chance import wilson
 from qlora_app.errors import Stopped
 from qlora_app.evaluate import EVALUATORS, Contestant, Length
 from qlora_app.evaluate.decoding import AnswerDecoding
+from qlora_app.evaluate.harness.documents import asked_in
 from qlora_app.evaluate.harness.evaluator import LmEval
 from qlora_app.evaluate.harness.process import HarnessProcess
 from qlora_app.evaluate.harness.results import TaskResult, mean_of, result_of
@@ -149,3 +150,61 @@ def test_contestants_are_compared_question_by_question_where_they_were_asked_the
     assert len(found.notes) == 2 and "first 100" in found.notes[0] and "9 prompts of mmlu" in found.notes[1]
     assert not measured(result("mmlu", documents="others")).pairs
     assert asdict(found)["contestants"][1]["figures"]["lm_eval"]["value"] == pytest.approx(0.405)
+
+
+# As lm-eval 0.4.13 logs them, shortened.
+CHOICE = {
+    "doc_id": 0,
+    "doc_hash": "a",
+    "filter": "none",
+    "target": 1,
+    "arguments": [
+        ["Buying: Emil walks in. He counts.\n\nBuying: Lena walks in. He", f" {one}"]
+        for one in ("buys a loaf and pays.", "flies.", "eats the oven and the door.")
+    ],
+    "resps": [[[-60.0, False]], [[-21.0, False]], [[-67.0, False]]],
+    "filtered_resps": [[-60.0, False], [-21.0, False], [-67.0, False]],
+}
+WRITTEN = {
+    "target": "3 + 8 = 11\n#### 11",
+    "arguments": [["Question: 9 and 2?\nAnswer: 11\n\nQuestion: 3 and 8?\nAnswer:", {"until": ["Question:"]}]],
+    "resps": [[" 11, I think"]],
+    "filtered_resps": ["[invalid]"],
+}
+SINGLE = {"target": " lake", "arguments": [["They swam in the", " lake"]], "filtered_resps": [[-2.0, False]]}
+SAME_END = {
+    "target": 0,
+    "arguments": [["The cup fits, as the cup", " is small."], ["The cup fits, as the box", " is small."]],
+    "filtered_resps": [[-3.0, False], [-2.0, False]],
+}
+
+
+@pytest.mark.parametrize(
+    ("sample", "metric", "has_shots", "question", "expected", "answer"),
+    [
+        (CHOICE, "acc", True, "Buying: Lena walks in. He", "flies.", "flies."),
+        (CHOICE, "acc_norm", True, "Buying: Lena walks in. He", "flies.", "eats the oven and the door."),
+        (WRITTEN, "exact_match", True, "Question: 3 and 8?\nAnswer:", "3 + 8 = 11\n#### 11", "11, I think"),
+        (SINGLE, "acc", False, "They swam in the", "lake", "…"),
+        (SAME_END, "acc", False, "The cup fits, as the cup", "The cup fits, as the cup", "The cup fits, as the box"),
+        ({"doc_id": 1}, "acc", False, "", "", ""),
+        ({"arguments": 7, "filtered_resps": {}}, "acc", False, "", "", ""),
+    ],
+)
+def test_a_question_of_lm_eval_is_kept_as_people_read_it(sample, metric, has_shots, question, expected, answer):
+    found = asked_in(sample, "task", metric, has_shots)
+    assert found == {"category": "task", "question": question, "expected": expected, "answer": answer}
+
+
+def test_each_question_of_a_task_is_a_row_that_is_shown_with_the_answers_of_all():
+    found = {"results": {"arc_easy": {"acc_norm,none": 0.5}}, "n-shot": {"arc_easy": 5}}
+    samples = [CHOICE | {"doc_id": n, "acc_norm": float(n)} for n in range(2)]
+    mine = result_of("arc_easy", found | {"samples": {"arc_easy": samples}})
+    theirs = result_of("arc_easy", found | {"samples": {"arc_easy": [one | {"acc_norm": 0.0} for one in samples]}})
+    rows = {name: json.loads(json.dumps(one.to_row())) for name, one in (("mine", mine), ("theirs", theirs))}
+    first, second = LmEval().lines(rows)
+    assert first["id"] == "arc_easy.1" and second["scores"] == {"lm_eval": {"mine": 1.0, "theirs": 0.0}}
+    assert second["expected"] == "flies." and set(second["answers"]) == {"mine", "theirs"}
+    early = {name: value for name, value in rows["mine"].items() if name != "asked"}
+    assert LmEval().lines(rows | {"theirs": early}) == [], "kept by an earlier version"
+    assert LmEval().lines(rows | {"theirs": rows["theirs"] | {"documents": "others"}}) == []

@@ -91,6 +91,10 @@ class Evaluator(Choices):
         name = type(self).model_fields["name"].default
         return Measure(name, self.title, self.unit, found, pairs, self.notes(questions, asked))
 
+    def lines(self, rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Where a kept row stands for several questions, they as rows.jsonl has them. rows: {contestant: its row}."""
+        return []
+
     def scored(self, questions: QuestionSet) -> list[SetQuestion]:
         """Those that can be measured."""
         if not self.needs_expected:

@@ -66,6 +66,11 @@ class Right:
         """Of a text that goes on: where the tokens of the answer stand."""
         return [place for place, label in enumerate(self.labels) if label != IGNORED]
 
+    def beginning(self, most: int) -> "Right":
+        """Compared are its first `most` tokens at the most; what is read before them stays."""
+        left = set(self.places[:most])
+        return Right(self.ids, [label if place in left else IGNORED for place, label in enumerate(self.labels)])
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -156,11 +161,10 @@ def _rights(session: ChatSession, questions: list[Question], answers: list[str])
         if not question.expected:
             example = [*question.conversation, {"role": "assistant", "content": answer or "a", "train": True}]
         made = session.task.encode(session.tokenizer, example, read)
-        right = Right(list(made.input_ids), list(made.labels))
+        right = Right(list(made.input_ids), list(made.labels)).beginning(room)
         room -= len(right.places)
-        if not right.places or room < 0:
-            break
-        found.append(right)
+        if right.places:
+            found.append(right)
     return found
 
 

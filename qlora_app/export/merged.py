@@ -1,5 +1,6 @@
 """Base and adapter merged, as a folder that transformers and whatever reads its files open."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -114,8 +115,8 @@ class MergedExporter(Exporter):
         import torch
 
         out.say("Merging base and adapter.")
-        for left in folder.iterdir():
-            left.unlink()
+        shutil.rmtree(folder)
+        folder.mkdir()
         model = merged_model(run, folder, self.onto == "original")
         keep = keep_for(model, folder)
         fits = dtype != "fp16" or fits_fp16(model)

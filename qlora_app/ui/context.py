@@ -13,7 +13,7 @@ from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
 from ..reporting import Reporting
-from ..runs import AllJobs, Run, RunStore
+from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.recipes import recipe_of
 from ..runs.summaries import Summaries
 from ..runs.summary import RunSummary
@@ -123,5 +123,6 @@ class AppContext:
 
     def start(self, job: Job) -> None:
         """Have it started as soon as its turn comes; also by a second click, or on a second page."""
+        self.audit.note("started", address_of(job))
         job.ask_to_start()
         self.supervisor.wake()

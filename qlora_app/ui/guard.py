@@ -35,7 +35,7 @@ NOT_TOLD = Problem("page.not_told", "That does not work here now. Why is told to
 A_PLACE = re.compile(r"(?:^|[\s'\"(])(?:~|[A-Za-z]:)?[/\\][\w.-]+[/\\]")  # a path of this machine
 WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
 
-ABOUT = ("run", "job", "name")  # what a script calls the thing that something is to be done to
+ABOUT = ("run", "runs", "job", "id", "name")  # what a script calls the thing that something is to be done to
 
 Callers = Literal["everyone", "owner"]
 log = logging.getLogger(__name__)
@@ -51,6 +51,11 @@ def changes(handler: Callable) -> Callable:
     return _marked(handler, "owner")
 
 
+def owner_reads(handler: Callable) -> Callable:
+    """A method that changes nothing, and tells what is only the owner's."""
+    return _marked(handler, "owner", is_noted=False)
+
+
 def asked_by_everyone(function: Callable) -> Callable:
     """A function that the script of a component calls, whoever looks at it. It says itself what it tells to whom."""
     function.callers = "everyone"  # type: ignore[attr-defined]
@@ -64,12 +69,19 @@ def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str,
 
 def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """The same for a method that changes something: visitors of a demonstration are not even served it."""
+    return _function_of(answer, "owner", is_noted=True)
+
+
+def told_owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The same for a method that changes nothing, and tells what is only the owner's."""
     return _function_of(answer, "owner")
 
 
-def _function_of(answer: Callable[[Any], dict[str, Any]], callers: Callers) -> Callable[[Any], dict[str, Any]]:
+def _function_of(
+    answer: Callable[[Any], dict[str, Any]], callers: Callers, is_noted: bool = False
+) -> Callable[[Any], dict[str, Any]]:
     def function(asked: Any) -> dict[str, Any]:
-        if callers == "owner":
+        if is_noted:
             _note(answer.__self__, answer.__qualname__, asked)  # type: ignore[attr-defined]
         return answer(asked)
 
@@ -112,14 +124,17 @@ def _not_served(*_: Any) -> None:
     """Gradio answers that there is no such function."""
 
 
-def _marked(handler: Callable, callers: Callers) -> Callable:
+def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Callable:
+    """is_noted: does what it does stand in the file of who did what?"""
+
     def allow(owner: Any, *values: Any) -> None:
         if callers == "everyone":
             return
         if not owner.page.may_change:
             raise UserError.of(DEMONSTRATION)
-        events = [one._data for one in values if isinstance(one, gr.EventData)]
-        _note(owner, handler.__qualname__, *events)
+        if is_noted:
+            events = [one._data for one in values if isinstance(one, gr.EventData)]
+            _note(owner, handler.__qualname__, *events)
 
     @functools.wraps(handler)
     def once(self: Any, *values: Any) -> Any:
@@ -149,7 +164,7 @@ def _note(owner: Any, deed: str, *told: Any) -> None:
     page = getattr(owner, "page", None)
     if isinstance(page, AppContext):
         about = [one[key] for one in told if isinstance(one, dict) for key in ABOUT if one.get(key)]
-        page.audit.note(deed, next(iter(about), ""))
+        page.audit.note(deed, *about[:1])
 
 
 def _or_nothing(answer: Any) -> Any:

@@ -86,6 +86,13 @@ class LmEval(Evaluator):
     def figures(self, asked: Sequence[SetQuestion], scores: Sequence[float], rows: Rows) -> dict[str, Figure]:
         return {"lm_eval": mean_of([TaskResult.from_row(rows[one.id]) for one in asked])}
 
+    def lines(self, rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        results = {name: TaskResult.from_row(row) for name, row in rows.items()}
+        if len({one.documents for one in results.values()}) > 1 or not all(one.asked for one in results.values()):
+            return []
+        first = next(iter(results.values()))
+        return [_line(first.task, place, results) for place in range(len(first.asked))]
+
     def measure(
         self, gathered: Mapping[str, Rows], questions: QuestionSet, out: JobWriter, settings: Settings
     ) -> Measure:
@@ -98,6 +105,14 @@ class LmEval(Evaluator):
             found.notes.append(f"Only the first {self.limit:,} questions of each task: not what others publish of it.")
         found.notes.extend(_told(name, one) for name, some in results.items() for one in some if one.cut)
         return found
+
+
+def _line(task: str, place: int, results: Mapping[str, TaskResult]) -> dict[str, Any]:
+    asked = next(iter(results.values())).asked[place]
+    told = {name: asked[name] for name in ("question", "category", "expected")}
+    answers = {name: one.asked[place]["answer"] for name, one in results.items()}
+    scores = {name: one.scores[place] for name, one in results.items()}
+    return {"id": f"{task}.{place + 1}", **told, "answers": answers, "scores": {"lm_eval": scores}}
 
 
 def _compared(first: str, second: str, results: Mapping[str, Sequence[TaskResult]]) -> Comparison | None:

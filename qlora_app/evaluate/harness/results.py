@@ -3,11 +3,12 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...chance import wilson
 from ..figures import Figure
+from .documents import asked_in
 from .tasks import TASKS
 
 
@@ -16,6 +17,7 @@ class TaskResult:
     """value: the mean of `scores`, one a question, each from 0 to 1. stderr: lm-eval's; None where it gives none.
 
     documents: SHA-256 of all that was asked. cut: prompts that lost their beginning, for which there was no room.
+    asked: {question, category, expected, answer} of each score; none of results that an earlier version kept.
     """
 
     task: str
@@ -26,6 +28,7 @@ class TaskResult:
     documents: str
     shots: int
     cut: int = 0
+    asked: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def words(self) -> str:
@@ -38,19 +41,20 @@ class TaskResult:
 
     @classmethod
     def from_row(cls, row: Any) -> "TaskResult":
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})
 
 
 def result_of(task: str, found: dict[str, Any], cut: int = 0) -> TaskResult:
     """found: what lm-eval's `simple_evaluate` returns, with its samples."""
     known = TASKS[task]
     figures = found["results"][task]
-    samples = [
-        sample
+    named = [
+        (name, sample)
         for name in sorted(found["samples"])
         for sample in sorted(found["samples"][name], key=lambda sample: int(sample["doc_id"]))
         if sample.get("filter", "none") == known.filter
     ]
+    samples = [sample for _, sample in named]
     stderr = figures.get(f"{known.metric}_stderr,{known.filter}")
     documents = _digest([sample["doc_hash"] for sample in samples])
     shots = {int(found["n-shot"][name]) for name in found["samples"]}
@@ -63,6 +67,7 @@ def result_of(task: str, found: dict[str, Any], cut: int = 0) -> TaskResult:
         documents,
         max(shots),
         cut,
+        [asked_in(sample, name, known.metric, bool(max(shots))) for name, sample in named],
     )
 
 

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...storage.disk import said
 from ...storage.files import FOLDER_ID, replace_file
-from ..guard import owners
+from ..guard import owners, told_owners
 
 LARGEST = 4_000_000  # bytes of a conversation
 MOST = 2000  # conversations of a person
@@ -41,7 +41,7 @@ class Kept:
 
     def functions(self) -> list[Any]:
         """What the script of the chat calls."""
-        return [owners(self.kept), owners(self.keep)]
+        return [told_owners(self.kept), owners(self.keep)]
 
     def kept(self, asked: Any) -> dict[str, Any]:
         """{"have": {key: version}} -> {"talks": {key: {"text", "version"}}, "keys": [key], "more": bool, "who": mark}:

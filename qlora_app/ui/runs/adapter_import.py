@@ -12,7 +12,7 @@ from ...other_adapters.reading import base_named
 from ...runs import address_of
 from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import changes
+from ..guard import changes, owner_reads
 from ..job_card import JobCard
 from ..translate import translate
 
@@ -89,7 +89,7 @@ class AdapterImport:
         base, precision = (str(given[one] or "") for one in (self.base, self.precision))
         return {"base": base, "precision": precision, "downloads": bool(given[self.downloads])}
 
-    @changes
+    @owner_reads
     def finished(self) -> Answer:
         """It stands in the list now."""
         self.page.summaries.look_again()

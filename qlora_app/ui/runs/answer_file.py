@@ -14,7 +14,7 @@ from ...kinds.answer import answer_job, answers_in, earlier_answers, spec_for
 from ...runs import Run, address_of
 from ..context import AppContext
 from ..events import QUIET, Answer, Given
-from ..guard import changes
+from ..guard import changes, owner_reads
 from ..job_card import JobCard, address_in, newest
 from ..theme import plain
 from ..translate import translate
@@ -83,7 +83,7 @@ class AnswerFile:
             self.page.start(job)
         return {self.progress: address_of(job), **self._made(job)}
 
-    @changes
+    @owner_reads
     def finished(self, event: gr.EventData) -> Answer:
         """All are answered: they can be downloaded, and where the file knows the right ones they have a score."""
         return self._made(self.page.jobs.get(address_in(event)))

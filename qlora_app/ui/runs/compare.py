@@ -23,7 +23,7 @@ from ...runs.recipes import recipe_of
 from ...runs.rows import SampleRow
 from ..context import AppContext, for_visitors
 from ..events import QUIET, Answer, Given
-from ..guard import changes, served
+from ..guard import owner_reads, served
 from ..language import texts_in
 from ..theme import plain
 from .card_parts import NO_FIGURE, title_of
@@ -90,12 +90,12 @@ class Comparison:
         runs = self._runs(texts_of(given.get("runs")))
         return {"series": series, "by": by, "lines": [{"run": run.id, **points_of(run, series, by)} for run in runs]}
 
-    @changes
+    @owner_reads
     def metrics_csv(self, given: Given) -> Answer:
         """The metrics of all runs that are compared, as one CSV."""
         return self._metrics(given, "metrics.csv")
 
-    @changes
+    @owner_reads
     def metrics_parquet(self, given: Given) -> Answer:
         """The same as Parquet."""
         return self._metrics(given, "metrics.parquet")

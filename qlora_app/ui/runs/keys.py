@@ -10,7 +10,7 @@ import gradio as gr
 from ...errors import UserError
 from ...serving.keys import LONGEST_NAME, ApiKey, ApiKeys
 from ..context import AppContext
-from ..guard import in_words, owners
+from ..guard import in_words, owners, told_owners
 from ..language import problem_in, texts_in
 from ..theme import plain
 from ..translate import visitors_language
@@ -48,7 +48,7 @@ class KeysCard:
             "",
             html_template=TEMPLATE,
             js_on_load=f"const TEXTS = {texts};\n{script}",
-            server_functions=[owners(self.list_keys), owners(self.make_key), owners(self.revoke_key)],
+            server_functions=[told_owners(self.list_keys), owners(self.make_key), owners(self.revoke_key)],
             visible=self.page.may_change,
             elem_id="keys",
         )

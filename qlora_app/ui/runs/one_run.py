@@ -26,7 +26,7 @@ from ...runs.labels import relabel
 from ...storage.reading import LARGEST, is_regular
 from ..context import PRIVATE_FILES, AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import NOT_TOLD, changes, in_words, reads, served
+from ..guard import NOT_TOLD, changes, in_words, owner_reads, reads, served
 from ..language import problem_in, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -213,7 +213,7 @@ class OneRun:
         run = self._opened_to_visitor(given)
         return {self.file: self._copy(f"{run.id}.yaml", recipe_file(run, self.page.may_change))}
 
-    @changes
+    @owner_reads
     def log_file(self, given: Given) -> Answer:
         """The whole log as a file."""
         run = self.page.store.get(given[self.card])

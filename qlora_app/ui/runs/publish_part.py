@@ -16,7 +16,7 @@ from ...kinds.publish import PublishSpec, What, account, check, check_hub, files
 from ...runs import Run, address_of
 from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, owner_reads, reads
 from ..job_card import JobCard, address_in, newest
 from ..language import problem_in
 from ..theme import plain
@@ -105,7 +105,7 @@ class PublishPart:
         answer |= {self.progress: address_of(job) if job else "", self.sent: _sent(job.result() if job else None)}
         return answer | self._nothing_said()
 
-    @changes
+    @owner_reads
     def opened(self, given: Given) -> Answer:
         """Whose token it is: a name is suggested where none stands yet."""
         if given[self.repository]:
@@ -115,7 +115,7 @@ class PublishPart:
         except UserError as error:
             return self._nothing_said() | self._at_fields(error)
 
-    @changes
+    @owner_reads
     def chosen(self, given: Given) -> Answer:
         """Something else is to be sent: to a place of its own, unless somebody typed one."""
         run, (owner, _, _) = self._run(given), str(given[self.repository]).partition("/")
@@ -125,12 +125,12 @@ class PublishPart:
             answer[self.repository] = suggested(run, given[self.what], owner)
         return answer
 
-    @changes
+    @owner_reads
     def edited(self) -> Answer:
         """What was listed is of before."""
         return self._nothing_said()
 
-    @changes
+    @owner_reads
     def list_files(self, given: Given) -> Answer:
         """What would be sent, name by name; nothing is."""
         run, spec = self._run(given), self._spec(given)
@@ -155,12 +155,12 @@ class PublishPart:
         self.page.start(job)
         return self._nothing_said() | {self.progress: address_of(job), self.sent: ""}
 
-    @changes
+    @owner_reads
     def finished(self, event: gr.EventData) -> Answer:
         """Where it is now."""
         return {self.sent: _sent(self.page.jobs.get(address_in(event)).result())}
 
-    @changes
+    @owner_reads
     def refused(self, event: gr.EventData) -> Answer:
         """What the Hub said while it was sent, at the field that is to be changed."""
         sentence = self.page.jobs.get(address_in(event)).status().sentence

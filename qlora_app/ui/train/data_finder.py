@@ -28,7 +28,7 @@ from ...training_data.sources.hub import (
 )
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, owner_reads, reads
 from ..job_card import JobCard, address_in
 from ..theme import plain
 from .column_form import ColumnForm
@@ -213,7 +213,7 @@ class DataFinder(HubFinder):
         self.page.start(job)
         return {self.progress: address_of(job)}
 
-    @changes
+    @owner_reads
     def fetched(self, event: gr.EventData) -> Answer:
         """All is here: the card has said so, and makes room for the data."""
         self.page.jobs.get(address_in(event))

@@ -18,7 +18,7 @@ from ...training_data import DatasetChoice, import_files
 from ...training_data.first_rows import first_conversations
 from ..context import AppContext
 from ..events import FAST, QUIET, After, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, owner_reads, reads
 from ..job_card import JobCard, address_in
 from ..theme import plain
 from .data_words import SHOWN_ROWS, first_rows_words, reading_words, refusal_words
@@ -132,7 +132,7 @@ class DataImport:
         names = self.page.jobs.get(address).spec(ImportSpec).files
         return {self.brought: Brought.refused(", ".join(names))}
 
-    @changes
+    @owner_reads
     def finished(self, given: Given, event: gr.EventData) -> Answer:
         """All rows are read: the data is there to be chosen, on the page that brought it."""
         address = address_in(event)

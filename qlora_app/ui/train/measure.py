@@ -11,7 +11,7 @@ from ...recipe import Recipe
 from ...runs import address_of
 from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, owner_reads, reads
 from .form import TrainForm
 from .form_values import at_controls, read
 from .measured import MICRO_BATCH
@@ -70,7 +70,7 @@ class Measure:
             return {}
         return {self.form.measured.card: "", self.form.measured.verdict: self.form.measured.words(recipe)}
 
-    @changes
+    @owner_reads
     def use(self, event: gr.EventData) -> Answer:
         """A size that was measured comes onto the form."""
         count = str((event._data or {}).get("count", ""))
