@@ -25,7 +25,7 @@ from .evaluate.decoding import AnswerDecoding
 from .inference.pool import ModelPool
 from .kinds.evaluate import evaluate_job, evaluation_of, spec_from
 from .kinds.judging import judgeable
-from .launch import local
+from .launch import places
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
 from .preflight import ready
@@ -35,6 +35,7 @@ from .runs import RunStore
 from .runs.comparison import differing_settings, standings
 from .runs.extending import extended
 from .runs.finding import find_run
+from .runs.moved import shared_by
 from .runs.recipes import recipe_of
 from .settings import Settings
 from .sweep import Halving, Sweeps, checked, plan_of
@@ -54,7 +55,7 @@ def train(recipe: str | Path | Recipe = "starter", settings: Changes | None = No
     here = _settings()
     here.make_home()
     run = RunStore(here.runs).create(ready(_recipe(recipe, settings, named), here).recipe)
-    local.launch(run)
+    places.start(run)
     return Run(run)
 
 
@@ -111,7 +112,7 @@ def evaluate(
     how = AnswerDecoding(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
     measures = [by] if isinstance(by, str) else by
     job = evaluate_job(here, spec_from(words, here, questions, measures, limit, how))
-    local.launch(job)
+    places.start(job)
     if not wait:
         return job.id
     while not (status := job.status()).has_ended:
@@ -182,7 +183,7 @@ def judge(
         if agree is not None and not agree(str(estimate.sentence)):
             return {}
         job = found.job(chosen, here)
-    local.launch(job)
+    places.start(job)
     while not (status := job.status()).has_ended:
         time.sleep(LOOK_EVERY)
     made = evaluation_of(job)
@@ -262,18 +263,22 @@ class Run:
         """After this step, saved; `now`: without saving."""
         self.job.request("stop-now" if now else "stop")
 
-    def resume(self) -> "Run":
-        """Go on from the newest checkpoint; returns itself at once. Raises UserError where it has not stopped."""
+    def resume(self, processes: int | None = None) -> "Run":
+        """Go on from the newest checkpoint; returns itself at once. processes: so many share each step from here on; 0:
+        one for each GPU. Raises UserError where it has not stopped, or this machine has not so many.
+        """
         self.job.check_resumable()
+        if processes is not None:
+            shared_by(self.job, processes)
         self.job.forget_stop()
-        local.launch(self.job)
+        places.start(self.job)
         return self
 
     def extend(self, epochs: float = 0.0, steps: int = 0) -> "Run":
         """Another run that goes on where this one ended, for so many epochs or steps; it begins at once."""
         here = _settings()
         longer = extended(self.job, RunStore(here.runs), here, epochs, steps)
-        local.launch(longer)
+        places.start(longer)
         return Run(longer)
 
 

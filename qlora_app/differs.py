@@ -9,6 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from .choices import dotted_name, is_recorded, iter_settings, options, value_at
+from .place import Place
 from .presets import preset_for, suggested
 from .recipe import EFFORTS, Recipe, epochs_for
 from .training_data import DatasetChoice
@@ -58,8 +59,13 @@ _MEASURING = (
 _BEGINNING = ("start_from",)
 # When a run is broken off changes what it learned less than it tells.
 _ENDING = ("stop_when_broken", "max_minutes", "stop_at", "max_tokens", "max_cost", "price_an_hour")
-# Where its measurements go, and how a batch is cut up for the memory, changes nothing of it.
-_BESIDE = ("reporting.report_to", "reporting.project", "training.micro_batch")
+# Where its measurements go, where it is trained, and how a batch is cut up for the memory, changes nothing of it.
+_BESIDE = (
+    "reporting.report_to",
+    "reporting.project",
+    "training.micro_batch",
+    *(f"launch.{name}" for name in Place.model_fields),
+)
 _ALIKE = {
     *("name", "note", "base_model.source", "base_model.id", "base_model.revision", *_BESIDE),
     *(f"dataset.{name}" for name in ("source", "id", *_OF_DATA, *_READING)),

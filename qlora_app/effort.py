@@ -277,13 +277,14 @@ def _measured_words(measured: Pace) -> str:
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:
     """Do steps of both take about as long? The same model in the same precision, and the same method in the same
-    variant: its names and switches (DoRA is one) change a step, its numbers hardly."""
+    variant, in as many processes: its names and switches (DoRA is one) change a step, its numbers hardly."""
 
     def variant(recipe: Recipe) -> dict[str, Any]:
         settings = recipe.method.model_dump()
         return {name: value for name, value in settings.items() if isinstance(value, str | bool)}
 
-    return one.base_model == other.base_model and variant(one) == variant(other)
+    is_shared_alike = one.launch.processes == other.launch.processes
+    return is_shared_alike and one.base_model == other.base_model and variant(one) == variant(other)
 
 
 def pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> Pace | None:

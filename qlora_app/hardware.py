@@ -89,6 +89,24 @@ def accelerators() -> list[str]:
     return listed.stdout.split()
 
 
+@functools.lru_cache(maxsize=1)
+def known_accelerators() -> tuple[str, ...]:
+    """The same, asked once: a form asks often, and GPUs do not come and go."""
+    return tuple(accelerators())
+
+
+@functools.lru_cache(maxsize=1)
+def has_slurm() -> bool:
+    """Are a cluster's commands here?"""
+    return shutil.which("sbatch") is not None
+
+
+def may_be_shared() -> bool:
+    """Can several processes train together here: on GPUs, or, where there is none, on cores?"""
+    devices = len(known_accelerators())
+    return devices > 1 or (not devices and usable_cores() > 1)
+
+
 def _container(groups: Path) -> tuple[float, float]:
     """(limit, used) of the control group this process is in; no limit outside of a container."""
     try:

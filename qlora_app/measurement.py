@@ -26,6 +26,7 @@ WITHOUT_WEIGHT = {
     "name": True,
     "note": True,
     "reporting": True,
+    "launch": True,  # a trial is of one process
     "training": {
         "learning_rate",
         "scheduler",

@@ -24,6 +24,7 @@ from .base_models import (
     strange_tokens,
 )
 from .errors import Problem, UserError
+from .hardware import known_accelerators, usable_cores
 from .methods.layers import no_such_layer
 from .recipe import Recipe, wrong_settings
 from .settings import Settings
@@ -127,12 +128,19 @@ def _preference_problems(recipe: Recipe, task: str, examples: Examples | None) -
 
 def _problems_beside(recipe: Recipe) -> dict[str, Problem]:
     """What speaks against it whatever is trained."""
-    problems = recipe.reporting.problems()
+    problems = recipe.reporting.problems() | _place_problems(recipe)
     if recipe.training.max_cost and not recipe.training.price_an_hour:
         problems["training.price_an_hour"] = Problem(
             "training.no_price", "The most it may cost is given, and not what an hour costs. Say that too."
         )
     return problems
+
+
+def _place_problems(recipe: Recipe) -> dict[str, Problem]:
+    """Why this machine cannot share a step among as many processes."""
+    if recipe.launch.processes == 1:
+        return {}  # which every place has
+    return recipe.launch.problems(recipe.training.batch_size, len(known_accelerators()), usable_cores())
 
 
 def _unknown_layers(recipe: Recipe) -> Problem | None:

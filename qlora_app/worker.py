@@ -1,5 +1,6 @@
-"""`python -m qlora_app.worker JOB_DIR` does the work of one job; `--asked` reads JOB_DIR from its standard input and
-does the work only if somebody still wants it; `--standby` imports everything before that.
+"""`python -m qlora_app.worker JOB_DIR [ATTEMPT]` does the work of one job, unless a later attempt was sent; `--asked`
+reads JOB_DIR from its standard input and does the work only if somebody still wants it; `--standby` imports everything
+before that.
 
 The standby exists because nine tenths of the way from Start to the first loss are imports (about 6 of 7 seconds).
 """
@@ -51,20 +52,26 @@ def command(arguments: list[str]) -> int:
         return _stand_by()
     if arguments == ["--asked"]:
         return _work_as_told()
-    if len(arguments) != 1 or arguments[0].startswith("-"):
+    folder, attempt = [*arguments, "", "0"][:2] if len(arguments) < 2 else arguments[:2]
+    if not folder or folder.startswith("-") or len(arguments) > 2 or not attempt.isdecimal():
         print(__doc__, file=sys.stderr)
         return WRONG_COMMAND
-    return main(Path(arguments[0]))
+    return main(Path(folder), attempt=int(attempt))
 
 
-def main(folder: Path, asked: bool = False) -> int:
+def main(folder: Path, asked: bool = False, attempt: int = 0) -> int:
     """Do the job in `folder`; `asked`: only if it waits, since another worker may have been sent, or a stop came.
+    `attempt`: of an engine, whose jobs may come after a later one was sent; 0: of this machine.
 
     Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it.
     """
     try:
         job = job_at(folder)
         with job.hold() as out:
+            out.attempt = attempt
+            if out.is_superseded():
+                print(f"A later worker was sent to {folder.name}.", file=sys.stderr)
+                return ALREADY_RUNNING
             if not _is_wanted(job, out, asked):
                 return DONE
             job.tell_queue()

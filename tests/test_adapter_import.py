@@ -17,6 +17,7 @@ from qlora_app import worker
 from qlora_app.base_models import load_tokenizer
 from qlora_app.base_models.choice import ModelChoice
 from qlora_app.cli import main
+from qlora_app.export.gguf_lora import write_lora
 from qlora_app.inference.pool import ModelPool
 from qlora_app.jobs import JobStore
 from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job, imported, spec_for
@@ -124,14 +125,18 @@ def as_mlx(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["folder", "zip", "pickle", "mlx"])
+@pytest.mark.parametrize("form", ["folder", "zip", "pickle", "mlx", "gguf"])
 def test_it_answers_as_it_did_where_it_was_made(form, theirs, store, home, tmp_path):
     folder, logits = theirs
     if form == "pickle":
         as_pickle(folder)
     if form == "mlx":
         as_mlx(folder)
-    if form == "zip":
+    if form == "gguf":
+        file = tmp_path / "helper.gguf"
+        write_lora(folder, json.loads((BASE / "config.json").read_text()), "Helper", file)
+        run = run_of(store, job_of(home, "file", file.name, file, base=ModelChoice()))
+    elif form == "zip":
         run = run_of(store, job_of(home, "file", "helper.zip", zipped(folder, tmp_path / "helper.zip")))
     else:
         run = run_of(store, job_of(home, "folder", folder))
@@ -238,7 +243,7 @@ WRONG = {
     "half of it": (half, "adapter.does_not_fit"),
     "other shapes": (other_shapes, "adapter.does_not_fit"),
     "other names": (other_names, "adapter.does_not_fit"),
-    "gguf": (gguf, "import.gguf"),
+    "gguf": (gguf, "import.gguf_broken"),
     "without a config": (without_config, "import.no_config"),
     "a whole model": (whole_model, "import.whole_model"),
     "nothing": (shutil.rmtree, "import.no_folder"),

@@ -8,13 +8,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from qlora_app import worker
-from qlora_app.export import MergedExporter, fidelity
+from qlora_app.export import AdapterExporter, GgufExporter, GgufLoraExporter, MergedExporter, fidelity
 from qlora_app.export.fidelity import Right
 from qlora_app.export.merged import NOT_TRAINED
 from qlora_app.kinds.export import export_job
 from qlora_app.messages import IGNORED
 from qlora_app.methods import METHODS
 from qlora_app.runs.exports import FILES, REPORT, made_by
+from qlora_app.runs.since import weights_of
+from qlora_app.storage.files import write_json
 from qlora_app.ui.runs.export_part import exports_part
 from tests.fixtures.finished import finished_run
 from tests.refusing import refused
@@ -97,3 +99,23 @@ def test_what_fp16_cannot_hold_or_compute_is_saved_otherwise(tensor, large, home
     assert all(weight.dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[made.dtype] for weight in kept.values())
     refusing = export_job(run, MergedExporter(dtype="fp16"))
     assert worker.main(refusing.folder) == 1 and "65,504" in refusing.status().sentence
+
+
+@pytest.mark.parametrize("damage", ["half", "shape", "nan"])
+def test_a_damaged_adapter_is_in_no_export(damage, home):
+    run = finished_run("gpt2", "chat", home)
+    file = run.adapter / "adapter_model.safetensors"
+    write_json(run.adapter / "proof.json", {"weights": weights_of(run.adapter)})
+    whole = load_file(file)
+    name = next(name for name in whole if "lora_B" in name)
+    damaged = {
+        "half": dict(list(whole.items())[::2]),
+        "shape": whole | {name: whole[name][:, :2].contiguous()},
+        "nan": whole | {name: whole[name] * float("nan")},
+    }[damage]
+    save_file(damaged, file, {"format": "pt"})
+    with refused("export.adapter_changed"):
+        export_job(run, AdapterExporter())
+    for exporter in (MergedExporter(questions=2), GgufExporter(questions=2), GgufLoraExporter(questions=2)):
+        job = export_job(run, exporter)
+        assert worker.main(job.folder) == 1 and name.rpartition(".lora_B")[0][-20:] in job.status().sentence

@@ -6,17 +6,21 @@ import random
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 
 from qlora_app import worker
+from qlora_app.base_models import ModelChoice
 from qlora_app.export import GgufLoraExporter
-from qlora_app.export.gguf_lora import write_lora
+from qlora_app.export.gguf_lora import scaling_of, write_lora
+from qlora_app.export.gguf_lora_reading import peft_of_gguf, read_lora
 from qlora_app.inference.llama_cpp import LlamaCpp
 from qlora_app.kinds.export import export_job
-from qlora_app.methods.fitting import CONFIG
+from qlora_app.methods.fitting import CONFIG, WEIGHTS
 from qlora_app.runs.exports import made_by
 from tests.fixtures.finished import finished_run
 from tests.fixtures.gguf import as_gguf
 from tests.refusing import refused
+from tests.tiny_models import tiny_config
 
 QKV = ["q_proj", "k_proj", "down_proj"]
 CASES = {
@@ -40,6 +44,25 @@ def adapted(network, folder, **config):
     return model
 
 
+def back_in_peft(config, folder):
+    """What was written comes back with every number, and what each layer adds is the same."""
+    (folder / "base").mkdir()
+    (folder / "back").mkdir()
+    (folder / "base" / "config.json").write_text(json.dumps(config))
+    base = ModelChoice(source="folder", id=str(folder / "base"))
+    peft_of_gguf(read_lora(folder / "lora.gguf"), base, folder / "back")
+    before, after = (load_file(folder / name / WEIGHTS) for name in ("adapter", "back"))
+    saved, told = (json.loads((folder / name / CONFIG).read_text()) for name in ("adapter", "back"))
+    assert before.keys() == after.keys()
+    for name in before:
+        factors = (1.0, 1.0)
+        if "lora_B" in name:
+            layer, rank = name.removeprefix("base_model.model.").partition(".lora_B")[0], before[name].shape[1]
+            factors = scaling_of(layer, rank, saved), scaling_of(layer, rank, told)
+        assert torch.allclose(before[name] * factors[0], after[name] * factors[1], atol=1e-6)
+    assert LoraConfig(**told).rank_pattern == told["rank_pattern"]
+
+
 @pytest.mark.parametrize("family", CASES)
 def test_llama_cpp_adds_what_peft_adds(family, tmp_path):
     network, tokenizer, _ = as_gguf(family, tmp_path)
@@ -54,6 +77,7 @@ def test_llama_cpp_adds_what_peft_adds(family, tmp_path):
     both = LlamaCpp(tmp_path / f"{family}.gguf", tokens=64, most_rows=1, adapter=tmp_path / "lora.gguf")
     told = both.likeliest_after(ids, 20, tokenizer.eos_token_id)
     assert told[0][0] == int(logs.argmax()) and all(abs(float(logs[id]) - log) < 0.02 for id, log in told)
+    back_in_peft(config, tmp_path)
     assert max(abs(float(alone[id]) - log) for id, log in told) > 0.1, "the adapter says something else than the base"
 
 
@@ -83,3 +107,20 @@ def test_what_llama_cpp_has_no_place_for_is_named(tmp_path):
     adapted(network, tmp_path / "adapter", target_modules=["embed_tokens"])
     with refused("export.gguf_layer", "embed_tokens"):
         write_lora(tmp_path / "adapter", config, "Tiny", tmp_path / "lora.gguf")
+
+
+def test_a_gguf_that_is_no_lora_of_this_base_is_refused(tmp_path):
+    network, _, _ = as_gguf("llama", tmp_path)
+    with refused("import.gguf"):
+        read_lora(tmp_path / "llama.gguf")
+    adapted(network, tmp_path / "adapter", target_modules=["q_proj"])
+    write_lora(tmp_path / "adapter", network.config.to_dict(), "Tiny", tmp_path / "lora.gguf")
+    other = ModelChoice(source="folder", id=str(tmp_path / "other"))
+    (tmp_path / "other").mkdir()
+    for family, more, code in (
+        ("gpt2", {}, "import.gguf_base"),
+        ("llama", {"num_hidden_layers": 1}, "import.gguf_tensor"),
+    ):
+        (tmp_path / "other" / "config.json").write_text(json.dumps(tiny_config(family, **more).to_dict()))
+        with refused(code):
+            peft_of_gguf(read_lora(tmp_path / "lora.gguf"), other, tmp_path)

@@ -18,7 +18,7 @@ FLOORS = [  # lowest first
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
     ["base_models", "usage"],
-    ["training_data", "tasks", "methods", "reporting", "preferences"],
+    ["training_data", "tasks", "methods", "reporting", "preferences", "place"],
     ["recipe"],
     ["presets", "start_from", "other_adapters"],
     ["preflight", "memory", "data_report", "differs"],

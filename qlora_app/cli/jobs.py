@@ -13,8 +13,8 @@ from rich.text import Text
 from ..errors import UserError
 from ..jobs import Job, Status
 from ..kinds.answer import answer_job, answers_in, spec_for
-from ..launch import local
-from ..launch.ending import end_now
+from ..launch import places
+from ..launch.places import end_now
 from ..launch.queue import unled
 from ..overrides import PROGRAM
 from ..runs import AllJobs, Run, address_of
@@ -29,7 +29,7 @@ from .watching import watch
 def start(job: Job, screen: Console) -> None:
     """Have a worker of its own take the job."""
     job.forget_stop()  # a shutdown leaves one behind when the worker had no time to follow it
-    local.launch(job)
+    places.start(job)
     screen.print(Text(f"{job.id} has started in {job.folder}"), soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from ..overrides import recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..runs import RunStore
 from ..runs.extending import extended
+from ..runs.moved import shared_by
 from ..settings import Settings
 from .command import add_command, add_job, add_no_watch, add_recipe, add_run, count, find_run
 from .data import download
@@ -32,6 +33,7 @@ def add_train(commands: Any) -> None:
 def add_resume(commands: Any) -> None:
     resume = add_command(commands, "resume", resume_command)
     add_job(resume)
+    resume.add_argument("--processes", metavar="N", type=count, help="from here on so many share each step")
     add_no_watch(resume)
 
 
@@ -84,6 +86,8 @@ def resume_command(given: argparse.Namespace, settings: Settings) -> int:
     """Go on with a run from its newest complete checkpoint, or with another job where it ended."""
     job = find_job(given.job, settings)
     job.check_resumable()
+    if given.processes is not None:
+        shared_by(job, given.processes)
     return _start(given, job)
 
 

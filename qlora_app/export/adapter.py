@@ -20,6 +20,7 @@ class AdapterExporter(Exporter):
     """A copy; nothing is changed, so nothing is measured."""
 
     title: ClassVar[str] = "Adapter"
+    takes_adapter: ClassVar[bool] = True
     is_offered: ClassVar[bool] = False  # the page hands out the adapter itself
 
     name: Literal["adapter"] = setting("adapter", "Export", "What is made.", labels={"adapter": "Adapter (PEFT)"})

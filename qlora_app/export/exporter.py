@@ -13,6 +13,8 @@ from ..errors import Problem, UserError
 from ..jobs import JobWriter
 from ..runs import Run
 from ..runs.exports import Export, Fidelity
+from ..runs.proof import Proof
+from ..runs.since import OTHER_WEIGHTS, changed_words
 from ..settings import Settings
 from ..storage.digests import sha256_of
 
@@ -24,6 +26,7 @@ class Exporter(Choices):
 
     title: ClassVar[str]  # what it makes, in words: "GGUF"
     about: ClassVar[str] = ""  # what that is for, in a sentence
+    takes_adapter: ClassVar[bool] = False  # do its files go along as they are, and unmeasured?
     is_offered: ClassVar[bool] = True  # does the page offer it, with its usual settings?
 
     def problems(self, run: Run) -> dict[str, Problem]:
@@ -77,6 +80,13 @@ class Exporter(Choices):
                 "export.not_finished",
                 "{run} has not finished: only a finished adapter can be exported. Let it end, or stop it; then try "
                 "again.",
+                run=run.id,
+            )
+        if self.takes_adapter and changed_words(run, Proof.from_json(run.proof())) == OTHER_WEIGHTS:
+            raise UserError(
+                "export.adapter_changed",
+                "The adapter of {run} was written anew after it was measured, so none of its figures is true of it. "
+                "Put back the file that was trained.",
                 run=run.id,
             )
         if problems := self.problems(run):

@@ -194,3 +194,11 @@ def as_stored(name: str, weight: "torch.Tensor", config: dict[str, Any]) -> "tor
     if family.adds_one and name.endswith("norm.weight"):
         return weight + 1
     return weight
+
+
+def as_trained(name: str, matrix: "torch.Tensor", config: dict[str, Any]) -> "torch.Tensor":
+    """The other way round: rows of a matrix of llama.cpp, as transformers has them. name: of the layer's weight."""
+    import torch
+
+    order = as_stored(name, torch.arange(matrix.shape[0])[:, None], config).view(-1)
+    return matrix[order.argsort()]

@@ -42,6 +42,7 @@ class SpaceExporter(Exporter):
         "a Space on the Hub, with or without a GPU, or for any machine."
     )
 
+    takes_adapter: ClassVar[bool] = True
     name: Literal["space"] = setting("space", "Export", "What is made.", labels={"space": "Chat demo (Space)"})
 
     def problems(self, run: Run) -> dict[str, Problem]:

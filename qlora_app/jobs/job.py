@@ -18,9 +18,10 @@ from pydantic import ValidationError
 
 from ..choices import Choices
 from ..errors import Problem, UserError, sentence_of, with_code
+from ..place import Place
 from ..storage.disk import cannot_begin, said
 from ..storage.files import replace_file, write_json
-from ..storage.process import STOPPED, ProcessFile, process_state
+from ..storage.process import STOPPED, Engine, ProcessFile, process_state
 from ..storage.reading import NotAFile, damage, open_regular, read_json
 from ..storage.typed import filled, misfits
 from .index import made_at
@@ -30,11 +31,12 @@ from .spec_file import check_size, read_spec
 from .status import ACTIVE, ENDED, RESUMABLE, STATES, State, Status
 from .turn import ASKED_FILE
 from .wishes import Wish, Wishes
-from .writer import WAITING_FILE, JobWriter
+from .writer import LAUNCH_FILE, WAITING_FILE, JobWriter
 
 Needs = Literal["little", "torch", "machine"]
 NEEDS: tuple[Needs, ...] = get_args(Needs)
 SPEC_FILE = "job.yaml"
+PLACE_FILE = "place.json"
 FINISHED = "Finished."
 YEAR_3000 = 32_503_680_000
 # What they hold; None for what is no one JSON.
@@ -87,7 +89,7 @@ class Job:
     @property
     def launch_file(self) -> ProcessFile:
         """Where it runs; written by the launcher only."""
-        return ProcessFile(self.folder / "launch.json")
+        return ProcessFile(self.folder / LAUNCH_FILE)
 
     # ---- what it is
 
@@ -128,6 +130,20 @@ class Job:
         check_size(text)
         replace_file(self.folder / self.spec_file, text)
 
+    # ---- where it is worked on
+
+    def place(self) -> Place:
+        """As somebody said when it was started; one process on this machine where nobody did."""
+        try:
+            return Place.model_validate(read_json(self.folder / PLACE_FILE) or {})
+        except ValidationError:
+            return Place()
+
+    def move_to(self, place: Place) -> None:
+        """Where it goes on when it is started the next time. What it does stays the same."""
+        with said(self.folder):
+            write_json(self.folder / PLACE_FILE, place.model_dump(mode="json"))
+
     # ---- how it stands
 
     def status(self) -> Status:
@@ -137,6 +153,9 @@ class Job:
     def _corrected(self, kind: type[AnyStatus]) -> AnyStatus:
         alive = self.is_alive()  # asked first: a worker's last word comes before it lets go of the lock
         stored = self._stored_status(kind)
+        engine = self.launch_file.engine()
+        if not alive and engine is not None and engine.is_there:
+            return self._at_engine(stored, engine)
         if alive:
             return self._with_silence(replace(stored, state=self._state_of_living(stored.state)))
         if self.is_asked("start"):
@@ -150,6 +169,27 @@ class Job:
     def is_on_its_way(self) -> bool:
         """Was a worker sent that has not come yet? It takes the wish to start when it comes."""
         return self.is_asked("start") and bool(self.launch_file.is_alive())
+
+    def _at_engine(self, stored: AnyStatus, engine: Engine) -> AnyStatus:
+        """Of a job that another program works on, as far as that is known; what is not known has not failed."""
+        about = {"engine": engine.name, "id": engine.id, "said": engine.said}
+        if engine.state == "unknown":
+            silence = Problem(
+                "job.engine_unknown",
+                "How it stands is not known: {engine} does not answer about job {id} ({said}).",
+                **about,
+            )
+            state: State = "queued" if self.is_asked("start") else stored.state
+            return replace(stored, state=state, silence=silence)
+        if engine.state == "queued" or self.is_asked("start"):
+            waits = Problem("job.engine_queued", "It waits in the queue of {engine} as job {id} ({said}).", **about)
+            return replace(stored, state="queued", sentence=waits)
+        return stored
+
+    def is_at_engine(self) -> bool:
+        """May another program than this machine's work on it?"""
+        engine = self.launch_file.engine()
+        return engine is not None and engine.is_there
 
     def _on_its_way(self, stored: AnyStatus) -> AnyStatus:
         seconds, found = self.launch_file.seconds(), process_state(self.launch_file.pid() or 0)
@@ -179,6 +219,14 @@ class Job:
         if not was_worked_on or (stored.state == "queued" and self.wishes.wants_end()):
             return replace(stored, state="stopped", sentence=self.taken_back_words())
         sentence = self.killed_words() if self.launch_file.exit_code() == KILLED else self.interrupted_words()
+        if engine := self.launch_file.engine():
+            sentence = Problem(
+                "job.engine_ended",
+                "{engine} ended job {id} ({said}). Resume goes on where it was saved. The log has its last lines.",
+                engine=engine.name,
+                id=engine.id,
+                said=engine.said,
+            )
         return replace(stored, state="interrupted", sentence=sentence)
 
     def waiting_words(self) -> str:

@@ -18,6 +18,7 @@ from ..errors import Problem
 from ..storage.files import open_for_writing
 from ..storage.process import process_start
 from ..storage.reading import read_text
+from .lock import ALREADY_RUNNING
 from .writer import JobWriter
 
 PULSE = "pulse"  # the file in a job's folder, while somebody works there
@@ -102,6 +103,7 @@ class Pulse:
     def _beat_on(self) -> None:
         while True:
             self._beat_quietly()
+            self._leave_to_a_later_one()
             self._hurry()
             if self._ended.wait(EVERY):
                 return
@@ -121,6 +123,12 @@ class Pulse:
             os.pwrite(file, text.encode().ljust(_LENGTH), 0)
         finally:
             os.close(file)
+
+    def _leave_to_a_later_one(self) -> None:
+        """End this process without a word where another one was sent."""
+        if self.out.is_superseded():
+            print("A later worker was sent, so this one ends.", flush=True)
+            os._exit(ALREADY_RUNNING)
 
     def _has_worked(self) -> bool:
         """Has this process computed since the last beat, this thread left out, or one that it started?"""

@@ -12,11 +12,13 @@ from typing import Any
 from ..errors import Stopped, with_code
 from ..storage.disk import is_full
 from ..storage.files import append_line, open_for_writing, replace_in_place, write_json
+from ..storage.process import ProcessFile
 from .lock import HeldLock
 from .status import State, Status
 from .wishes import Wishes
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster
+LAUNCH_FILE = "launch.json"
 WAITING_FILE = "waiting.json"  # why it could not be started so far
 SPARE = "spare"  # a file that is given up for the last word, when the disk is full
 _SPARE_BYTES = 64 * 1024
@@ -34,6 +36,7 @@ class JobWriter:
         self._last_news = 0.0
         self.said_at = self._began  # as time.monotonic() says it: the last time something was written
         self.may_be_left = False  # may the work be broken off at any moment?
+        self.attempt = 0  # of an engine that started it; 0: of this machine
         # A stop that was there before the worker came is followed where the work asks for it itself, a training after
         # its first step: so one can be had that ends after a single one.
         self.stop_came_first = False
@@ -64,6 +67,10 @@ class JobWriter:
 
     def is_asked_to_stop(self) -> bool:
         return self._wishes.wants_end()
+
+    def is_superseded(self) -> bool:
+        """Was a later worker sent? Where a lock is not seen from everywhere, this keeps two from writing."""
+        return 0 < self.attempt < ProcessFile(self.folder / LAUNCH_FILE).attempt()
 
     def begin(self, before: Status, sentence: str) -> None:
         """Say that it is begun, with the figures of the part `before`. Raises OSError where nothing can be written."""

@@ -11,6 +11,7 @@ from ..base_models.download import fetch
 from ..base_models.hub import remote
 from ..errors import Problem, UserError
 from ..export.fidelity import GENERAL, LONGEST
+from ..export.gguf_lora_reading import peft_of_gguf, read_lora
 from ..formatting import size
 from ..hub import PATIENCE, HubUnavailable, Repository, fetch_files
 from ..hub import explain as explain_of_hub
@@ -20,7 +21,7 @@ from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..messages import Conversation
 from ..methods.fitting import CONFIG, WEIGHTS
-from ..other_adapters.forms import MLX, PICKLE, TOKENIZER, as_peft, form_in
+from ..other_adapters.forms import MLX, PICKLE, TOKENIZER, as_peft, form_in, gguf_in, is_gguf
 from ..other_adapters.reading import Described, base_missing, base_named, base_of, describe, is_here
 from ..other_adapters.unpacking import unpacked
 from ..recipe import Recipe
@@ -35,6 +36,7 @@ from ..tasks.trial import check_tried
 from ..training_data import DatasetChoice
 
 TAG = "imported"
+BROUGHT = "brought.zip"  # in the job's folder; what it holds is told by its beginning
 NO_DATA = "not known"  # a name that no file of the data folder has
 STEPS = 5
 
@@ -80,9 +82,9 @@ def adapter_job(store: JobStore, spec: AdapterSpec, file: Path | None = None) ->
     def bring(job: Job) -> None:
         if file is not None:
             try:
-                os.link(file, job.folder / "brought.zip")
+                os.link(file, job.folder / BROUGHT)
             except OSError:  # on another disk, or one without links
-                shutil.copyfile(file, job.folder / "brought.zip")
+                shutil.copyfile(file, job.folder / BROUGHT)
 
     return store.create(spec.name or Path(spec.id).stem, spec, bring)
 
@@ -101,10 +103,13 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     place = _place(job, spec, out, settings)
     form = form_in(place)
     as_peft(form, adapter)
+    lora = read_lora(gguf_in(form.folder)) if form.kind == "gguf" else None
     out.progress(1, STEPS, "Looking at its base.")
     base = spec.base or base_of(adapter, settings.models)
     if not is_here(base):
         _bring_base(base, spec.downloads, out, settings)
+    if lora is not None:
+        peft_of_gguf(lora, base, adapter)
     described = describe(adapter, base, spec.precision)
     with out.leaving():
         if not any(is_regular(adapter / name) for name in ("tokenizer.json", "tokenizer_config.json")):
@@ -140,13 +145,22 @@ def _place(job: Job, spec: AdapterSpec, out: JobWriter, settings: Settings) -> P
     if spec.source == "file":
         target = job.folder / "unpacked"
         shutil.rmtree(target, ignore_errors=True)
-        return unpacked(job.folder / "brought.zip", target)
+        return _unpacked(job.folder / BROUGHT, target)
     if spec.source == "hub":
         return _downloaded(spec, out, settings)
     folder = Path(spec.id).expanduser()
     if not folder.is_dir():
         raise UserError("import.no_folder", "There is no folder {folder}.", folder=spec.id)
     return folder
+
+
+def _unpacked(file: Path, target: Path) -> Path:
+    """The folder of what was brought: a zip, or a GGUF, which stands for itself."""
+    if not is_gguf(file):
+        return unpacked(file, target)
+    target.mkdir()
+    os.link(file, target / "adapter.gguf")
+    return target
 
 
 def _downloaded(spec: AdapterSpec, out: JobWriter, settings: Settings) -> Path:

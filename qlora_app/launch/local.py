@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from .. import KEEP_MEMORY
+from ..errors import UserError
 from ..jobs import Job
 from ..storage.files import open_for_writing
 from .ending import end_process
@@ -40,6 +41,16 @@ def _prepared(job: Job) -> Iterator[None]:
 
     Raises OSError where nothing can be written, before any process is started for it; nothing is left then.
     """
+    engine = job.launch_file.engine()
+    if engine is not None and engine.is_there:
+        raise UserError(
+            "launch.elsewhere",
+            "{id} may still be worked on by {engine} as job {number}, so it is not begun here. Stop it first. If that "
+            "job is surely gone, delete launch.json in the folder of {id}.",
+            id=job.id,
+            engine=engine.name,
+            number=engine.id,
+        )
     # A worker that cannot write the log would die of it without a word.
     os.close(open_for_writing(job.log))
     try:

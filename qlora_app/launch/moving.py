@@ -67,7 +67,7 @@ def _is_moving(job: Job) -> bool:
     that cannot be told for a while.
     """
     try:
-        return job.is_asked("start") or job.is_alive()
+        return job.is_asked("start") or job.is_alive() or job.is_at_engine()
     except Exception as error:  # whatever lies in one folder
         if is_short_of_means(error):
             return True

@@ -19,6 +19,7 @@ from ..settings import Settings
 from ..storage.disk import cannot_begin
 from ..storage.reading import is_short_of_means
 from ..sweep import Sweeps
+from . import places
 from .line import in_line
 from .local import LocalLauncher
 from .moving import Jobs, Moving
@@ -177,7 +178,7 @@ class Supervisor:
         for job in in_line(moving):
             if _has_worker(job) or not self._may_try(job):
                 continue
-            if job.needs == "little" or job.is_asked("now"):
+            if job.needs == "little" or job.is_asked("now") or places.elsewhere_for(job):
                 self._start(job)
             else:
                 needing[job.needs].append(job)
@@ -204,7 +205,7 @@ class Supervisor:
 
     def _taken(self, needs: Needs, at_work: list[Job]) -> int:
         """How many jobs with these needs have a worker, also one of an earlier app or of the command line."""
-        working = [*at_work, *filter(_has_worker, self._moving)]
+        working = [*at_work, *(job for job in self._moving if _has_worker(job) and not places.is_elsewhere(job))]
         return len({job.folder for job in working if job.needs == needs})
 
     def _device_for(self, job: Job) -> str:
@@ -235,7 +236,8 @@ class Supervisor:
             return False
         times = self._sent.get(job.folder, 0)
         try:
-            self.launcher.start(job, cold=times > 0, device=self._device_for(job))
+            launcher = places.elsewhere_for(job) or self.launcher
+            launcher.start(job, cold=times > 0, device=self._device_for(job))
             job.take("now")
         except Exception as error:  # its folder or its log, say: nothing that others should wait for
             before = self._troubles.get(job.folder)
@@ -279,7 +281,7 @@ def _has_worker(job: Job) -> bool:
     while.
     """
     try:
-        return job.is_alive() or job.is_on_its_way()
+        return job.is_alive() or job.is_on_its_way() or places.look(job) is not False
     except OSError as error:
         return is_short_of_means(error)
 

@@ -88,6 +88,7 @@ class AdaMixMethod(MethodChoices):
     )
 
     can_begin_with_adapter = False
+    leaves_some_unused = True
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "the authors', for text")
 
     @property

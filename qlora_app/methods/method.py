@@ -46,6 +46,8 @@ class MethodChoices(Choices):
     can_begin_with_adapter: ClassVar[bool] = True
     schedules_itself: ClassVar[bool] = False  # does it plan something over all its steps? Then no steps can be added
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
+    # may a step leave out parts of what learns, chosen by chance? Processes that share a step then look for them
+    leaves_some_unused: ClassVar[bool] = False
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
 
     if TYPE_CHECKING:  # a field of every subclass, whose type is a Literal of one value

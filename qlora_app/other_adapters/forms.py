@@ -3,9 +3,9 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ..base_models.headers import tensor_shapes
 from ..errors import Problem, UserError
@@ -32,7 +32,7 @@ NONE_THERE = Problem(
 class Form(NamedTuple):
     """Where the adapter lies, and who wrote it so."""
 
-    kind: Literal["peft", "pickle", "mlx"]
+    kind: Literal["peft", "pickle", "mlx", "gguf"]
     folder: Path
 
 
@@ -67,21 +67,28 @@ def _form(folder: Path) -> Form | None:
     if is_regular(folder / MLX):
         return Form("mlx", folder)
     if not is_regular(folder / CONFIG):
-        return None
+        return Form("gguf", folder) if _ggufs(folder) else None
     if is_regular(folder / WEIGHTS):
         return Form("peft", folder)
     return Form("pickle", folder) if is_regular(folder / PICKLE) else None
 
 
+def gguf_in(folder: Path) -> Path:
+    """The smallest GGUF file of a folder: an adapter lies beside its base, which is larger."""
+    return min(_ggufs(folder), key=lambda file: file.stat().st_size)
+
+
+def _ggufs(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if is_regular(file) and is_gguf(file)]
+
+
+def is_gguf(file: Path) -> bool:
+    return _begins_with(file, GGUF)
+
+
 def _why_none(place: Path) -> Problem:
     """What lies there instead."""
     files = [file for file in place.rglob("*") if is_regular(file)]
-    if any(_begins_with(file, GGUF) for file in files):
-        return Problem(
-            "import.gguf",
-            "This is a GGUF file, which llama.cpp reads. An adapter in it has lost the names of its layers and may be "
-            "rounded: bring the folder that PEFT wrote, from which it was made.",
-        )
     names = {file.name for file in files}
     if "config.json" in names and any(name.endswith(".safetensors") for name in names):
         return Problem(
@@ -99,8 +106,13 @@ def _why_none(place: Path) -> Problem:
 
 
 def as_peft(form: Form, target: Path) -> None:
-    """PEFT's files of it in a new folder, with its tokenizer where it brought one. Raises UserError."""
+    """PEFT's files of it in a new folder, with its tokenizer where it brought one. Raises UserError.
+
+    Of a GGUF there is nothing yet: its names are understood beside its base only.
+    """
     target.mkdir(parents=True)
+    if form.kind == "gguf":
+        return
     if form.kind == "mlx":
         from_mlx(form.folder, target)
     else:
@@ -163,7 +175,7 @@ def from_mlx(folder: Path, target: Path) -> None:
     rank = ranks.pop()
     named = {_peft_name(name): tensor.t().contiguous() for name, tensor in tensors.items()}
     save_file(named, str(target / WEIGHTS), {"format": "pt"})
-    write_json(target / CONFIG, _lora_config(named, rank, scale * rank, str(config.get("model") or "")))
+    lora_config(target / CONFIG, named, rank, scale * rank, str(config.get("model") or ""))
 
 
 def _peft_name(name: str) -> str:
@@ -171,8 +183,12 @@ def _peft_name(name: str) -> str:
     return f"base_model.model.{stem}.{ {'lora_a': 'lora_A', 'lora_b': 'lora_B'}[part] }.weight"
 
 
-def _lora_config(tensors: Iterable[str], rank: int, alpha: float, base: str) -> dict[str, Any]:
-    return {
+def lora_config(
+    file: Path, tensors: Iterable[str], rank: int, alpha: float, base: str, ranks: Mapping[str, int] | None = None
+) -> None:
+    """adapter_config.json of tensors in PEFT's names. ranks: {name of an A: its rank}, where they differ."""
+    own = {name.removeprefix("base_model.model.").rpartition(".lora_A")[0]: one for name, one in (ranks or {}).items()}
+    config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
@@ -181,8 +197,10 @@ def _lora_config(tensors: Iterable[str], rank: int, alpha: float, base: str) -> 
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": sorted({name.split(".")[-3] for name in tensors}),
+        "rank_pattern": {name: one for name, one in own.items() if one != rank},
         "inference_mode": True,
     }
+    write_json(file, config)
 
 
 def _begins_with(file: Path, magic: bytes) -> bool:

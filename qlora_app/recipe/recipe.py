@@ -20,6 +20,7 @@ from ..choices import (
 from ..errors import Problem, UserError, joined
 from ..methods import METHODS, MethodChoices
 from ..methods.method import PRECISIONS
+from ..place import Place
 from ..preferences import RATES, Preferences
 from ..reporting import Reporting
 from ..storage.disk import said
@@ -57,6 +58,7 @@ class Recipe(Choices):
     preferences: Preferences = Preferences()
     training: Training = Training()
     reporting: Reporting = Reporting()
+    launch: Place = Place()
 
     @property
     def task_name(self) -> str:

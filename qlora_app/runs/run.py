@@ -15,8 +15,9 @@ from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.cards import BYTES, Decision
 from ..errors import Problem, UserError
 from ..jobs import Job, JobWriter, State, Status
-from ..jobs.job import Needs
+from ..jobs.job import PLACE_FILE, Needs
 from ..jobs.lock import HeldLock, hold_lock
+from ..place import Place
 from ..recipe import Recipe
 from ..storage.reading import LARGEST, LARGEST_LIST, damage, each_line, is_regular, last_lines, read_json, read_lines
 from ..storage.typed import filled
@@ -52,6 +53,8 @@ FILES: dict[str, type | None] = {
     "lost.json": dict,
     "reported.json": dict,
     "adapter/proof.json": dict,
+    PLACE_FILE: dict,
+    "processes.json": dict,
 }
 
 
@@ -132,6 +135,11 @@ class Run(Job):
 
     def recipe(self) -> Recipe:
         return Recipe.load(self.folder / "recipe.yaml")
+
+    def place(self) -> Place:
+        """Where it is trained: as its recipe says, until somebody resumes it elsewhere."""
+        moved = (self.folder / PLACE_FILE).exists()
+        return super().place() if moved else self.read_recipe().recipe.launch
 
     def read_recipe(self) -> ReadRecipe:
         """The recipe as far as it can be read, for showing the run."""

@@ -5,6 +5,7 @@ import functools
 import os
 import re
 import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,33 @@ _MARK = re.compile(r"-(\d+)-(\d+)-")
 STOPPED = "T"  # the state of a process that somebody halted
 
 
+@dataclass(frozen=True)
+class Engine:
+    """A job as another program works on it. state: queued, alive, ended, or unknown where it did not answer; said: its
+    own word for it; attempt: how often a worker was sent to the job.
+    """
+
+    name: str
+    id: str
+    state: str
+    said: str = ""
+    attempt: int = 0
+    asked_at: float = 0.0  # seconds since the epoch
+
+    def as_seen(self, state: str, said: str) -> "Engine":
+        """As it is now."""
+        return replace(self, state=state, said=said, asked_at=time.time())
+
+    @property
+    def is_there(self) -> bool:
+        """Is it worked on, or may it be?"""
+        return self.state != "ended"
+
+
 class ProcessFile:
-    """{pid, started, boot, since, device} of one process. Written by whoever started it, read by anybody."""
+    """{pid, started, boot, since, device, attempt} of one process, or an engine's job. Written by whoever started it,
+    read by anybody.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,7 +51,31 @@ class ProcessFile:
     def write(self, pid: int, device: str = "") -> None:
         """Name process `pid`, and the accelerator it was given, where there are several."""
         names = {"pid": pid, "started": process_start(pid), "boot": boot(), "since": time.monotonic()}
-        write_json(self.path, names | ({"device": device} if device else {}))
+        write_json(self.path, names | self._kept_attempt() | ({"device": device} if device else {}))
+
+    def write_engine(self, engine: Engine) -> None:
+        """Name a job of another program instead of a process."""
+        write_json(self.path, {"engine": asdict(engine), "attempt": engine.attempt})
+
+    def engine(self) -> Engine | None:
+        """The job of another program that is named; None where it is a process of this machine."""
+        known = self._known().get("engine")
+        if not isinstance(known, dict):
+            return None
+        try:
+            return Engine(**known)
+        except TypeError:  # of another version
+            return None
+
+    def attempt(self) -> int:
+        """How often a worker was sent: an earlier one may write no more. 0 where none was."""
+        attempt = self._known().get("attempt")
+        return attempt if isinstance(attempt, int) else 0
+
+    def _kept_attempt(self) -> dict[str, int]:
+        """One more where another program had it before: what that one started may write no more."""
+        attempt = self.attempt() + (self.engine() is not None)
+        return {"attempt": attempt} if attempt else {}
 
     def device(self) -> str:
         """The accelerator the process was given; empty where nobody chose one."""
@@ -33,7 +83,7 @@ class ProcessFile:
 
     def clear(self) -> None:
         """Name none. Raises OSError where nothing can be written, before a process is started for it."""
-        write_json(self.path, {})
+        write_json(self.path, self._kept_attempt())
 
     def note_exit(self, pid: int, code: int) -> None:
         """Keep how process `pid` ended, where it is the one that is named."""

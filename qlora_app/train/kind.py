@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ..errors import Problem, UserError
+from ..hardware import accelerators
 from ..jobs.failures import is_out_of_memory
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
@@ -30,6 +31,7 @@ from .failures import NotANumber, explain_training
 from .log_lines import log, log_machine, log_recipe, log_setup
 from .preferences.trainer import trainer_for
 from .proof import finish
+from .ranks import Ranks, own_devices
 from .relief import FILE, Relief, relief_words
 from .reporting import Reports
 from .setup import TrainingSetup, prepare
@@ -40,7 +42,10 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
     """Prepare, train, prove; with less memory again where it is not enough. Raises Stopped before the first step; later
     a stop is a step's end.
     """
-    recipe = run.recipe()
+    place = run.place().model_copy(update={"where": "here"})  # as this machine sees it, wherever it was sent from
+    recipe = run.recipe().model_copy(update={"launch": place})
+    processes = place.count(len(accelerators()))
+    ranks = Ranks(out, processes, own_devices(processes))
     with out.leaving():  # nothing is learned yet
         resume_from = _checkpoint_to_resume(run)
         reporter = MetricsCallback(out, [], _step_of(resume_from))
@@ -50,7 +55,7 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
         log_machine()
         log_recipe(recipe, reporter.first_step)
     budget = Budget(recipe.training, run, datetime.fromtimestamp(reporter.started_at))
-    while failed_at := _attempt(out, recipe, warnings, budget):
+    while failed_at := _attempt(out, recipe, warnings, budget, ranks):
         _free_memory()
         resumed_at = _step_of(newest_complete(run.checkpoints))
         sentence = relief_words(failed_at.step, resumed_at, failed_at.what)
@@ -69,25 +74,29 @@ class _NoMemory:
     what: Problem
 
 
-def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget) -> _NoMemory | None:
+def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget, ranks: Ranks) -> _NoMemory | None:
     """Train and prove it; where the training was too much for the memory, and there is a way around that."""
     run, relief = out.run, Relief.of(out.run)
-    with out.leaving():
-        resume_from = _checkpoint_to_resume(run)
-        reporter = MetricsCallback(out, list(warnings), _step_of(resume_from))
-        job = prepare(out, relief.applied(recipe), reporter.say, relief.micro_batch)
-        log_setup(job, total_steps(job))
-    try:
-        reporter.status.warnings.extend(job.warnings)
-        with kept_in(run.folder, _gpu()), _reporting(job, reporter) as reports:
-            return _train(job, reporter, resume_from, budget, reports)
-    except BaseException as error:
-        if disk_trouble(error, run.folder):
-            _give_room(run)
-        raise
-    finally:
-        with contextlib.suppress(OSError):  # it is made again where the disk is full
-            job.train.cache.save()
+    recipe = relief.applied(recipe)
+    with contextlib.ExitStack() as shared:
+        with out.leaving():
+            resume_from = _checkpoint_to_resume(run)
+            reporter = MetricsCallback(out, list(warnings), _step_of(resume_from))
+            join = shared.enter_context(ranks.at_work(recipe, resume_from, relief.micro_batch))
+            job = prepare(out, recipe, reporter.say, relief.micro_batch, ranks.size)
+            job = job.shared_by(join())
+            log_setup(job, total_steps(job))
+        try:
+            reporter.status.warnings.extend(job.warnings)
+            with kept_in(run.folder, _gpu()), _reporting(job, reporter) as reports:
+                return _train(job, reporter, resume_from, budget, reports, shared)
+        except BaseException as error:
+            if disk_trouble(error, run.folder):
+                _give_room(run)
+            raise
+        finally:
+            with contextlib.suppress(OSError):  # it is made again where the disk is full
+                job.train.cache.save()
 
 
 def _gpu() -> str:
@@ -130,7 +139,9 @@ def _train(
     resume_from: Path | None,
     budget: Budget,
     reports: Sequence[Reports],
+    shared: contextlib.ExitStack,
 ) -> _NoMemory | None:
+    """shared: with other processes as long as it trains; what comes then is this one's alone."""
     keeper, best = CheckpointCallback(job.run, job.out), BestSoFar(job, reporter.first_step)
     ending = EndingCallback(job, reporter, best, budget)
     asking = AskingCallback(job, reporter)
@@ -141,9 +152,11 @@ def _train(
         # It had ended, unproven: the Trainer would take one step more.
         job.recipe.method.resume(job.model, resume_from)
         reporter.all_steps_done()
+        shared.close()
     else:
         try:
-            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+            with shared:
+                trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         except NotANumber as error:
             if not job.recipe.training.stop_when_broken or not best.is_kept:
                 raise

@@ -1,12 +1,19 @@
 """In which order examples are learned."""
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..messages import IGNORED, JUDGED
+from .world import World
+
+FILLER = "is_filler"  # in a batch from which nothing is learned
 LARGEST = 2  # steps of a trial: at the second AdamW's state is there, which the first makes only at its end
 
 
@@ -39,6 +46,60 @@ class StepsByLength(Sampler[int]):
             places = drawn[start : start + self.step]
             of = dict(zip(places, self.lengths(places), strict=True))
             yield from sorted(places, key=lambda place: -of[place])
+
+
+class ShareOfSteps(Sampler[list[int]]):
+    """One process's micro-batches of each step, of which all processes together have the examples that one alone would.
+
+    At the end of an epoch every process has as many as the others; where no example is left for one, it is a filler:
+    the place of any example, as -1 - place.
+    """
+
+    def __init__(self, order: Sampler[int], count: int, step: int, micro_batch: int, world: World) -> None:
+        """order: of all `count` examples in an epoch, the same in every process. step: examples of all processes."""
+        self.order, self.count, self.step, self.micro_batch, self.world = order, count, step, micro_batch, world
+
+    @property
+    def batch_sampler(self) -> "ShareOfSteps":
+        """Where the Trainer looks for who is to be told the epoch."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.order.set_epoch(epoch)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return math.ceil(self.count / (self.micro_batch * self.world.size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        places, at_once = iter(self.order), self.micro_batch * self.world.size
+        while step := list(itertools.islice(places, self.step)):
+            for start in range(0, len(step), at_once):
+                first = start + self.world.rank * self.micro_batch
+                yield step[first : first + self.micro_batch] or [-1 - step[0]]
+
+
+class Shared(Dataset[Any]):
+    """Examples by the places of a `ShareOfSteps`."""
+
+    def __init__(self, examples: Any) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitems__(self, places: list[int]) -> tuple[list[Any], bool]:
+        """(the examples, whether they are a filler)"""
+        if places[0] < 0:
+            return self.examples.__getitems__([-1 - place for place in places]), True
+        return self.examples.__getitems__(places), False
+
+
+def unlearned(batch: dict[str, Any]) -> dict[str, Any]:
+    """The same batch as a filler: no label of it is learned."""
+    labels = {name: torch.full_like(batch[name], IGNORED) for name in ("labels", "shift_labels") if name in batch}
+    if JUDGED in batch:
+        return batch | {JUDGED: batch[JUDGED] | {FILLER: True}, FILLER: True}  # its loss is not one of labels
+    return batch | labels | {FILLER: True}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from .preferences.reference import without_dropout
 from .preferences.rehearsal import rehearsal_of
 from .preferences.setup import Preferring, judged
 from .questions import Questions, questions_of, spread
+from .world import ALONE, World
 
 LOOKED_AT = 1000  # rows
 # of a padded step on a CPU: sorted by length, four take half the time of one (measured on encoders of 0.5 and 13M)
@@ -71,11 +72,16 @@ class TrainingSetup:
     is_checkpointed: bool  # are the blocks computed a second time instead of remembered?
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
     measured_base: dict[str, float] | None = None  # the base's held-out figures, once they were measured
+    world: World = ALONE  # the processes that share each step
     objective: Objective | None = None  # what it learns of preferences; None where it learns the answers
 
     @property
     def run(self) -> Run:
         return self.out.run
+
+    def shared_by(self, world: World) -> "TrainingSetup":
+        """The same among processes, which all work off as many examples at once."""
+        return replace(self, world=world, micro_batch=world.least(self.micro_batch))
 
     def measure(self) -> dict[str, float]:
         """What is learned, on what is held out, as the model is now: {"loss", and more}; a run keeps the best of it."""
@@ -90,10 +96,14 @@ class TrainingSetup:
 
 
 def prepare(
-    out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None, most_at_once: int = 0
+    out: RunWriter,
+    recipe: Recipe,
+    say: Callable[[str], None] = lambda sentence: None,
+    most_at_once: int = 0,
+    processes: int = 1,
 ) -> TrainingSetup:
     """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is. `most_at_once`:
-    examples, where the memory is not enough for more; 0 leaves it to what fits.
+    examples, where the memory is not enough for more; 0 leaves it to what fits. `processes`: so many share each step.
 
     Raises UserError for anything the person can mend.
     """
@@ -123,10 +133,11 @@ def prepare(
     out.write_not_learned(not_learned_rows(train, held_out, examples))
     alone = _reading_alone(model, train, max_length)
     warnings += [alone] if alone else []
-    most = 1 if alone else _most_at_once(training, packing, most_at_once)
+    share = training.batch_size // processes
+    most = 1 if alone else _most_at_once(training, share, packing, most_at_once)
     if training.micro_batch:
         at_once = max(at_once, training.batch_size * max_length * train.read_each)
-    micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
+    micro_batch = micro_batch_size(train, share, at_once // train.read_each, most)
     padded, collate = task.collator(tokenizer, packing=False), task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
     # no larger than a step: else they decide what must be free
@@ -241,9 +252,11 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
     return False
 
 
-def _most_at_once(training: Training, packing: bool, given: int) -> int:
-    """Examples in a micro-batch at most; given: where the memory is not enough for more, 0 elsewhere."""
-    most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
+def _most_at_once(training: Training, share: int, packing: bool, given: int) -> int:
+    """Examples in a micro-batch at most, of a process's share of a step; given: where the memory is not enough for
+    more, 0 elsewhere.
+    """
+    most = share if packing or torch.cuda.is_available() else share // PARTS
     return min([training.micro_batch or most, *filter(None, [given])])
 
 

@@ -2,12 +2,15 @@
 
 import contextlib
 import math
+import tempfile
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import SeedableRandomSampler
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -19,10 +22,12 @@ from ..methods import MethodChoices
 from .callbacks import MetricsCallback
 from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
-from .order import EpochTold, StepsByLength
+from .order import FILLER, EpochTold, Shared, ShareOfSteps, StepsByLength, unlearned
 from .paged import takes_whole_state
 from .relief import PAGED
 from .setup import TrainingSetup
+from .shared import Agreed, check_world, rng_files
+from .world import PATIENCE
 
 
 class MethodTrainer(Trainer):
@@ -45,10 +50,15 @@ class MethodTrainer(Trainer):
             raise
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        inputs.pop(FILLER, None)
         self.step_batches.append({name: value for name, value in inputs.items() if name not in (OPTIONS, JUDGED)})
-        is_padded = "position_ids" not in inputs
-        self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, Any]:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        tokens = sum(_tokens_of(batch) for batch in batches if not batch.get(FILLER))
+        self.reporter.tokens += int(self.job.world.total(tokens)[0])
+        return batches, items
 
     def compute_loss(
         self,
@@ -63,17 +73,18 @@ class MethodTrainer(Trainer):
         read = {name: value for name, value in inputs.items() if name != OPTIONS}
         labels = inputs["labels"]
         loss, outputs = super().compute_loss(model, read, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        more = self.method.loss(model, inputs, outputs)
+        more = self.method.loss(self.model, inputs, outputs)
         if more is not None:
-            loss = loss + more * ((labels != IGNORED).sum() / num_items_in_batch if num_items_in_batch else 1)
+            share = (labels != IGNORED).sum() / num_items_in_batch * self.job.world.size if num_items_in_batch else 1
+            loss = loss + more * share
         if not self.has_seen_a_number:
-            check_first_loss(model, loss, num_items_in_batch)
+            check_first_loss(self.model, loss, num_items_in_batch)
             self.has_seen_a_number = True
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         """Random; of padded steps that are worked off in parts, each part holds examples of similar length."""
-        job, step = self.job, self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        job, step = self.job, self.job.recipe.training.batch_size
         if job.packing or self.args.gradient_accumulation_steps == 1:
             return super()._get_train_sampler(train_dataset)
 
@@ -82,6 +93,36 @@ class MethodTrainer(Trainer):
             return [len(job.train.encoded(place).input_ids) for place in places]
 
         return StepsByLength(len(job.train), step, self.args.data_seed, lengths)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Of several processes each reads its part of every step, which has the examples that it has with one."""
+        job = self.job
+        if not job.world.is_shared:
+            return super().get_train_dataloader()
+        order = self._get_train_sampler()
+        if not isinstance(order, StepsByLength):  # as accelerate makes it of a random one
+            order = SeedableRandomSampler(job.train, data_seed=self.args.data_seed)
+
+        def collate(read: tuple[list[Any], bool]) -> dict[str, Any]:
+            items, is_filler = read
+            batch = dict(self.data_collator(items))
+            return unlearned(batch) if is_filler else batch
+
+        share = ShareOfSteps(order, len(job.train), job.recipe.training.batch_size, job.micro_batch, job.world)
+        pinned = self.args.dataloader_pin_memory
+        return DataLoader(Shared(job.train), batch_sampler=share, collate_fn=collate, pin_memory=pinned)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """The random numbers of every process, written by the first."""
+        if not self.job.world.is_shared:
+            super()._save_rng_state(output_dir)
+            return
+        with tempfile.TemporaryDirectory() as made:
+            super()._save_rng_state(made)
+            states = self.job.world.gathered(rng_files(Path(made)))
+        if self.args.should_save:
+            for name, state in (one for some in states for one in some.items()):
+                (Path(output_dir) / name).write_bytes(state)
 
     def create_optimizer(self, *given: Any, **more: Any) -> torch.optim.Optimizer:
         """A run that had too little memory may go on from a checkpoint of torch's AdamW with a paged one."""
@@ -109,6 +150,11 @@ class MethodTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nobody is shown them, and counting walks through every parameter at every step."""
         return 0
+
+
+def _tokens_of(batch: dict[str, Any]) -> int:
+    is_padded = "position_ids" not in batch
+    return int(batch["attention_mask"].sum()) if is_padded else batch["input_ids"].numel()
 
 
 @contextlib.contextmanager
@@ -157,7 +203,7 @@ class SavedAsAsked(TrainerCallback):
 def total_steps(job: TrainingSetup) -> int:
     """Optimizer steps of the whole run."""
     training = job.recipe.training
-    an_epoch = math.ceil(math.ceil(len(job.train) / job.micro_batch) / (training.batch_size // job.micro_batch))
+    an_epoch = math.ceil(len(job.train) / training.batch_size)
     steps = max(1, math.ceil(training.epochs * an_epoch))
     return min(steps, training.max_steps) if training.max_steps else steps
 
@@ -173,7 +219,7 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
         seed=training.seed,
         data_seed=training.seed,
         per_device_train_batch_size=job.micro_batch,
-        gradient_accumulation_steps=training.batch_size // job.micro_batch,
+        gradient_accumulation_steps=training.batch_size // (job.micro_batch * job.world.size),
         learning_rate=training.learning_rate,
         warmup_steps=round(training.warmup_ratio * steps),
         lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
@@ -182,6 +228,7 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         use_cpu=not on_gpu,
+        **_sharing(job, on_gpu),
         bf16=on_gpu and kind == "bf16",
         fp16=on_gpu and kind == "fp16",  # a CPU's model is in bf16 itself
         save_strategy="steps" if training.checkpoints else "no",
@@ -205,6 +252,18 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
     return made
 
 
+def _sharing(job: TrainingSetup, on_gpu: bool) -> dict[str, Any]:
+    """How processes average what they learn, where there are several."""
+    if not job.world.is_shared:
+        return {}
+    return {
+        "ddp_backend": "nccl" if on_gpu else "gloo",
+        "ddp_timeout": int(PATIENCE.total_seconds()),
+        "ddp_find_unused_parameters": job.recipe.method.leaves_some_unused,
+        "ddp_broadcast_buffers": False,
+    }
+
+
 def build_trainer(
     job: TrainingSetup,
     reporter: MetricsCallback,
@@ -225,8 +284,11 @@ def build_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.method, trainer.job = reporter, method, job
-    trainer.step_batches = deque(maxlen=job.recipe.training.batch_size // job.micro_batch)
+    trainer.step_batches = deque(maxlen=trainer.args.gradient_accumulation_steps)
     trainer.model_accepts_loss_kwargs &= (
         job.task.loss is None
     )  # then it is the model that must know how large the step is
+    check_world(trainer, job)
+    if job.world.is_shared:
+        trainer.add_callback(Agreed(trainer, job, reporter))  # the last, so that it hears what the others want
     return trainer

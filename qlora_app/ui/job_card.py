@@ -16,8 +16,8 @@ import gradio as gr
 
 from ..errors import UserError
 from ..jobs import RESUMABLE, Job, JobStore, Status
-from ..launch.ending import end_now
 from ..launch.line import move, move_beside
+from ..launch.places import end_now
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer

@@ -14,6 +14,7 @@ from ...preferences import Preferences
 from ...runs.curve import REWARDS
 from ...tasks.packing import on_device
 from ...tasks.task import evaluating
+from ..world import ALONE, World
 from . import losses
 from .likelihood import answers_of, only_answers
 from .losses import Answers
@@ -88,6 +89,11 @@ class Objective:
         """How far the model is from the reference, as KTO takes it: the mean of what answers to other prompts gained,
         never below 0. In whatever mode the model is, without gradients.
         """
+        total, count = self._gained_by_others(model, batches)
+        return max(0.0, total / max(1, count))
+
+    def _gained_by_others(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]]) -> tuple[float, int]:
+        """(what answers to other prompts gained, how many they are)"""
         total, count = 0.0, 0
         for batch in batches:
             beside = batch[JUDGED]
@@ -95,13 +101,15 @@ class Objective:
                 answers, _ = answers_of(model, self.prepared(on_device(beside["other"], model.device)))  # type: ignore[arg-type]
             total += float((answers.sums.cpu() - beside["other_reference"].cpu()).sum())
             count += len(answers.sums)
-        return max(0.0, total / max(1, count))
+        return total, count
 
-    def step_of(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]]) -> "Step":
-        """What the parts of a step share."""
-        kl = self.strayed(model, batches) if self.choices.trainer == "kto" else 0.0
-        items = sum(batch[JUDGED]["count"] for batch in batches)
-        return Step(items, sum(_chosen_tokens(batch) for batch in batches), kl)
+    def step_of(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]], world: World = ALONE) -> "Step":
+        """What the parts of a step share, in all processes of the world."""
+        gained, others = self._gained_by_others(model, batches) if self.choices.trainer == "kto" else (0.0, 0)
+        own_items = sum(batch[JUDGED]["count"] for batch in batches)
+        own_tokens = sum(_chosen_tokens(batch) for batch in batches)
+        items, tokens, total, count = world.total(own_items, own_tokens, gained, others)
+        return Step(int(items), int(tokens), max(0.0, total / max(1, count)))
 
     def measure(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]] | None = None) -> dict[str, float]:
         """{"loss": of an item, and the rewards} of held-out pairs or answers, or of `batches`."""

@@ -6,8 +6,10 @@ import torch
 from transformers import TrainerCallback
 
 from ...messages import JUDGED
+from ...runs.curve import REWARDS
 from ..callbacks import MetricsCallback
 from ..first_loss import check_first_loss
+from ..order import FILLER
 from ..setup import TrainingSetup
 from ..trainer import MethodTrainer, build_trainer
 from .likelihood import learned_logits
@@ -37,8 +39,9 @@ class PreferenceTrainer(MethodTrainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, Any]:
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
+            real = [batch for batch in batches if not batch.get(FILLER)]
             with self.compute_loss_context_manager():
-                self.step = self.objective.step_of(self.model, batches)
+                self.step = self.objective.step_of(self.model, real, self.job.world)
             self._rehearse_beside(batches)
         self.figures = {}
         return batches, torch.tensor(self.step.items) if batches else None
@@ -76,14 +79,24 @@ class PreferenceTrainer(MethodTrainer):
         if self.objective.rehearsal and "places" in inputs[JUDGED]:
             return self._rehearsal_loss(self.objective.rehearsal, model, inputs)
         sums, read, outputs = self.objective.loss_of(model, inputs, self.step)
-        loss, more = sums.loss, self.method.loss(model, read, outputs)
+        loss, more = sums.loss, self.method.loss(self.model, read, outputs)
         if more is not None:
             loss = loss + more * (inputs[JUDGED]["count"] / self.step.items)
+        loss = loss * self.job.world.size  # what is learned is averaged over the processes
         if not self.has_seen_a_number:
-            check_first_loss(model, loss, None)
+            check_first_loss(self.model, loss, None)
             self.has_seen_a_number = True
-        add(self.figures, sums.figures)
+        if inputs[JUDGED].get(FILLER):
+            loss = loss * 0
+        else:
+            add(self.figures, sums.figures)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        super().log({**logs, **means(self.figures)} if "loss" in logs else logs, *args, **kwargs)
+        super().log({**logs, **means(self._figures_of_all())} if "loss" in logs else logs, *args, **kwargs)
+
+    def _figures_of_all(self) -> dict[str, tuple[float, float]]:
+        """Of the step, in all processes."""
+        own = [number for name in REWARDS for number in self.figures.get(name, (0.0, 0.0))]
+        sums = iter(self.job.world.total(*own))
+        return {name: (next(sums), next(sums)) for name in REWARDS}

@@ -20,7 +20,7 @@ from ...errors import Problem, UserError
 from ...foreign import FOREIGN, is_known_as_foreign
 from ...hardware import here
 from ...jobs import State
-from ...launch.ending import end_now
+from ...launch.places import end_now
 from ...runs import Run, RunStatus
 from ...runs.asking import ASKABLE, ask, waiting
 from ...runs.diagnose import Finding, diagnose

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ... import starter
 from ...choices import bounds, options, part_of, variant_of
+from ...hardware import has_slurm, may_be_shared
 from ...recipe import Recipe
 from ...settings import Settings
 from ...training_data import DatasetChoice, kept_data, server_files, uploaded_files
@@ -46,6 +47,7 @@ SECTIONS = {
     "saving": "Saving",
 }
 ELSEWHERE = {"task": "dataset", "preferences": "training", "": "saving"}  # groups that have no section of their own
+PROCESSES = "launch.processes"
 LONGEST_IN_A_LIST = 44  # characters: a list on a phone has room for about so much
 
 
@@ -113,7 +115,7 @@ class RecipeForm:
         plain(f"<h3>{SECTIONS[section]}</h3>", elem_classes="section-title")
         with gr.Group():
             for name in self._without_control(section):
-                self.build_one(name)
+                self.build_one(name, **_look(name))
         if section == "method":
             self._build_methods()
 
@@ -200,6 +202,14 @@ def section_of(name: str) -> str:
     """The section in which a setting stands; settings of a single method stand with that."""
     group = name.rpartition(".")[0]
     return part_of(FIELDS[name]) or ELSEWHERE.get(group, group)
+
+
+def _look(name: str) -> dict[str, Any]:
+    """A choice that this machine does not have is not shown."""
+    if name.startswith("launch."):
+        is_there = has_slurm() or (name == PROCESSES and may_be_shared())
+        return {"visible": is_there}
+    return {}
 
 
 def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:

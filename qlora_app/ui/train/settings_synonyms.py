@@ -60,5 +60,10 @@ SYNONYMS = {
     "preferences.beta": "kl lambda",
     "reporting.report_to": "wandb weights biases tensorboard trackio logging logger tracking",
     "reporting.project": "wandb_project WANDB_PROJECT",
+    "launch.where": "cluster slurm sbatch backend launcher remote",
+    "launch.partition": "sbatch queue",
+    "launch.minutes": "sbatch time walltime",
+    "launch.flags": "sbatch gres account qos memory",
+    "launch.processes": "num_processes nproc_per_node torchrun ddp data parallel multi-gpu gpus world size accelerate",
     "training.seed": "random_state reproducible",
 }

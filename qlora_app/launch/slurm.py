@@ -1,0 +1,151 @@
+"""Work on a cluster whose Slurm is asked by its own commands, and whose nodes see the folder of jobs and this
+installation under the same paths.
+
+A job that Slurm wants to have back (a signal before its time is over, or since others come first) saves after its step,
+waits in Slurm's queue again, and goes on from there.
+"""
+
+import shlex
+import subprocess
+import sys
+
+from ..errors import UserError
+from ..jobs import Job
+from ..storage.files import replace_file
+from ..storage.process import Engine
+from .local import PACKAGE_PARENT
+
+ANSWERS_WITHIN = 20  # seconds
+SAVES_WITHIN = 120  # seconds before the time limit at which it is told to save
+SCRIPT = "slurm.sh"
+WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+
+
+class SlurmLauncher:
+    """Workers that Slurm starts, one a node, whose processes share its GPUs."""
+
+    name = "slurm"
+
+    def start(self, job: Job, cold: bool = False, device: str = "") -> None:
+        attempt = job.launch_file.attempt() + 1
+        script = job.folder / SCRIPT
+        replace_file(script, script_of(job, attempt))
+        job.launch_file.write_engine(
+            Engine(self.name, "", "queued", attempt=attempt)
+        )  # an earlier one is none any more
+        try:
+            id = _asked(["sbatch", "--parsable", *flags_of(job, attempt), str(script)]).partition(";")[0]
+        except UserError:
+            job.launch_file.write_engine(Engine(self.name, "", "ended", attempt=attempt))
+            raise
+        job.launch_file.write_engine(Engine(self.name, id, "queued", attempt=attempt))
+
+    def stop(self, job: Job) -> None:
+        waits = job.is_asked("start")
+        job.request("stop")
+        if waits:
+            self.end(job)
+
+    def end(self, job: Job) -> None:
+        """At once; what was saved is kept."""
+        engine = job.launch_file.engine()
+        if engine is not None and engine.id:
+            _asked(["scancel", "--signal=KILL", "--full", engine.id])
+            _asked(["scancel", engine.id])
+
+    def is_alive(self, job: Job) -> bool | None:
+        engine = self.look(job)
+        return None if engine.state == "unknown" else engine.state != "ended"
+
+    def look(self, job: Job) -> Engine:
+        """How Slurm says it stands, kept in launch.json."""
+        engine = job.launch_file.engine() or Engine(self.name, "", "ended")
+        if not engine.id:
+            return engine
+        seen = engine.as_seen(*_state(engine.id))
+        job.launch_file.write_engine(seen)
+        return seen
+
+    def sync(self, job: Job) -> None:
+        """The worker writes into the same folder."""
+
+
+def flags_of(job: Job, attempt: int) -> list[str]:
+    """What sbatch is told; a person's own come last, and are what it takes."""
+    place = job.place()
+    given = {
+        "job-name": f"{job.id}-{attempt}",
+        "output": str(job.log).replace("%", "%%"),
+        "open-mode": "append",
+        "nodes": "1",
+        "ntasks": "1",
+        "cpus-per-task": str(place.processes or 1),
+        "signal": f"B:USR1@{SAVES_WITHIN}",
+        "partition": place.partition,
+        "time": str(place.minutes or ""),
+    }
+    ours = [f"--{name}={value}" for name, value in given.items() if value]
+    return [*ours, "--requeue", *shlex.split(place.flags)]
+
+
+def script_of(job: Job, attempt: int) -> str:
+    """A batch script that runs the worker, hands on what Slurm signals, and has itself queued again where that ended
+    the work before it was done.
+    """
+    folder, status = shlex.quote(str(job.folder)), shlex.quote(str(job.folder / "status.json"))
+    worker = shlex.join([sys.executable, "-m", "qlora_app.worker", str(job.folder), str(attempt)])
+    return f"""#!/bin/sh
+export PYTHONPATH={shlex.quote(PACKAGE_PARENT)}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1
+cd {folder}
+{worker} &
+worker=$!
+wanted_back=
+trap 'wanted_back=yes; kill -TERM $worker' TERM USR1
+wait $worker
+code=$?
+while kill -0 $worker 2>/dev/null; do wait $worker; code=$?; done
+trap - TERM USR1
+if [ -n "$wanted_back" ] && grep -q '"state": "stopped"' {status}; then
+    scontrol requeue "$SLURM_JOB_ID" && sleep 60
+fi
+exit $code
+"""
+
+
+def _state(id: str) -> tuple[str, str]:
+    """(queued, alive, ended or unknown, Slurm's own words)"""
+    try:
+        found = _run(["squeue", "--noheader", "--states=all", f"--jobs={id}", "--format=%T|%r"])
+    except (OSError, subprocess.SubprocessError) as error:
+        return "unknown", str(error)
+    if found.returncode:
+        is_forgotten = "invalid job id" in found.stderr.lower()
+        return ("ended", "") if is_forgotten else ("unknown", found.stderr.strip())
+    state, _, reason = found.stdout.strip().partition("|")
+    words = f"{state}, {reason}" if reason not in ("", "None") else state
+    if state in WAITING:
+        return "queued", words
+    return ("alive" if state in AT_WORK else "ended"), words
+
+
+def _asked(command: list[str]) -> str:
+    """What a command of Slurm's answers. Raises UserError where it does not do it."""
+    try:
+        found = _run(command)
+    except FileNotFoundError as error:
+        raise UserError(
+            "slurm.not_here",
+            "There is no {program} on this machine, so Slurm cannot be asked. Train on this machine, or begin where "
+            "Slurm's commands are.",
+            program=command[0],
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError("slurm.no_answer", "Slurm does not answer ({program}).", program=command[0]) from error
+    if found.returncode:
+        raise UserError("slurm.refused", "Slurm refuses it: {reason}", reason=found.stderr.strip() or found.returncode)
+    return found.stdout.strip()
+
+
+def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, timeout=ANSWERS_WITHIN, check=False)

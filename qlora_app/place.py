@@ -1,0 +1,86 @@
+"""Where a run is trained: a choice beside everything that is learned, which is the same wherever that is."""
+
+from typing import Literal
+
+from .choices import Choices, setting
+from .errors import Problem
+
+TITLES = {"here": "This machine", "slurm": "Slurm"}
+
+
+class Place(Choices):
+    """Which place, and how many processes of it share each step."""
+
+    where: Literal["here", "slurm"] = setting(
+        "here",
+        "Where to train",
+        "On this machine, or on a cluster whose Slurm is asked from here and which sees the same folder.",
+        labels=TITLES,
+        part="saving",
+    )
+    processes: int = setting(
+        1,
+        "Processes",
+        "How many share each step, every one on a GPU of its own, or on some of a CPU's cores. A step is the same. "
+        "0: one for each GPU.",
+        part="saving",
+        ge=0,
+        le=64,
+    )
+
+    partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", part="saving", max_length=100)
+    minutes: int = setting(
+        0,
+        "Slurm time limit",
+        "Minutes; the run is saved before they are over. 0: the cluster's own.",
+        part="saving",
+        ge=0,
+    )
+    flags: str = setting(
+        "", "Slurm flags", "More options of sbatch, such as --gres=gpu:2 --mem=64G.", part="saving", max_length=1000
+    )
+
+    def count(self, devices: int) -> int:
+        """How many processes that are, on a machine with so many GPUs."""
+        return self.processes or max(1, devices)
+
+    def problems(self, batch_size: int, devices: int, cores: int) -> dict[str, Problem]:
+        """What speaks against it on a machine with so many GPUs and cores, by setting."""
+        count = self.count(devices)
+        if self.where == "slurm":
+            if not self.processes:
+                return {
+                    "launch.processes": Problem(
+                        "launch.unknown_devices",
+                        "How many GPUs a node of the cluster has is not known here. Say how many processes.",
+                    )
+                }
+            devices = cores = count
+        if count == 1:
+            return {}
+        if devices and count > devices:
+            problem = Problem(
+                "launch.too_few_devices",
+                "{count} processes need a GPU each, and this machine has {devices}. Choose at most so many.",
+                count=count,
+                devices=devices,
+            )
+        elif not devices and count > cores:
+            problem = Problem(
+                "launch.too_few_cores",
+                "{count} processes need a core each, and this machine has {cores}. Choose at most so many.",
+                count=count,
+                cores=cores,
+            )
+        elif batch_size % count:
+            problem = Problem(
+                "launch.uneven_step",
+                "A step of {batch} examples cannot be divided among {count} processes. Choose a batch size of which "
+                "each gets the same part, such as {near}.",
+                batch=batch_size,
+                count=count,
+                near=count * max(1, round(batch_size / count)),
+            )
+        else:
+            return {}
+        return {"launch.processes": problem}

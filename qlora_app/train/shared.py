@@ -1,0 +1,99 @@
+"""What processes that share a training agree on: that they are as many as were asked for and of one mind, and at which
+step the run is saved and ends.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ..errors import Problem, UserError
+from .setup import TrainingSetup
+
+if TYPE_CHECKING:
+    from .callbacks import MetricsCallback
+
+SHARED_FILE = "processes"  # what really ran, in the run's folder
+
+
+def check_world(trainer: Trainer, job: TrainingSetup) -> None:
+    """Raises UserError where the Trainer would not share the steps among as many processes as were asked for, or these
+    do not have the same before them: both give a training that looks right and is not.
+    """
+    seen, asked = trainer.accelerator.num_processes, job.world.size
+    if seen != asked:
+        raise UserError(
+            "ranks.not_as_asked",
+            "{asked} processes were asked for, and {seen} would train ({kind}). Nothing was trained. Choose one "
+            "process, or report this.",
+            asked=asked,
+            seen=seen,
+            kind=trainer.accelerator.distributed_type.value,
+        )
+    marks = job.world.gathered(_mark(trainer, job))
+    if len(set(marks)) > 1:
+        raise UserError(
+            "ranks.differ",
+            "The processes do not have the same model or data before them ({marks}). Nothing was trained. Press Resume "
+            "to try it again.",
+            marks=", ".join(marks),
+        )
+
+
+def _mark(trainer: Trainer, job: TrainingSetup) -> str:
+    """Another one for another adapter, other examples, or steps that are divided in another way."""
+    first = [list(job.train.encoded(place).input_ids) for place in range(min(4, len(job.train)))]
+    step = (trainer.args.max_steps, trainer.args.gradient_accumulation_steps, job.micro_batch, job.packing)
+    rehearses = job.objective is not None and job.objective.rehearsal is not None
+    said = json.dumps([step, rehearses, len(job.train), first, sorted(job.before.items())])
+    return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
+
+
+class Agreed(TrainerCallback):
+    """Every process does at the end of a step what the first one wants: a stop that one alone heard would leave the
+    others waiting for it.
+    """
+
+    def __init__(self, trainer: Trainer, job: TrainingSetup, reporter: "MetricsCallback") -> None:
+        self.trainer, self.job, self.reporter = trainer, job, reporter
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Say what really trains."""
+        wrapped, size = type(self.trainer.model_wrapped).__name__, self.job.world.size
+        if wrapped != torch.nn.parallel.DistributedDataParallel.__name__:
+            raise UserError(
+                "ranks.not_shared",
+                "What {asked} processes learn would not be averaged ({kind}). Nothing was trained. Choose one process, "
+                "or report this.",
+                asked=size,
+                kind=wrapped,
+            )
+        kind = self.trainer.accelerator.distributed_type.value
+        ran = {"processes": size, "distributed_type": kind, "wrapped": wrapped, "backend": dist.get_backend()}
+        self.job.out.write(SHARED_FILE, ran | {"step": state.global_step})
+        self.reporter.note(
+            Problem(
+                "event.processes",
+                "From step {step:,} on {count} processes share each step ({kind} over {backend}).",
+                step=state.global_step + 1,
+                count=size,
+                kind=kind,
+                backend=ran["backend"],
+            )
+        )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        wishes = (control.should_save, control.should_training_stop)
+        control.should_save, control.should_training_stop = self.job.world.from_first(wishes)
+        return control
+
+
+def rng_files(folder: Path) -> dict[str, bytes]:
+    """{name: contents} of what a process's random numbers were saved as."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -1,0 +1,97 @@
+"""The processes that share a training. Each has the whole adapter and reads its part of every step; the first one alone
+writes the run, decides, and answers.
+"""
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+# The others wait while the first one measures or answers. One that has died is noticed by `ranks.py`, not by waiting.
+PATIENCE = datetime.timedelta(days=7)
+HERE = "127.0.0.1"
+VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class World:
+    """One process among `size`, counted from 0; alone where nothing is said."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_shared(self) -> bool:
+        return self.size > 1
+
+    def total(self, *numbers: float) -> list[float]:
+        """Each of them, added up over all processes, which all ask at the same time."""
+        return self._reduced(numbers, dist.ReduceOp.SUM) if self.is_shared else list(numbers)
+
+    def least(self, number: int) -> int:
+        """The smallest of all processes."""
+        return int(self._reduced([number], dist.ReduceOp.MIN)[0]) if self.is_shared else number
+
+    def from_first(self, flags: Sequence[bool]) -> list[bool]:
+        """What the first process says, in all of them."""
+        if not self.is_shared:
+            return list(flags)
+        numbers = torch.tensor([float(flag) for flag in flags], device=_device())
+        dist.broadcast(numbers, 0)
+        return [bool(number) for number in numbers.tolist()]
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The value of every process, in their order."""
+        if not self.is_shared:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def _reduced(self, numbers: Sequence[float], how: Any) -> list[float]:
+        given = torch.tensor(numbers, dtype=torch.float64, device=_device())
+        dist.all_reduce(given, how)
+        return given.tolist()
+
+
+ALONE = World()
+
+
+def _device() -> str:
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
+
+def open_store() -> dist.TCPStore:
+    """Where the processes of this machine meet: at a port that is free, and of this machine alone."""
+    return dist.TCPStore(HERE, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+
+
+def variables(world: World, port: int) -> dict[str, str]:
+    """What torchrun would tell this process; every one sees its own device only, which is the first to it."""
+    values = (world.rank, 0, world.size, world.size, HERE, port)
+    return {name: str(value) for name, value in zip(VARIABLES, values, strict=True)}
+
+
+@contextlib.contextmanager
+def joined(world: World, port: int, store: dist.TCPStore | None = None) -> Iterator[World]:
+    """Meanwhile this process is one of the world. `store`: of the first process, which opened it."""
+    before = {name: os.environ.get(name) for name in VARIABLES}
+    os.environ |= variables(world, port)
+    store = store or dist.TCPStore(HERE, port, is_master=False, timeout=PATIENCE)
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=PATIENCE)
+        yield world
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

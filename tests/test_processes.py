@@ -1,0 +1,191 @@
+"""Several processes share each step, and learn what one alone does."""
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+
+from qlora_app.launch.local import launch
+from qlora_app.methods import METHODS
+from qlora_app.place import Place
+from qlora_app.recipe import Recipe
+from qlora_app.train.ranks import log_of
+from qlora_app.train.world import World, joined, open_store
+from qlora_app.worker import main
+from tests.conftest import PATIENCE, wait_for
+from tests.second_process import train
+from tests.tiny_models import dropout_of, tiny_model
+
+NAMES = [kind.model_fields["name"].default for kind in METHODS]
+# Five rows and steps of four: the second step of an epoch has one example, of which one of the processes has nothing.
+WORDS = "Mira lives on Orchard Lane and bakes bread every morning. Otto repairs clocks, and he is never late."
+ANSWERS = [WORDS[:6], WORDS[:90], WORDS[5:20], WORDS[20:24], WORDS[30:70]]
+CHAT = [{"instruction": f"Who is late? {number}", "output": answer} for number, answer in enumerate(ANSWERS)]
+LABELLED = [{"text": answer, "label": ("good", "bad")[number % 2]} for number, answer in enumerate(ANSWERS)]
+PLAIN = [{"text": answer} for answer in ANSWERS]
+PAIRS = [{"prompt": f"Who? {n}", "chosen": ANSWERS[n % 5], "rejected": ANSWERS[n % 5 - 1] + " No."} for n in range(9)]
+QUIET = {"evaluations": 0, "samples": 0, "scored_questions": 0, "general_questions": 0, "checkpoints": 0}
+STEPS = {"max_steps": 4, "batch_size": 4, "optimizer": "adamw_torch", "learning_rate": 1e-3, "max_length": 64}
+
+
+@pytest.fixture(scope="module")
+def second():
+    """Another process, which trains what it is told beside this one."""
+    few = pytest.MonkeyPatch()
+    few.setattr("qlora_app.train.world.PATIENCE", datetime.timedelta(minutes=5))  # where the other one has died
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.second_process"],
+        stdin=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    yield child
+    child.stdin.close()
+    few.undo()
+    assert child.wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    home = tmp_path_factory.mktemp("bases")
+    return lambda family: tiny_model(family, home / family, **dropout_of(family, 0.0))
+
+
+def recipe_of(folder, rows, home, method, task="auto", **more):
+    (home / "data").mkdir(exist_ok=True)
+    (home / "data" / "rows.json").write_text(json.dumps(rows))
+    chosen = next(kind for kind in METHODS if kind.model_fields["name"].default == method)
+    quiet = {"dropout": 0.0} if "dropout" in chosen.model_fields else {}
+    precision = "fp32" if "fp32" in chosen.precisions else "nf4"
+    return Recipe.from_dict(
+        {
+            "base_model": {"source": "folder", "id": str(folder), "precision": precision},
+            "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0},
+            "task": {"name": task},
+            "method": {"name": method, **quiet},
+            "training": QUIET | STEPS | more.pop("training", {}),
+            **more,
+        }
+    )
+
+
+def same(recipe, store, second):
+    """Train it alone, then in two processes; every step has the same loss, gradients and tokens."""
+    with store.create(recipe).hold() as out:
+        alone, tokens = train(out)
+    meeting = open_store()
+    with store.create(recipe).hold() as out:
+        print(meeting.port, out.folder, file=second.stdin, flush=True)
+        with joined(World(0, 2), meeting.port, meeting) as world:
+            shared, tokens_shared = train(out, world)
+    assert len(alone) == len(shared) == 4 and tokens == tokens_shared
+    assert [loss for loss, _ in shared] == pytest.approx([loss for loss, _ in alone], abs=1e-6, rel=1e-6)
+    assert [norm for _, norm in shared] == pytest.approx([norm for _, norm in alone], rel=1e-3)
+
+
+DAILY = ("lora", "adalora", "adamix", "qalora")
+
+
+def rarely(name):
+    """Marked as much like others, unless it is one of a few."""
+    return pytest.param(name, marks=() if name in DAILY else pytest.mark.matrix)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [*map(rarely, NAMES)])
+def test_two_processes_learn_what_one_does(method, bases, store, home, second):
+    same(recipe_of(bases("llama"), CHAT, home, method), store, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family, rows, task, more",
+    [
+        ("bert", LABELLED, "classification", {}),
+        pytest.param("t5", CHAT, "text_to_text", {}, marks=pytest.mark.matrix),
+        pytest.param("bert", PLAIN, "fill_mask", {}, marks=pytest.mark.matrix),
+        ("llama", CHAT, "chat", {"training": {"packing": False, "micro_batch": 1}}),
+        pytest.param("llama", PAIRS, "chat", {"preferences": {"trainer": "dpo"}}, marks=pytest.mark.matrix),
+        pytest.param("llama", PAIRS, "chat", {"preferences": {"trainer": "orpo"}}, marks=pytest.mark.matrix),
+        ("llama", PAIRS, "chat", {"preferences": {"trainer": "kto"}}),
+    ],
+)
+def test_two_processes_learn_what_one_does_in_every_task(family, rows, task, more, bases, store, home, second):
+    same(recipe_of(bases(family), rows, home, "lora", task, **more), store, second)
+
+
+def going_on(store, home, folder, **training):
+    return store.create(recipe_of(folder, CHAT, home, "lora", training={"checkpoints": 2, **training}))
+
+
+@pytest.mark.slow
+def test_a_run_moves_from_one_process_to_two_and_back(bases, store, home):
+    """Each part ends by a stop that is there before it begins: after its first step, in every process."""
+    whole = going_on(store, home, bases("llama"), max_steps=5)
+    assert main(whole.folder) == 0
+    run = going_on(store, home, bases("llama"), max_steps=5)
+    for processes in (1, 2):
+        run.move_to(Place(processes=processes))
+        run.request("stop")
+        assert main(run.folder) == 0
+        assert (run.status().state, run.status().step) == ("stopped", processes)
+    ran = json.loads((run.folder / "processes.json").read_text())
+    assert (ran["processes"], ran["distributed_type"], ran["step"]) == (2, "MULTI_CPU", 1)
+    assert {file.name for file in (run.checkpoints / "checkpoint-2").glob("rng*")} == {
+        "rng_state_0.pth",
+        "rng_state_1.pth",
+    }
+    assert "event.processes" in [event["code"] for event in run.events()]
+    assert log_of(run, 1).stat().st_size
+    assert not others_of(os.getpid())
+    run.move_to(Place())
+    assert main(run.folder) == 0 and run.status().state == "done"
+    assert losses(run) == pytest.approx(losses(whole), abs=2e-5)
+
+
+def others_of(worker):
+    """The processes that train beside a worker."""
+    return [one for one in psutil.Process(worker).children() if "qlora_app.train.rank" in one.cmdline()]
+
+
+def losses(run):
+    return [row["loss"] for row in run.metrics()[0] if "loss" in row]
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_run_with_its_log(bases, store, home):
+    run = going_on(store, home, bases("llama"), max_steps=1_000_000)
+    run.move_to(Place(processes=2))
+
+    def kill():
+        wait_for(lambda: run.status().step)
+        others_of(os.getpid())[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert main(run.folder) == 1
+    killer.join()
+    status = json.loads((run.folder / "status.json").read_text())
+    assert (status["state"], status["code"], status["values"]["code"]) == ("failed", "ranks.died", -9)
+    assert log_of(run, 1).name in status["sentence"]
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+def test_no_process_outlives_its_worker(bases, store, home):
+    run = going_on(store, home, bases("llama"), max_steps=1_000_000)
+    run.move_to(Place(processes=2))
+    worker = launch(run)
+    wait_for(lambda: run.status().step)
+    others = others_of(worker.pid)
+    worker.kill()
+    worker.wait()
+    assert len(others) == 1 and not psutil.wait_procs(others, PATIENCE)[1]
+    assert run.status().state == "interrupted"
+    run.request("stop")
+    assert main(run.folder) == 0 and run.status().state == "stopped"
