@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.log_format import write_logs_as_json
 from qlora_app.runs import RunStore
+from qlora_app.runs.on_hub import KeptRuns
 from qlora_app.serving import ApiKeys, Endpoint, ServedModels
 from qlora_app.ui import (
     SCRIPTS,
@@ -119,6 +121,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
 
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
+    if settings.keep_runs:
+        _keep_runs(settings)
     demo, supervisor = open_page(settings)
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
     if settings.is_demonstration:
@@ -139,6 +143,17 @@ def _say(settings: Settings, words: str) -> None:
         logging.getLogger("qlora_app").info(words)
     else:
         print(words, flush=True)
+
+
+def _keep_runs(settings: Settings) -> None:
+    """Runs that were kept on the Hub are here before the page is; a process of its own sends what changes from then on.
+    Where the Hub cannot be asked the page opens all the same, and that process asks it again.
+    """
+    try:
+        print(f"{len(KeptRuns(settings).fetch())} runs came from {settings.keep_runs}.", flush=True)
+    except UserError as error:
+        print(error, flush=True)
+    subprocess.Popen([sys.executable, "-m", "qlora_app", "keep", "--while", str(os.getpid())])
 
 
 def _prepare_chat(supervisor: Supervisor) -> None:

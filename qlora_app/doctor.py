@@ -26,7 +26,7 @@ from .errors import UserError
 from .formatting import gigabytes
 from .hardware import usable_cores
 from .presets import Presets
-from .settings import Settings
+from .settings import Settings, has_zero_gpu, persistent_storage, space_name
 
 GOOD, LIMITED, BROKEN = "good", "limited", "broken"
 PINS = Path(__file__).parent.parent / "requirements.txt"
@@ -69,6 +69,8 @@ def looked_at(settings: Settings) -> Iterator[Finding]:
     yield _processor()
     yield _main_memory()
     yield _home(settings)
+    if space_name():
+        yield _space(settings)
     yield _models_and_presets(settings)
     yield _downloads()
 
@@ -193,6 +195,25 @@ def _home(settings: Settings) -> Finding:
             "A run stops when the disk is full. Make room, or set QLORA_APP_HOME to another disk.",
         )
     return Finding("Home", GOOD, value)
+
+
+def _space(settings: Settings) -> Finding:
+    """What outlives the sleep of a Space, and what it computes with."""
+    name, keeps = space_name(), "Resume goes on with a training that its sleep or a restart ended."
+    if has_zero_gpu():
+        value = f"{name}, on ZeroGPU"
+        return Finding("Space", LIMITED, value, "It lends a GPU for seconds only, so trainings run on the processor.")
+    if storage := persistent_storage():
+        return Finding("Space", GOOD, f"{name}, runs lie on {storage}", keeps)
+    if settings.keep_runs:
+        return Finding("Space", GOOD, f"{name}, runs are kept in {settings.keep_runs}", keeps)
+    return Finding(
+        "Space",
+        LIMITED,
+        f"{name}, nothing outlives a restart",
+        "Runs are gone when it sleeps or is built anew. Give it storage at /data in its settings, or set "
+        "QLORA_APP_KEEP_RUNS to a private dataset repository.",
+    )
 
 
 def _models_and_presets(settings: Settings) -> Finding:

@@ -95,6 +95,11 @@ class Settings(BaseModel):
         '[{"name": ..., "url": "https://.../v1", "model": ..., "key": ...}]',
     )
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models and data")
+    keep_runs: str | None = Field(
+        None,
+        description="Private dataset repository on the Hub, owner/name, in which runs and uploaded data are kept: for "
+        "a Space without storage",
+    )
     wandb_key: SecretStr | None = Field(
         None, description="Weights & Biases API key, for runs that report there; WANDB_API_KEY does the same"
     )
@@ -287,6 +292,16 @@ def _networks(text: str | None) -> tuple[Network, ...]:
 
 def is_space(environment: Mapping[str, str] = os.environ) -> bool:
     return "SPACE_ID" in environment
+
+
+def space_name(environment: Mapping[str, str] = os.environ) -> str:
+    """Of the Space that this runs on; "" elsewhere."""
+    return environment.get("SPACE_ID", "")
+
+
+def has_zero_gpu(environment: Mapping[str, str] = os.environ) -> bool:
+    """A GPU that a Space has only for the seconds of a call: no training fits into those."""
+    return bool(environment.get("SPACES_ZERO_GPU"))
 
 
 def reached_directly(environment: Mapping[str, str] = os.environ) -> str:

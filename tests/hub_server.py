@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _written(self, path: str) -> bool:
         """Was it asked to write something? Then it is answered."""
-        found = re.fullmatch(r"/api/((?:models|spaces)/[\w.-]+/[\w.-]+)/(preupload|commit|tag)/.+", path)
+        found = re.fullmatch(r"/api/((?:models|spaces|datasets)/[\w.-]+/[\w.-]+)/(preupload|commit|tag)/.+", path)
         if path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
         elif self.server.writing and (found or (path == "/api/repos/create" and self.server.writing != 409)):
@@ -220,6 +220,10 @@ class _Handler(BaseHTTPRequestHandler):
             what, key = row["value"], row["key"]
             if key == "file" and what["path"] != self.server.loses:
                 repo.files[what["path"]] = base64.b64decode(what["content"])
+            if key == "deletedFile":
+                repo.files.pop(what["path"])
+            if key == "deletedFolder":
+                repo.files = {name: old for name, old in repo.files.items() if not name.startswith(what["path"])}
             if key == "lfsFile" and what["path"] != self.server.loses:
                 repo.files[what["path"]] = self.server.uploaded[what["oid"]]
         url = f"{self.server.url}/{repo.id}/commit/{repo.commit}"

@@ -601,6 +601,7 @@ COMMANDS = [
     "answer",
     "export",
     "publish",
+    "keep",
     "serve",
     "keys",
     "data",

@@ -265,3 +265,19 @@ def test_a_model_folder_and_a_preset_that_cannot_be_used_are_named(tmp_path):
     finding = doctor._models_and_presets(Settings(home=tmp_path))
     assert finding.level == doctor.LIMITED and "torn" in finding.advice and "odd" in finding.advice
     assert doctor._models_and_presets(Settings(home=tmp_path / "none")).level == doctor.GOOD
+
+
+@pytest.mark.parametrize(
+    ("environment", "keep", "level", "value"),
+    [
+        ({}, None, doctor.LIMITED, "ada/w, nothing outlives a restart"),
+        ({}, "ada/runs", doctor.GOOD, "ada/w, runs are kept in ada/runs"),
+        ({"SPACES_ZERO_GPU": "true"}, "ada/runs", doctor.LIMITED, "ada/w, on ZeroGPU"),
+    ],
+)
+def test_a_space_says_what_outlives_its_sleep(settings, monkeypatch, environment, keep, level, value):
+    assert "Space" not in [found.name for found in doctor.looked_at(settings)]
+    for name, told in {"SPACE_ID": "ada/w", **environment}.items():
+        monkeypatch.setenv(name, told)
+    found = {one.name: one for one in doctor.looked_at(settings.model_copy(update={"keep_runs": keep}))}["Space"]
+    assert (found.level, found.value) == (level, value) and found.advice

@@ -165,3 +165,12 @@ def test_a_question_whose_answers_differ_leads_to_the_chat_with_it():
     links = [parse_qs(urlsplit(unescape(link)).query) for link in re.findall(r'<a href="([^"]+)" target', html)]
     assert [link.get("ask") for link in links] == [[asked[0]]] * 2 + [None] * 2, "half of a question is another one"
     assert [link.get("step") for link in links] == [None, ["40"]] * 2 and {link["run"][0] for link in links} == {"r"}
+
+
+@pytest.mark.parametrize("damage", ["[]", '{"asked": 3}', '{"measures": 7, "contestants": {}}', "{"])
+def test_a_damaged_result_takes_no_other_evaluation_from_the_list(evaluated, damage):
+    shown, job = evaluated
+    (job.folder / "result.json").write_text(damage)
+    (row,) = shown.listed({})["rows"]
+    assert row["name"] == "one.jsonl · other.jsonl" and row["figures"] == []
+    assert shown.one({"id": job.id})["boards"] == []

@@ -96,6 +96,23 @@ def test_llama_cpp_cuts_texts_alike_whatever_a_run_is_called(tmp_path):
     assert engine.encode("Mira lives") == tokenizer("Mira lives", add_special_tokens=False)["input_ids"]
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "is_tied", "kind"),
+    [
+        ("output.weight", "Q4_K_M", False, "Q6_K"),
+        ("token_embd.weight", "Q4_K_M", False, "Q4_K"),
+        ("token_embd.weight", "Q4_K_M", True, "Q6_K"),
+        ("token_embd.weight", "Q4_0", True, "Q6_K"),
+        ("output.weight", "Q8_0", False, "Q8_0"),
+        ("blk.1.attn_qkv.weight", "Q4_K_M", True, "Q5_K"),
+        ("blk.1.attn_qkv.weight", "Q5_K_M", True, "Q6_K"),
+        ("blk.1.attn_qkv.weight", "Q6_K", True, "Q6_K"),
+    ],
+)
+def test_what_is_felt_most_has_the_most_bits(name, dtype, is_tied, kind):
+    assert type_of(name, (256, 256), dtype, 9, is_tied).name == kind
+
+
 def test_rows_that_do_not_divide_into_large_blocks_have_small_ones():
     assert type_of("blk.0.attn_q.weight", (64, 96), "Q4_K_M", 2).name == "Q5_0"
     assert type_of("output.weight", (64, 96), "Q4_K_M", 2).name == "Q8_0"

@@ -28,6 +28,7 @@ from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
 from .judging import add_judge
+from .keeping import add_keep
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
 from .models import add_models
@@ -68,6 +69,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_answer,
     add_export,
     add_publish,
+    add_keep,
     add_serve,
     add_keys,
     add_data,

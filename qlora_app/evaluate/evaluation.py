@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from ..chance import LEVEL
 from ..errors import Problem
+from ..storage.typed import filled
 from .figures import Figure
 
 RESULT = "result"  # .json in the job's folder
@@ -19,12 +20,6 @@ class Measured:
     contestant: str
     figures: dict[str, Figure]
     categories: dict[str, Figure] = field(default_factory=dict)  # the first figure, by category
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Measured":
-        figures = {name: Figure(**one) for name, one in values["figures"].items()}
-        categories = {name: Figure(**one) for name, one in values["categories"].items()}
-        return cls(values["contestant"], figures, categories)
 
 
 @dataclass(frozen=True)
@@ -105,18 +100,6 @@ class Measure:
     notes: list[str] = field(default_factory=list)  # what a reader must know, in sentences
     more: dict[str, Any] = field(default_factory=dict)  # what only this evaluator has
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Measure":
-        return cls(
-            values["evaluator"],
-            values["title"],
-            values["unit"],
-            [Measured.from_json(one) for one in values["contestants"]],
-            [Comparison(**{name: one[name] for name in one if name != "words"}) for one in values["pairs"]],
-            list(values["notes"]),
-            dict(values.get("more", {})),
-        )
-
     def of(self, contestant: str) -> Measured | None:
         return next((one for one in self.contestants if one.contestant == contestant), None)
 
@@ -152,14 +135,5 @@ class Evaluation:
         return values
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Evaluation":
-        return cls(
-            values["questions"],
-            values["digest"],
-            values["asked"],
-            list(values["contestants"]),
-            [Measure.from_json(one) for one in values["measures"]],
-            dict(values["answers"]),
-            [Unanswered(**one) for one in values["unanswered"]],
-            list(values["notes"]),
-        )
+    def from_json(cls, values: Any) -> "Evaluation":
+        return filled(cls, values)

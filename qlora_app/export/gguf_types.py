@@ -12,20 +12,21 @@ if TYPE_CHECKING:
 BLOCK, K_BLOCK = 32, 256  # weights of a row that share their scales: of Q8_0 and its like, of K-quants
 # What llama.cpp takes for rows that do not divide into blocks of 256.
 SMALLER_BLOCKS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-MIXED = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}  # most tensors; those that are felt most have Q6_K
+# What most tensors of a mixture have, and what queries, keys and values that are one tensor have.
+MIXED = {"Q4_K_M": ("Q4_K", "Q5_K"), "Q5_K_M": ("Q5_K", "Q6_K")}
 
 
-def type_of(name: str, shape: tuple[int, ...], dtype: str, layers: int) -> "GGMLQuantizationType":
-    """name: llama.cpp's. dtype: of the file. Norms and biases stay whole, and in 16 bits what does not divide into
-    blocks.
+def type_of(
+    name: str, shape: tuple[int, ...], dtype: str, layers: int, is_tied: bool = False
+) -> "GGMLQuantizationType":
+    """name: llama.cpp's. dtype: of the file. is_tied: its embeddings are its output too. Norms and biases stay whole,
+    and in 16 bits what does not divide into blocks.
     """
     from gguf import GGMLQuantizationType
 
     if len(shape) == 1:
         return GGMLQuantizationType.F32
-    kind = dtype
-    if dtype in MIXED:
-        kind = "Q6_K" if _is_felt(name, layers) else MIXED[dtype]
+    kind = _wanted(name, dtype, layers, is_tied)
     if kind in SMALLER_BLOCKS and shape[-1] % K_BLOCK:
         kind = SMALLER_BLOCKS[kind]
     if kind.startswith("Q") and shape[-1] % BLOCK:
@@ -33,15 +34,25 @@ def type_of(name: str, shape: tuple[int, ...], dtype: str, layers: int) -> "GGML
     return GGMLQuantizationType[kind]
 
 
-def _is_felt(name: str, layers: int) -> bool:
-    """Has it more bits in llama.cpp's mixtures? The output, and in half of the blocks what attention and the network
-    add: the first and last eighth of them, and every third between.
-    """
-    if name == "output.weight":
-        return True
-    if not name.endswith(("attn_v.weight", "ffn_down.weight")):
-        return False
-    block, eighth = int(name.split(".")[1]), layers // 8
+def _wanted(name: str, dtype: str, layers: int, is_tied: bool) -> str:
+    """As `llama-quantize` chooses where no tensor is asked for by name: what is felt most has the most bits."""
+    if not dtype.startswith("Q") or dtype == "Q8_0":
+        return dtype
+    if name == ("token_embd.weight" if is_tied else "output.weight"):
+        return "Q6_K"
+    if dtype not in MIXED:
+        return dtype
+    common, fused = MIXED[dtype]
+    if name.endswith("attn_qkv.weight"):
+        return fused
+    if name.endswith(("attn_v.weight", "ffn_down.weight")) and _has_more_bits(int(name.split(".")[1]), layers):
+        return "Q6_K"
+    return common
+
+
+def _has_more_bits(block: int, layers: int) -> bool:
+    """The first and last eighth of the blocks, and every third between."""
+    eighth = layers // 8
     return block < eighth or block >= 7 * layers // 8 or (block - eighth) % 3 == 2
 
 

@@ -38,6 +38,7 @@ def write_gguf(
     from gguf import GGUFWriter, LlamaFileType
 
     config = model.config.get_text_config(decoder=True).to_dict()
+    config["tie_word_embeddings"] = bool(model.config.tie_word_embeddings)
     tensors = list(_tensors(model, config, dtype))
     writer = GGUFWriter(str(file), ROWS[config["model_type"]].arch)
     try:
@@ -78,12 +79,11 @@ def _tensors(model: "PreTrainedModel", config: dict[str, Any], dtype: str) -> It
 
     archs: dict[str, Any] = {name: arch for arch, name in MODEL_ARCH_NAMES.items()}
     names = get_tensor_name_map(MODEL_ARCH(archs[ROWS[config["model_type"]].arch]), layers(config))
-    is_tied = bool(model.config.tie_word_embeddings)
     head = model.get_output_embeddings()
     has_codes = any(getattr(layer, "grouped", None) is not None for layer in model.modules())
     for name, weight in model.named_parameters():
         layer = model.get_submodule(name.rpartition(".")[0])
-        if is_tied and layer is head:
+        if config["tie_word_embeddings"] and layer is head:
             continue
         stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if stored is None:
@@ -106,7 +106,7 @@ def _stored(stored: str, name: str, weight: "torch.Tensor", layer: Any, config: 
 
     is_turned = isinstance(layer, Conv1D) and weight.ndim > 1
     shape = tuple(weight.shape[::-1] if is_turned else weight.shape)
-    kind = type_of(stored, shape, dtype, layers(config))
+    kind = type_of(stored, shape, dtype, layers(config), config["tie_word_embeddings"])
 
     def content() -> "np.ndarray[Any, Any]":
         return bytes_of(as_stored(name, weight.T if is_turned else weight, config), kind)

@@ -36,5 +36,6 @@ def ggml_quantize(weight: "np.ndarray[Any, Any]", kind: "GGMLQuantizationType") 
     source = np.ascontiguousarray(weight, np.float32)
     made: np.ndarray[Any, Any] = np.empty((rows, columns // block * size), np.uint8)
     written = quantize(int(kind), source.ctypes.data, made.ctypes.data, 0, rows, columns, None)
-    assert written == made.nbytes
+    if written != made.nbytes:
+        raise RuntimeError(kind.name, written, made.nbytes)
     return made

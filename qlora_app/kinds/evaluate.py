@@ -138,9 +138,11 @@ def evaluator_named(word: str) -> Any:
 
 
 def evaluation_of(job: Job) -> Evaluation | None:
-    """What it found out; None before it is done."""
-    found = job.result()
-    return Evaluation.from_json(found) if found else None
+    """What it found out; None before it is done, and of a result that somebody damaged."""
+    try:
+        return Evaluation.from_json(job.result() or {})
+    except TypeError:  # something is lacking
+        return None
 
 
 def work(job: Job, out: JobWriter, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...chance import student
 from ...errors import Problem
+from ...storage.typed import filled
 from ..figures import Figure
 from .budget import Cost
 from .judged import Judged
@@ -84,15 +85,8 @@ class JudgeReport:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "JudgeReport":
-        read = dict(values)
-        for name in ("first_won", "orders_agree"):
-            read[name] = Figure(**read[name]) if read.get(name) else None
-        read["standings"] = [Standing(**{**one, "rate": Figure(**one["rate"])}) for one in read["standings"]]
-        read["scores"] = {name: Figure(**one) for name, one in read["scores"].items()}
-        people = read.get("people")
-        read["people"] = WithPeople(**{**people, "agree": Figure(**people["agree"])}) if people else None
-        return cls(**read)
+    def from_json(cls, values: Any) -> "JudgeReport":
+        return filled(cls, values)
 
     # ---- in words
 

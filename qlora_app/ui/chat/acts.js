@@ -134,7 +134,7 @@ function tell(given) {
 
 function showVotes({pairs, examples}) {
   const parts = [];
-  if (pairs) parts.push(word('Pairs of a better and a worse answer: {n}.', {n: figure(pairs)}), button('train-on', word('Train on the better ones'), {'data-on': 'pairs'}));
+  if (pairs) parts.push(word('Pairs of a better and a worse answer: {n}.', {n: figure(pairs)}), button('train-on', word('Train on these pairs'), {'data-on': 'pairs'}));
   if (examples) parts.push(word('Corrected answers: {n}.', {n: figure(examples)}), button('train-on', word('Train on these'), {'data-on': 'examples'}));
   find('.votes').replaceChildren(...parts.flatMap(part => [part, ' ']));
 }

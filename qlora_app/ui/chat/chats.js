@@ -25,8 +25,14 @@ function noChats(count) {
   return shelf.storage instanceof FarStorage ? word('No conversation yet. They are kept under your login.') : word('No conversation yet. They are kept in this browser only.');
 }
 
-const chats = new Menu(find('.chats'), () => { listChats(); shelf.storage.look?.().then(() => find('.chats input')?.dispatchEvent(new Event('input'))); });
-const more = new Menu(find('.more'), async () => { const told = may('vote') && await server.vote({kind: 'count'}).catch(() => null); if (told && !told.problem) showVotes(told); });
+const chats = new Menu(find('.chats'), () => { listChats(); countVotes(); shelf.storage.look?.().then(() => find('.chats input')?.dispatchEvent(new Event('input'))); });
+const more = new Menu(find('.more'), countVotes);
+
+// What was said of answers, in whatever conversation, may be trained on: whoever comes back finds it.
+async function countVotes() {
+  const told = may('vote') && await server.vote({kind: 'count'}).catch(() => null);
+  if (told && !told.problem) showVotes(told);
+}
 
 find('.chats .list').addEventListener('click', e => {
   const one = e.target.closest('.earlier'); if (!one) return;

@@ -203,10 +203,11 @@ class TrainForm:
         """The mark that a handler filled something in, so that `settle` looks at the form."""
         return {self.touched: token_hex(4)}
 
-    def with_data(self, given: Given, value: str) -> Answer:
-        """Other data is chosen on the form by a handler."""
+    def with_data(self, given: Given, value: str, trainer: str = "") -> Answer:
+        """Other data is chosen on the form by a handler; `trainer`: and what is learned from it."""
         state = self.state(given)
-        chosen = FormState(state.values | {DATA: value}, state.effort or BALANCED, state.suggested)
+        values = state.values | {DATA: value} | ({form.TRAINER: trainer} if trainer else {})
+        chosen = FormState(values, state.effort or BALANCED, state.suggested)
         return self._rested(chosen) | self.controls.updates({DATA: value})
 
     def with_model(self, given: Given, value: str, brought: Values) -> Answer:

@@ -1,5 +1,6 @@
 """Train: what to learn from on the left, the run on the right. One click starts it."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,8 @@ import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
+from ...preferences import FEWEST
+from ...preflight import examples_of
 from ...recipe import Recipe
 from ...runs import Run, RunStore
 from ...runs.diagnose import changed_recipe, diagnose
@@ -231,10 +234,19 @@ class TrainTab:
 
     @owner_reads
     def train_on(self, given: Given, event: gr.EventData) -> Answer:
-        """The votes of the chat are chosen as data, and looked at."""
-        file = PAIRS if (event._data or {}).get("on") == "pairs" else EXAMPLES
-        answer = self.form.with_data(given, data_value(DatasetChoice(source="file", id=file)))
+        """The votes of the chat are chosen as data, and looked at. Enough pairs are learned by DPO, whatever it begins
+        with.
+        """
+        is_pairs = (event._data or {}).get("on") == "pairs"
+        data = DatasetChoice(source="file", id=PAIRS if is_pairs else EXAMPLES)
+        trainer = "dpo" if is_pairs and self._pairs(data) >= FEWEST else "sft"
+        answer = self.form.with_data(given, data_value(data), trainer)
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("data") | answer
+
+    def _pairs(self, data: DatasetChoice) -> int:
+        with contextlib.suppress(UserError):
+            return examples_of(data, self.page.settings.data).pairs
+        return 0
 
     @changes
     def repeat(self, event: gr.EventData) -> Answer:

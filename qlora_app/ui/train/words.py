@@ -48,8 +48,10 @@ def _chip(name: str, value: Any, before: Any) -> str:
 
 
 def summary_words(recipe: Recipe | None, steps: int | None) -> str:
-    """What a start would do: method, steps, memory; and the way to the settings."""
+    """What a start would do: which adapter it goes on with, method, steps, memory; and the way to the settings."""
     parts = []
+    if recipe and recipe.training.start_from:
+        parts.append(f'<span>begins with <b translate="no">{escape(recipe.training.start_from)}</b></span>')
     if recipe:
         bits = BITS[recipe.base_model.precision]
         parts.append(f"<span>{escape(method_words(recipe))} on {bits}-bit</span>")
