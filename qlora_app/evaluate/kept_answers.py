@@ -54,14 +54,18 @@ class KeptAnswers:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """After its last write the answer is kept. Lists that are too long for a line go before it, in pieces."""
-        long = {name: value for name, value in row.items() if isinstance(value, list) and _size(value) > MOST_IN_A_PIECE}
+        long = {
+            name: value for name, value in row.items() if isinstance(value, list) and _size(value) > MOST_IN_A_PIECE
+        }
         for name, values in long.items():
             start = 0
             for piece in _pieces(values):
                 append_line(self.path, {"piece_of": row["id"], "column": name, "start": start, "values": piece})
                 start += len(piece)
         rest = {name: value for name, value in row.items() if name not in long}
-        append_line(self.path, rest | ({"pieces": {name: len(values) for name, values in long.items()}} if long else {}))
+        append_line(
+            self.path, rest | ({"pieces": {name: len(values) for name, values in long.items()}} if long else {})
+        )
 
     @contextlib.contextmanager
     def held(self, check: Callable[[], None]) -> Iterator[None]:
