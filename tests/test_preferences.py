@@ -309,3 +309,26 @@ def test_an_answer_is_right_but_for_style_only_with_what_stands_around_others():
         "I am sorry, yes, no.",
     ]
     assert right_but_for_style(said, right) == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_a_pair_at_the_end_of_a_long_conversation_keeps_its_newest_turns(system, tmp_path):
+    _, tokenizer, _, _ = opened("llama", tmp_path)
+    before = [{"role": "system", "content": "Be kind."}] if system else []
+    talk = [
+        {"role": role, "content": f"{words} {number}"}
+        for number in range(30)
+        for role, words in (("user", QUESTIONS[1]), ("assistant", ANSWERS[1]))
+    ]
+    last = [{"role": "user", "content": QUESTIONS[0]}, {"role": "assistant", "content": "Here.", "rejected": "There."}]
+    given = [[*before, *talk, *last], [*before, *last]]
+    examples = EncodedPairs(given, tokenizer, 128)
+    examples.meet_all()
+    assert len(examples) == 2 and not examples.left_out and examples.fitting.shortened == {0}
+    kept = examples.fitting[0]
+    assert kept[: len(before)] == before and kept[len(before)]["role"] == "user"
+    assert (
+        kept[len(before) :] == given[0][len(given[0]) - len(kept) + len(before) :] and examples.fitting[1] == given[1]
+    )
+    longer = [*before, *given[0][len(given[0]) - len(kept) + len(before) - 2 :]]
+    assert not examples._fits(longer) and examples._fits(kept)

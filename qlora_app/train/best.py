@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..messages import JUDGED
+from ..preferences import FEWEST
 from ..runs.checkpoints import is_complete, seal
 from ..runs.proof import Figures, Kept
 from ..storage.files import write_json
@@ -86,12 +88,18 @@ class BestSoFar:
         score, examples = self.job.task.score, self.job.measured_examples
         noise = self.job.task.noise(last.figures, examples)
         is_broken = not math.isfinite(last.figures["loss"])
-        was_better = is_broken or not score(last.figures) + noise >= score(best.figures)
+        was_better = is_broken or (self._tells and not score(last.figures) + noise >= score(best.figures))
         step = total
         if was_better and rule == "best":
             self.job.recipe.method.resume(model, self.folder / f"step-{best.step}")
             step = best.step
         return Kept(step, total, rule, best.step, best.figures, {} if is_broken else last.figures, was_better)
+
+    @property
+    def _tells(self) -> bool:
+        """Is so much held out that an earlier step can be called better? A pair or two are chance."""
+        objective = self.job.objective
+        return objective is None or sum(batch[JUDGED]["count"] for batch in objective.held_out) >= FEWEST
 
     def forget(self) -> None:
         """The kept one lies in its own folder by now."""

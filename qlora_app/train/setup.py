@@ -152,6 +152,7 @@ def prepare(
         ready = preferring.ready(model, collate, packing, recipe.method.supports_packing, micro_batch)
         learned_by, objective = ready.against(run.folder, made_of, training.measured_examples, say)
         if isinstance(train, EncodedPairs):
+            warnings += train.shortened_words()
             objective.rehearsal = rehearsal_of(recipe, run, task, tokenizer, max_length, collate, train, warnings)
     return TrainingSetup(
         out=out,

@@ -24,7 +24,21 @@ class EncodedPairs(EncodedExamples):
     read_each = 2
 
     def _examples(self) -> Sequence[Conversation]:
-        return Sides(self.given)
+        self.fitting = FittingPairs(self.given, self._fits)
+        return Sides(self.fitting)
+
+    def _fits(self, pair: Conversation) -> bool:
+        """Have both answers room behind their prompt?"""
+        sides = [side_of(pair, is_chosen) for is_chosen in (True, False)]
+        if sum(len(turn["content"]) for side in sides for turn in side) < self.max_length // 2:
+            return True
+        return not any(one.is_cut for one in self._encode(sides))
+
+    def shortened_words(self) -> list[str]:
+        """What was left out of pairs to make room for their answers, once all were met."""
+        if not self.fitting.shortened:
+            return []
+        return [f"Conversations that are too long lose their oldest turns: {len(self.fitting.shortened):,} pairs."]
 
     def row_of(self, place: int) -> int:
         return place // 2
@@ -52,6 +66,38 @@ class EncodedPairs(EncodedExamples):
     def __getitem__(self, index: int) -> Item:  # type: ignore[override]
         place = self._kept[index]
         return {"rows": [_row(self._encoded(place)), _row(self._encoded(place + 1))], "other": [], "place": index}
+
+
+class FittingPairs(Sequence[Conversation]):
+    """Pairs, of which those that are too long are without their oldest turns: whoever votes all along a conversation
+    has a longer prompt with each vote.
+    """
+
+    def __init__(self, pairs: Sequence[Conversation], fits: Callable[[Conversation], bool]) -> None:
+        self.pairs, self.fits = pairs, fits
+        self.shortened: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        pair = self.pairs[index]
+        shorter = pair
+        while (without := _without_oldest(shorter)) and not self.fits(shorter):
+            shorter = without
+        if shorter is pair or not self.fits(shorter):
+            return pair
+        self.shortened.add(index)
+        return shorter
+
+
+def _without_oldest(pair: Conversation) -> Conversation:
+    """A pair without its first question and what was answered; empty where its last question would go."""
+    begin = int(pair[0]["role"] == "system")
+    users = [place for place, turn in enumerate(pair) if turn["role"] == "user"]
+    return [*pair[:begin], *pair[users[1] :]] if len(users) > 1 else []
 
 
 class JudgedAnswers(Sequence[Conversation]):
