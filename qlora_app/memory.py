@@ -10,7 +10,7 @@ the backward pass was measured on a LLaMA block with adapters.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
@@ -67,6 +67,10 @@ class MemoryEstimate:
     def total(self) -> float:
         learning = self.weights + self.kept_values + self.adapter + self.activations + self.gaps
         return max(learning, self.read) + self.overhead
+
+    def times(self, processes: int) -> "MemoryEstimate":
+        """Of so many processes side by side."""
+        return MemoryEstimate(**{name: processes * value for name, value in asdict(self).items()})
 
     @property
     def unpageable(self) -> float:
@@ -296,14 +300,19 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
 
 
 def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
-    """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided."""
-    return need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
+    """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided. Of
+    several processes each has the whole model: on a GPU of its own, or all in a CPU's memory.
+    """
+    needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
+    if machine.kind != "cpu" or recipe.launch.where != "here":
+        return needed
+    return needed.times(recipe.launch.count(0))
 
 
 def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
     """The fewest changes with which it would fit, added one after another."""
     done: list[str] = []
-    for words, group, changed in _savings(recipe):
+    for words, group, changed in _savings(recipe, machine.kind):
         if getattr(recipe, group) == changed:
             continue
         recipe = recipe.model_copy(update={group: changed})
@@ -313,9 +322,11 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
     return "Choose a smaller model, or a larger machine."
 
 
-def _savings(recipe: Recipe) -> Iterator[tuple[str, str, Choices]]:
+def _savings(recipe: Recipe, kind: str) -> Iterator[tuple[str, str, Choices]]:
     """What takes less memory, cheapest first: (words, group of the recipe, the group with all that came before)."""
     training = recipe.training
+    if kind == "cpu" and recipe.launch.processes > 1:
+        yield "one process", "launch", recipe.launch.model_copy(update={"processes": 1})
     base = recipe.base_model.model_copy(update={"precision": "nf4", "double_quantization": True})
     yield "a base in 4-bit NF4", "base_model", base
     training = training.model_copy(update={"gradient_checkpointing": "on"})

@@ -1,5 +1,6 @@
 """Adapters that other programs made: looked at before they are loaded, and runs like any other afterwards."""
 
+import errno
 import json
 import os
 import pickle
@@ -20,7 +21,7 @@ from qlora_app.cli import main
 from qlora_app.export.gguf_lora import write_lora
 from qlora_app.inference.pool import ModelPool
 from qlora_app.jobs import JobStore
-from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job, imported, spec_for
+from qlora_app.kinds.adapter_import import AdapterSpec, adapter_job, imported, linked_or_copied, spec_for
 from qlora_app.methods.fitting import CONFIG, WEIGHTS
 from qlora_app.other_adapters.forms import MLX, PICKLE, Form, form_in
 from qlora_app.other_adapters.reading import describe
@@ -394,3 +395,13 @@ def test_what_is_typed_or_uploaded_becomes_a_job(workshop, page, theirs, tmp_pat
     assert job.spec(AdapterSpec).base == ModelChoice() and (job.folder / "brought.zip").is_file()
     with refused("import.nothing_there", kind=gr.Error):
         box.take({box.what: "nowhere", **how})
+
+
+def test_where_a_disk_has_no_links_what_was_brought_is_copied(tmp_path, monkeypatch):
+    def refuses(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr("os.link", refuses)
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    linked_or_copied(tmp_path / "a.gguf", tmp_path / "b.gguf")
+    assert (tmp_path / "b.gguf").read_bytes() == b"GGUF"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
@@ -126,6 +127,10 @@ def test_votes_and_judgments_of_its_answers_are_leaderboards_of_an_evaluation(ev
     assert by_judge["title"] == "Ratings by big" and by_judge["rows"][0]["name"] == "other.jsonl"
     assert by_people["rows"][0]["name"] == "one.jsonl" and by_people["arenas"] == [arena.id]
     assert [row["matches"] for row in by_people["rows"]] == [8, 8]
+    broken = create_arena(Settings.from_environment(), job.id)
+    (broken.folder / "job.yaml").write_text("kind: arena\nmodels: 7\n")
+    assert len(shown.one({"id": job.id})["boards"]) == 2 and len(shown.listed({})["rows"]) == 3
+    shutil.rmtree(broken.folder)
     listed = {row["kind"]: row for row in shown.listed({})["rows"]}
     assert listed["arena"]["name"] == "one.jsonl · other.jsonl" and listed["arena"]["sentence"] == "Votes: 8."
 

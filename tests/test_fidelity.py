@@ -70,7 +70,9 @@ def test_what_differs_is_listed_and_the_original_weights_are_not_what_was_traine
     _, made = exported(run, onto="original")
     assert NOT_TRAINED in made.notes and made.fidelity.logits > 1e-2 and made.dtype == "fp16"
     assert len(made.fidelity.differing) == made.fidelity.questions - made.fidelity.same
-    assert made.fidelity.level != "green" and NOT_TRAINED in exports_part(run)
+    shown = exports_part(run)
+    assert made.fidelity.level != "green" and NOT_TRAINED in shown
+    assert '<option value="auto" selected>' in shown and '<option value="Q4_K_M">Q4_K_M</option>' in shown
 
 
 def test_what_fits_the_rounded_base_only_is_not_merged_into_the_original(home):

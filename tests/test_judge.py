@@ -25,6 +25,7 @@ from qlora_app.jobs import JobStore
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluation_of
 from qlora_app.kinds.judging import of_evaluation, of_files
 from qlora_app.settings import Endpoint, Settings
+from qlora_app.storage.digests import sha256_of
 from qlora_app.ui.door import routes
 from tests.fixtures.judge import KEPT, KEY, PASSING, TEXTS, FakeJudge, pairs
 from tests.fixtures.serving import served
@@ -513,8 +514,12 @@ def test_what_cannot_be_judged_is_said_before_anything_is_asked(judge, home, cap
 
 
 def test_votes_of_an_arena_are_compared_with_the_judge(judge, home):
-    job, _, report = judged_here(answer_files(home, 4))
+    files = answer_files(home, 4)
+    job, _, report = judged_here(files)
     assert report.people is None
+    lines = [json.loads(line) for line in (job.folder / "judgments.jsonl").read_text().splitlines()]
+    sums = {tuple(sha256_of(file)[:12] for file in files)}
+    assert {(line["checksum_a"], line["checksum_b"]) for line in lines} == sums, "a name may stand for others elsewhere"
     arena = home / "evaluations" / "arena"
     arena.mkdir()
     rows = (job.folder / "rows.jsonl").read_text().replace("file:one.jsonl", "x").replace("file:two.jsonl", "y")

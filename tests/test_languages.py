@@ -51,6 +51,7 @@ BREAK = "\N{PILCROW SIGN}"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
     "ui/door/",  # refused requests; what the page shows of them are errors with codes
+    "ui/health.py",  # speaks to programs
     "ui/train/settings_synonyms.py",  # what a search finds, and nothing that is shown
     "jobs/index.py",
     "__main__.py",

@@ -12,10 +12,12 @@ from qlora_app.base_models.shapes import shapes_of
 from qlora_app.hardware import Machine
 from qlora_app.memory import (
     need,
+    needed_here,
     tokens_at_once,
     verdict,
 )
 from qlora_app.methods import LoraMethod, MeftMethod, QaLoraMethod
+from qlora_app.place import Place
 from qlora_app.recipe import Recipe
 from qlora_app.tasks import TaskChoice
 
@@ -428,6 +430,22 @@ def test_the_guanaco_models_on_the_cards_people_have(size, card, free, means):
     reasons = {word for word in ("because", "are free now") if word in sentence}
     allowed = {"fits": [set()], "tight": [{"because"}, {"are free now"}], "too large": [{"because"}]}
     assert reasons in allowed[means], sentence
+
+
+def test_processes_of_one_computer_each_hold_the_whole_model():
+    """On a CPU they share its memory; GPUs have one each, and so have the nodes of a cluster."""
+    alone = recipe(gradient_checkpointing="off")
+    shared = alone.model_copy(update={"launch": Place(processes=2)})
+    shapes, laptop, card = llama("7B"), Machine("cpu", 16 * GB, 15 * GB), Machine("cuda", 24 * GB, 23 * GB)
+    one = needed_here(alone, shapes, laptop).total
+    assert needed_here(shared, shapes, laptop).total == pytest.approx(2 * one)
+    assert needed_here(shared, shapes, card) == needed_here(alone, shapes, card)
+    elsewhere = shared.model_copy(update={"launch": Place(processes=2, where="slurm")})
+    assert needed_here(elsewhere, shapes, laptop).total == one
+    room = Machine("cpu", 1.2 * one, 1.2 * one)
+    assert verdict(alone, shapes, room)[0] == "fits"
+    said, sentence = verdict(shared, shapes, room)
+    assert said == "too large" and "It would fit with one process." in sentence
 
 
 def test_what_does_not_fit_says_with_what_it_would():

@@ -19,6 +19,8 @@ from pydantic import SecretStr
 from qlora_app import starter, worker
 from qlora_app.cli import main
 from qlora_app.export import GgufExporter, MergedExporter
+from qlora_app.hub import Repository
+from qlora_app.hub.publishing import _not_sent
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
 from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job
@@ -283,6 +285,19 @@ def test_a_refusal_stands_at_its_field(hub, run, form):
         form.page = dataclasses.replace(form.page, settings=settings)
         answer = form.list_files(asked_on(form, run))
         assert [one for one in said if 'role="alert"' in answer[one]] == [form.token_said]
+
+
+def test_a_damaged_job_stands_in_nobodys_way(hub, run, form):
+    job = published(run)
+    (job.folder / "job.yaml").write_text("kind: publish\nwhat: nonsense\n")
+    assert form.turned({form.card: run.id})[form.what] == "adapter"
+    assert published(run, repository="me/other").status().state == "done"
+
+
+def test_what_xet_says_of_a_connection_is_no_strange_answer():
+    """Its own storage cannot be played here, and it tries for minutes; this is what it raises then."""
+    said = _not_sent(ConnectionError("Network error: Request error"), Repository("me/mine"))
+    check_problem(said.problem, "hub.push_broke_off", "ConnectionError")
 
 
 def test_what_the_hub_refuses_while_it_is_sent_comes_back_to_its_field(hub, run, form):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import UserError
 from ..jobs import Job
 from ..storage.reading import read_lines
 from .arena import Arena
@@ -91,4 +92,8 @@ def _answers_in(folder: Path, written: int) -> Any:
 
 
 def _source_of(job: Job) -> str:
-    return str(job.spec(ArenaSpec).source)
+    """The evaluation that an arena is made of; "" where that cannot be read."""
+    try:
+        return job.spec(ArenaSpec).source
+    except UserError:
+        return ""

@@ -30,6 +30,10 @@ NOT_TRAINED = (
     "This is not what was trained: the adapter learned beside the rounded base, and was merged into the original one."
 )
 TOO_LARGE = "The merged model is larger than the memory of this machine, so it was not opened again and not measured."
+IN_32_BITS = (
+    "It was asked while it computes in 32 bits. transformers computes in the type of the file unless it is told "
+    'dtype="float32", and then words that are nearly as likely as others may change.'
+)
 Type = Literal["auto", "fp16", "bf16", "fp32"]  # auto: the smallest that is near enough
 
 
@@ -84,6 +88,8 @@ class MergedExporter(Exporter):
         known = self._asked(run, out, settings)
         dtype, measured = self._nearest(run, folder, known, out)
         notes = [] if measured.reader else [TOO_LARGE]
+        if measured.reader and dtype != "fp32":
+            notes.append(IN_32_BITS)
         if self.onto == "original" and run.base_model().precision in ROUNDED:
             notes.insert(0, NOT_TRAINED)
         return self.made(run, folder, began, measured, notes, dtype)

@@ -37,5 +37,5 @@ def ggml_quantize(weight: "np.ndarray[Any, Any]", kind: "GGMLQuantizationType") 
     made: np.ndarray[Any, Any] = np.empty((rows, columns // block * size), np.uint8)
     written = quantize(int(kind), source.ctypes.data, made.ctypes.data, 0, rows, columns, None)
     if written != made.nbytes:
-        raise RuntimeError(f"ggml wrote {written:,} bytes of {kind.name}, not {made.nbytes:,}")
+        raise RuntimeError(kind.name, written, made.nbytes)
     return made

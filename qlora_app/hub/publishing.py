@@ -165,7 +165,8 @@ def _not_sent(error: BaseException, repository: Repository) -> UserError:
             "{id} was changed by somebody else meanwhile. Publish it once more: what has arrived stays there.",
             id=repository.id,
         )
-    if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):  # no answer, or a connection that broke
+    is_httpx = isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError)
+    if is_httpx or isinstance(error, ConnectionError | TimeoutError):  # those of Xet are Python's own
         return UserError(
             "hub.push_broke_off",
             "The connection to the Hub broke off ({kind}). What has arrived of {id} stays there: check the network, "

@@ -81,12 +81,16 @@ def adapter_job(store: JobStore, spec: AdapterSpec, file: Path | None = None) ->
 
     def bring(job: Job) -> None:
         if file is not None:
-            try:
-                os.link(file, job.folder / BROUGHT)
-            except OSError:  # on another disk, or one without links
-                shutil.copyfile(file, job.folder / BROUGHT)
+            linked_or_copied(file, job.folder / BROUGHT)
 
     return store.create(spec.name or Path(spec.id).stem, spec, bring)
+
+
+def linked_or_copied(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # on another disk, or one without links
+        shutil.copyfile(file, target)
 
 
 def imported(job: Job) -> str | None:
@@ -159,7 +163,7 @@ def _unpacked(file: Path, target: Path) -> Path:
     if not is_gguf(file):
         return unpacked(file, target)
     target.mkdir()
-    os.link(file, target / "adapter.gguf")
+    linked_or_copied(file, target / "adapter.gguf")
     return target
 
 

@@ -42,9 +42,17 @@ def publish_job(run: Run, spec: PublishSpec, settings: Settings) -> Job:
     check(run, spec, settings)
     store = JobStore(run.exports)
     for job in store.list():
-        if job.kind == "publish" and job.spec(PublishSpec) == spec and job.status().state != "done":
+        if job.kind == "publish" and spec_of(job) == spec and job.status().state != "done":
             return job
     return store.create(f"publish-{spec.what}", spec)
+
+
+def spec_of(job: Job) -> PublishSpec | None:
+    """What a job of this kind sends; None where its folder is damaged."""
+    try:
+        return job.spec(PublishSpec)
+    except UserError:
+        return None
 
 
 def check(run: Run, spec: PublishSpec, settings: Settings) -> None:

@@ -51,8 +51,9 @@ class SlurmLauncher:
         """At once; what was saved is kept."""
         engine = job.launch_file.engine()
         if engine is not None and engine.id:
-            _asked(["scancel", "--signal=KILL", "--full", engine.id])
-            _asked(["scancel", engine.id])
+            waits = self.look(job).state == "queued"  # then there is nothing to signal
+            how = [] if waits else ["--signal=KILL", "--full"]
+            _asked(["scancel", *how, engine.id])
 
     def is_alive(self, job: Job) -> bool | None:
         engine = self.look(job)
@@ -93,7 +94,7 @@ def script_of(job: Job, attempt: int) -> str:
     """A batch script that runs the worker, hands on what Slurm signals, and has itself queued again where that ended
     the work before it was done.
     """
-    folder, status = shlex.quote(str(job.folder)), shlex.quote(str(job.folder / "status.json"))
+    folder, status, requests = (shlex.quote(str(job.folder / name)) for name in ("", "status.json", "requests"))
     worker = shlex.join([sys.executable, "-m", "qlora_app.worker", str(job.folder), str(attempt)])
     return f"""#!/bin/sh
 export PYTHONPATH={shlex.quote(PACKAGE_PARENT)}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1
@@ -101,7 +102,11 @@ cd {folder}
 {worker} &
 worker=$!
 wanted_back=
-trap 'wanted_back=yes; kill -TERM $worker' TERM USR1
+hand_on() {{
+    [ -e {requests}/stop ] || [ -e {requests}/stop-now ] || wanted_back=yes  # else a person wants it to end
+    kill -TERM $worker
+}}
+trap hand_on TERM USR1
 wait $worker
 code=$?
 while kill -0 $worker 2>/dev/null; do wait $worker; code=$?; done

@@ -7,7 +7,12 @@ import pytest
 from playwright.sync_api import expect
 from visiting import PHONE
 
+from qlora_app import worker
+from qlora_app.evaluate import Contestant, ExactMatch
 from qlora_app.evaluate.arena import chat_arena, create_arena, path_of
+from qlora_app.evaluate.question_sets import QuestionFile
+from qlora_app.jobs import JobStore
+from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job
 from qlora_app.settings import Settings
 
 MODELS = ("one-7f3kq", "two-7f3kq")
@@ -72,3 +77,42 @@ def test_two_columns_are_judged_before_it_is_told_who_they_are(visitor, app):
     expect(judge).to_have_count(0)
     expect(page.locator(".answering")).to_be_visible()
     assert [vote.choice for vote in chat_arena(Settings(home=app.home)).votes()] == ["equal"]
+
+
+@pytest.fixture
+def evaluation(app, tmp_path, monkeypatch):
+    """Of two files, one of which knows all; it is done."""
+    monkeypatch.setenv("QLORA_APP_HOME", str(app.home))
+    for name in ("asked", "right", "wrong"):
+        rows = [{"question": f"Who is {n}?", "answer": "?" if name == "wrong" else f"Number {n}"} for n in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = EvaluateSpec(
+        contestants=tuple(Contestant(who="file", file=str(tmp_path / f"{name}.jsonl")) for name in ("right", "wrong")),
+        questions=QuestionFile(path=str(tmp_path / "asked.jsonl")),
+        evaluators=(ExactMatch(),),
+    )
+    job = evaluate_job(Settings(home=app.home), spec)
+    assert worker.main(job.folder) == 0
+    yield job
+    JobStore(job.folder.parent).delete(job.id)
+
+
+def test_an_evaluation_has_an_address_and_a_name(visitor, evaluation):
+    page = visitor.open("?tab=runs")
+    title, runs = page.locator(".evaluations h2[translate]"), page.locator(".all-runs")
+    page.locator(".evaluation-list a", has_text="right.jsonl · wrong.jsonl").click()
+    expect(title).to_have_text("right.jsonl · wrong.jsonl")
+    expect(runs).to_be_hidden()
+    assert f"evaluation={evaluation.id}" in page.url
+    page.locator(".evaluations [data-do=rename]").click()
+    page.locator(".evaluations input.renaming").fill("Who knows <b>it</b>?")
+    page.keyboard.press("Enter")
+    expect(title).to_have_text("Who knows <b>it</b>?")
+    page.reload()
+    expect(title).to_have_text("Who knows <b>it</b>?")
+    expect(page.locator(".answer-rows article")).to_have_count(3)
+    page.go_back()
+    expect(page.locator(".evaluation-list a", has_text="Who knows")).to_be_visible()
+    expect(runs).to_be_visible()
+    page.go_forward()
+    expect(title).to_be_visible()

@@ -233,8 +233,9 @@ class RequestGuard:
             is_right = answer.status in (200, 302)  # without a login every try leads to the page
         finally:
             was_beyond = self.guesses.ended(client, asked.device, is_right)
-            named = Asker(_field(content, "username") if is_right else "", client)
-            self.audit.note("logged in" if is_right else "a wrong password", asker=named)
+            if self.settings.login:  # without one every try leads to the page, and says nothing of who it is
+                named = Asker(_field(content, "username") if is_right else "", client)
+                self.audit.note("logged in" if is_right else "a wrong password", asker=named)
         if answer.status == 400 and was_beyond:
             raise TooMuchError(429, TOO_MANY)
         if answer.status == 200 and not self.guesses.knows(asked.device):

@@ -194,7 +194,10 @@ def _findings(checkup: Checkup) -> str:
         return '<p class="quiet">Being looked at…</p>'
     good = sum(one.level == GOOD for one in checkup.findings)
     first = f'<p class="good"><span aria-hidden="true">✓</span> {good} things were looked at and are well.</p>'
-    rows = "".join(_finding(one) for one in mended)
+    spaces = [
+        one for one in checkup.findings if one.name == "Space" and one not in mended
+    ]  # said even where all is well
+    rows = "".join(_finding(one) for one in [*spaces, *mended])
     return f'<div class="findings">{first}<ul>{rows}</ul>{_examine(checkup)}</div>'
 
 

@@ -32,7 +32,7 @@ class AdapterImport:
             with gr.Row(equal_height=True):
                 self.what = gr.Textbox(
                     label="Adapter",
-                    info="A folder or a zip on this machine, or owner/name on the Hub; as PEFT or mlx wrote it.",
+                    info="A folder, a zip or a GGUF on this machine, or owner/name on the Hub.",
                     scale=5,
                     min_width=260,
                 )
@@ -56,7 +56,7 @@ class AdapterImport:
             )
             with gr.Row():
                 self.go = gr.Button("Open it", size="sm", min_width=140)
-                self.upload = gr.UploadButton("Upload a zip", file_types=[".zip"], size="sm", min_width=140)
+                self.upload = gr.UploadButton("Upload a file", file_types=[".zip", ".gguf"], size="sm", min_width=140)
             self.card = self.job.build(elem_id="adapter-job")
 
     def wire(self) -> None:
@@ -78,7 +78,7 @@ class AdapterImport:
 
     @changes
     def brought(self, given: Given) -> Answer:
-        """A zip from somebody's own machine."""
+        """A zip or a GGUF from somebody's own machine."""
         file = Path(given[self.upload])
         how = self._how(given)
         spec = AdapterSpec(source="file", id=file.name, **how | {"base": base_named(how["base"])})

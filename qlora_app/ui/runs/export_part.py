@@ -3,6 +3,7 @@
 from html import escape
 from urllib.parse import quote
 
+from ...choices import options
 from ...export import EXPORTERS, Exporter
 from ...export.modelfile import ollama_commands
 from ...formatting import size
@@ -61,12 +62,30 @@ def _moves(status: Status) -> bool:
     return status.is_active or status.state == "queued"
 
 
-def _offer(exporter: Exporter, words: str) -> str:
+def _offer(exporter: Exporter, words: str, about: str | None = None) -> str:
+    """about: what stands above it, where that is not what the exporter says of itself."""
     name = exporter.called_by_name()
     return (
-        f'<p class="quiet">{escape(exporter.about)}</p><p class="deeds">'
+        f'<p class="quiet">{escape(exporter.about if about is None else about)}</p><p class="deeds">{_types(exporter)}'
         f'<button type="button" data-do="export" data-format="{name}">{words}</button></p>'
     )
+
+
+def _types(exporter: Exporter) -> str:
+    """The choice of a type of weights, for an exporter that has one."""
+    field = type(exporter).model_fields.get("dtype")
+    known = options(field) if field else None
+    if field is None or known is None:
+        return ""
+    rows = "".join(
+        f'<option value="{value}"{" selected" * (value == field.default)}>{escape(_named(words, value))}</option>'
+        for words, value in known
+    )
+    return f'<select name="dtype" aria-label="Weights" title="{escape(str(field.description))}">{rows}</select>'
+
+
+def _named(words: str, value: str) -> str:
+    return value if words == value else f"{translate(words)} ({value})"
 
 
 def _failed(status: Status | None) -> str:
@@ -95,8 +114,14 @@ def _report(run: Run, job: Job, made: Export) -> str:
     return (
         f'<p class="quiet">{size(made.size)}, <code translate="no">{escape(str(job.folder / FILES))}</code></p>'
         f"{_downloads(run, job, made)}{_measured(made.fidelity)}{notes}"
-        f"{_served(run, job, made)}"
+        f"{_served(run, job, made)}{_another(made)}"
     )
+
+
+def _another(made: Export) -> str:
+    """The same in another type of weights, for exporters that have several."""
+    exporter = EXPORTERS[made.format]()
+    return _offer(exporter, "Make another", "In another type of weights:") if _types(exporter) else ""
 
 
 def _downloads(run: Run, job: Job, made: Export) -> str:

@@ -64,7 +64,7 @@ element.addEventListener('click', async e => {
     box.firstElementChild.textContent = told.words; const red = box.querySelector('.red'); if (red) red.textContent = told.button;
     place.querySelector('.losing')?.remove(); place.append(box); box.querySelector('[data-do="keep"]').focus(); return;
   }
-  if (act === 'export' || act === 'unexport') { button.disabled = true; trigger(act, {run, format: button.dataset.format}); soon(); return; }
+  if (act === 'export' || act === 'unexport') { button.disabled = true; trigger(act, {run, format: button.dataset.format, dtype: button.parentElement.querySelector('[name="dtype"]')?.value}); soon(); return; }
   if (act === 'remove') place.querySelector('.losing')?.remove();
   if (act) trigger(act, {run, runs: [run]});
 });

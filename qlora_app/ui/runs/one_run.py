@@ -16,7 +16,7 @@ import gradio as gr
 
 from ...base_models.headers import tensor_shapes
 from ...errors import Problem, UserError
-from ...export import EXPORTERS
+from ...export import EXPORTERS, exporter_of
 from ...kinds.export import export_job
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
@@ -181,13 +181,13 @@ class OneRun:
 
     @changes
     def export(self, event: gr.EventData) -> None:
-        """{run, format: the exporter's name}: its adapter for other programs."""
+        """{run, format: the exporter's name, dtype: of the weights}: its adapter for other programs."""
         given = given_by(event)
         run = self.page.store.get(str(given.get("run") or ""))
-        kind = EXPORTERS.get(str(given.get("format")))
-        if kind is None:
+        name, dtype = str(given.get("format")), given.get("dtype")
+        if name not in EXPORTERS:
             return
-        job = export_job(run, kind())
+        job = export_job(run, exporter_of(name, {"dtype": dtype} if dtype else {}))
         if job.status().state != "done":
             self.page.sessions.make_way()  # its worker loads the model once more
             self.page.start(job)

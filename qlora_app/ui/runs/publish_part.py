@@ -12,7 +12,7 @@ import gradio as gr
 from ...errors import Problem, UserError
 from ...formatting import size
 from ...jobs import JobStore
-from ...kinds.publish import PublishSpec, What, account, check, check_hub, files_of, publish_job, suggested
+from ...kinds.publish import PublishSpec, What, account, check, check_hub, files_of, publish_job, spec_of, suggested
 from ...runs import Run, address_of
 from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
@@ -100,7 +100,7 @@ class PublishPart:
             return {}
         run = self.page.find(given[self.card])
         job = newest(JobStore(run.exports).list(), "publish") if run else None
-        spec = job.spec(PublishSpec) if job else PublishSpec()
+        spec = (spec_of(job) if job else None) or PublishSpec()
         answer: Answer = {self.what: spec.what, self.repository: spec.repository, self.private: spec.private}
         answer |= {self.progress: address_of(job) if job else "", self.sent: _sent(job.result() if job else None)}
         return answer | self._nothing_said()
