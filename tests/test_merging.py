@@ -1,13 +1,17 @@
 """An adapter merged into its base: the same logits, in the shape in which transformers opens the files."""
 
+import errno
+
 import pytest
 import torch
 import transformers
 
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.export.merging import merge, on_disk, save_merged
+from qlora_app.export import merging
+from qlora_app.export.merging import keep_for, merge, on_disk, save_merged
+from qlora_app.hardware import Machine
 from qlora_app.methods import METHODS, LoraMethod
-from tests.tiny_models import tiny_model
+from tests.tiny_models import tiny_model, tiny_network
 
 pytestmark = pytest.mark.slow
 IDS = torch.tensor([[5, 9, 40, 12, 33, 7]])
@@ -80,3 +84,16 @@ def test_weights_that_lie_on_the_disk_meanwhile_are_the_same_bit_for_bit(family,
         save_merged(model, torch.bfloat16, tmp_path / str(number), keep)
         saved.append((tmp_path / str(number) / "model.safetensors").read_bytes())
     assert saved[0] == saved[1] and not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+    (tmp_path / "weights.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError) as told:
+        on_disk(torch.ones(100_000), tmp_path)
+    assert told.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
+    model = tiny_network("llama")
+    monkeypatch.setattr(merging, "here", lambda: Machine("cpu", 1e9, 1e3))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
+    with pytest.raises(OSError) as told:
+        keep_for(model, tmp_path)
+    assert told.value.errno == errno.ENOSPC

@@ -5,6 +5,9 @@ weights is the usual advice and makes another model: on the starter 302 of 308 a
 Where there is too little memory the weights lie on the disk meanwhile, and come out the same, bit for bit.
 """
 
+import errno
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +64,12 @@ def unpacked_base(run: Run, folder: Path) -> "PreTrainedModel":
 
 def keep_for(model: Any, folder: Path) -> Keep:
     """In memory where there is room for all of the model in 32 bits, else in `folder`."""
-    fits = here().free > ROOM * BYTES * model.num_parameters()
-    return _in_memory if fits else lambda tensor: on_disk(tensor, folder)
+    needed = BYTES * model.num_parameters()
+    if here().free > ROOM * needed:
+        return _in_memory
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    return lambda tensor: on_disk(tensor, folder)
 
 
 def _in_memory(tensor: "torch.Tensor") -> "torch.Tensor":
@@ -79,10 +86,12 @@ def on_disk(tensor: "torch.Tensor", folder: Path) -> "torch.Tensor":
         return tensor
     flat = tensor.detach().cpu().contiguous().view(-1)
     file = folder / "weights.tmp"
-    flat.view(torch.uint8).numpy().tofile(file)
-    kept = torch.from_file(str(file), shared=True, size=flat.numel(), dtype=flat.dtype).view(tensor.shape)
-    file.unlink()
-    return kept
+    try:
+        with open(file, "wb") as opened:
+            opened.write(memoryview(flat.view(torch.uint8).numpy()))
+        return torch.from_file(str(file), shared=True, size=flat.numel(), dtype=flat.dtype).view(tensor.shape)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def merge(method: MethodChoices, base: Any, adapter: Path, keep: Keep = _in_memory) -> "PreTrainedModel":
