@@ -15,7 +15,7 @@ from qlora_app.methods import METHODS
 from qlora_app.place import Place
 from qlora_app.recipe import Recipe
 from qlora_app.train.ranks import log_of
-from qlora_app.train.world import World, joined, open_store
+from qlora_app.train.world import HERE, World, joined, open_store
 from qlora_app.worker import main
 from tests.conftest import PATIENCE, wait_for
 from tests.second_process import train
@@ -96,12 +96,17 @@ def recipe_of(folder, rows, home, method, task="auto", **more):
     )
 
 
+def listens_at(process):
+    return {one.laddr.ip for one in psutil.Process(process).net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+
+
 def beside(second, out):
     """What this process sees of the training of both."""
     meeting = open_store()
     try:
         second.told(meeting.port, out.folder)
         with joined(World(0, 2), meeting.port, meeting) as world:
+            assert listens_at(os.getpid()) == {HERE}
             return train(out, world)
     except BaseException:
         second.end()  # wherever it waits now: the next test begins with a new one
