@@ -22,9 +22,11 @@ from qlora_app.evaluate.perplexity import Perplexity
 from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
 from qlora_app.jobs import JobStore
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
+from qlora_app.kinds.judging import of_evaluation
 from qlora_app.launch import local
 from qlora_app.runs import AllJobs, address_of
 from qlora_app.settings import Settings
+from qlora_app.storage.reading import read_lines
 from qlora_app.tasks import Question
 from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
@@ -315,8 +317,16 @@ def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, hom
     (mmlu,) = evaluation_of(job).measures
     one, other = mmlu.contestants
     assert one.figures == other.figures and one.figures["mmlu"].questions == 20 and mmlu.pairs[0].p == 1.0
-    job = an_evaluation(both, a_file(home, 5), Perplexity())
+    with refused("judge.without_answers"):
+        of_evaluation(job, Settings.from_environment())
+    job = an_evaluation(both, a_file(home, 5), Perplexity(), Length())
     assert worker.main(job.folder) == 0
+    judged = of_evaluation(job, Settings.from_environment()).answers
+    rows = read_lines(job.folder / "rows.jsonl", 0)[0]
+    assert len(rows) == 5 and all(row["answers"].keys() == judged.keys() for row in rows), "whoever is measured first"
+    for row in rows:
+        assert row["answers"] == {name: found[row["id"]]["answer"] for name, found in judged.items()}
+    assert any(row["answers"][answering_run.id] for row in rows)
     one, other = evaluation_of(job).measures[0].contestants
     assert one.figures["nats"].value == pytest.approx(other.figures["nats"].value, abs=1e-5)
     assert one.figures["nats"].value == pytest.approx(mean_loss(answering_run, 5), abs=1e-4)
