@@ -96,6 +96,32 @@ def test_the_rows_of_an_evaluation_are_answers_of_each_of_its_contestants(tmp_pa
     assert Contestant.of(f"file:{odd}", Settings(home=tmp_path)).word == "file:a#b.jsonl"
 
 
+SQUAD = {
+    "id": "7",
+    "question": "Where?",
+    "context": "Mira lives in X.",
+    "answers": {"text": ["X"], "answer_start": [14]},
+}
+
+
+def test_the_answers_of_squad_are_the_right_ones_and_nobodys(tmp_path):
+    (asked,) = questions_in(written(tmp_path, "q.jsonl", [SQUAD]), Settings()).questions
+    assert asked.expected == "X" and "Mira lives" in asked.text
+    given = written(tmp_path, "a.jsonl", [SQUAD | {"prediction": "in X"}])
+    assert answers_in(given, Settings()).by_text == {"Where?": "in X"}
+    of_an_evaluation = SQUAD | {"expected": "X", "answers": {"mine": "Y", "theirs": None}}
+    (asked,) = questions_in(written(tmp_path, "r.jsonl", [of_an_evaluation]), Settings()).questions
+    assert asked.expected == "X"
+
+
+def test_whose_answers_are_asked_for_as_they_have_to_be_typed(tmp_path):
+    file = written(tmp_path, "rows.jsonl", [{"id": "1", "question": "Who?", "answers": {"a": "A", "b": "B"}}])
+    with refused("evaluate.whose_answers", str(file)):
+        answers_in(file, Settings())
+    with refused("evaluate.whose_answers", "/there/rows.jsonl"):
+        answers_in(file, Settings(), named="/there/rows.jsonl")
+
+
 def test_no_password_of_an_address_is_kept(tmp_path):
     endpoint = Endpoint(name="far", url="http://user:PASSWORD@host:8/v1?api-key=SECRET", model="m")
     made = EndpointContender(

@@ -21,6 +21,7 @@ from qlora_app.evaluate.harness.evaluator import LmEval
 from qlora_app.evaluate.harness.process import HarnessProcess
 from qlora_app.evaluate.harness.results import TaskResult, mean_of, result_of
 from qlora_app.evaluate.harness.tasks import TASKS, HarnessTasks
+from qlora_app.evaluate.kept_answers import KeptAnswers, rows_in
 from qlora_app.evaluate.known_sets import questions_named
 from qlora_app.kinds.evaluate import EvaluateSpec, check_questions, evaluate_job, spec_from
 from qlora_app.settings import Settings
@@ -208,3 +209,27 @@ def test_each_question_of_a_task_is_a_row_that_is_shown_with_the_answers_of_all(
     early = {name: value for name, value in rows["mine"].items() if name != "asked"}
     assert LmEval().lines(rows | {"theirs": early}) == [], "kept by an earlier version"
     assert LmEval().lines(rows | {"theirs": rows["theirs"] | {"documents": "others"}}) == []
+
+
+def test_a_task_of_ten_thousand_questions_is_kept_whole_and_a_torn_one_is_asked_again(tmp_path):
+    """The questions of hellaswag and MMLU are megabytes: more than is read of one line."""
+    asked_of_it = {"category": "hellaswag", "question": "w" * 350, "expected": "e" * 120, "answer": "ä" * 120}
+    rows = {
+        task: TaskResult(task, "acc", 0.5, 0.1, [1.0] * count, "x", 0, 0, [asked_of_it | {"category": task}] * count)
+        for task, count in (("arc_easy", 3), ("hellaswag", 10_042), ("winogrande", 1_267))
+    }
+    kept = KeptAnswers(tmp_path, {"of": "tasks"})
+    with kept.held(lambda: None):
+        for result in rows.values():
+            kept.append(result.to_row())
+    assert {task: TaskResult.from_row(row) for task, row in kept.rows().items()} == rows
+    assert rows_in(kept.path).keys() == rows.keys()
+
+    lines = kept.path.read_bytes().splitlines(keepends=True)
+    of_hellaswag = [place for place, line in enumerate(lines) if b'"piece_of": "hellaswag"' in line]
+    for lost in (of_hellaswag[0], of_hellaswag[3], of_hellaswag[-1]):
+        kept.path.write_bytes(b"".join(lines[:lost] + lines[lost + 1 :]))
+        assert kept.rows().keys() == {"arc_easy", "winogrande"}
+    kept.path.write_bytes(b"".join(lines[: of_hellaswag[3]]))  # the program ended there
+    kept.append(rows["hellaswag"].to_row())
+    assert TaskResult.from_row(kept.rows()["hellaswag"]) == rows["hellaswag"]

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..settings import Settings
 from ..storage.reading import open_regular
 from ..training_data.read.rows import RowSource
-from .json_rows import rows_of_json
+from .json_rows import of_several, rows_of_json
 from .question_sets import SetQuestion
 
 ANSWERS = ("answer", "generation", "response", "output", "prediction", "completion")
@@ -44,14 +44,16 @@ def answer_rows(file: Path, settings: Settings) -> Iterator[dict[str, Any]]:
             yield {re.sub(r"\s+", "_", str(name).strip().lower()): value for name, value in row.value.items()}
 
 
-def answers_in(file: Path, settings: Settings, whose: str = "") -> AnswersInFile:
-    """whose: which contestant's, of a file that has answers of several. Raises UserError where no row has one."""
+def answers_in(file: Path, settings: Settings, whose: str = "", named: str = "") -> AnswersInFile:
+    """whose: which contestant's, of a file that has answers of several. named: the path that people know, where `file`
+    is a copy. Raises UserError where no row has one.
+    """
     found, names = AnswersInFile({}, {}, {}), set[str]()
     for line in answer_rows(file, settings):
-        several = line.get("answers")
-        if isinstance(several, dict):
-            names.update(map(str, several))
-            line = line | {"answer": several.get(whose or next(iter(several), ""))}
+        several = of_several(line)
+        if several is not None:
+            names.update(several)
+            line = line | {"answer": several.get(whose or next(iter(several)))}
         answer = _answer_of(line)
         id, question = line.get("question_id", line.get("id")), line.get("question", line.get("prompt"))
         if answer is None:
@@ -62,7 +64,7 @@ def answers_in(file: Path, settings: Settings, whose: str = "") -> AnswersInFile
         elif id is not None:
             _keep(found.by_id, str(id), answer, file)
     if names and whose not in (names if len(names) > 1 else {"", *names}):
-        raise _several(file, names)
+        raise _several(named or str(file), names)
     if not found.by_text and not found.by_id:
         raise UserError(
             "evaluate.no_answers_in_file",
@@ -73,12 +75,13 @@ def answers_in(file: Path, settings: Settings, whose: str = "") -> AnswersInFile
     return found
 
 
-def _several(file: Path, names: set[str]) -> UserError:
+def _several(path: str, names: set[str]) -> UserError:
     return UserError(
         "evaluate.whose_answers",
-        "{file} has answers of several: {names}. Say whose: file:{file}#NAME.",
-        file=file.name,
+        "{file} has answers of several: {names}. Say whose: file:{path}#NAME.",
+        file=Path(path).name,
         names=", ".join(sorted(names)),
+        path=path,
     )
 
 

@@ -143,7 +143,7 @@ class FileContender:
         return {"file": sha256_of(self.file), **whose}
 
     def answers(self, questions: Sequence[SetQuestion], decoding: AnswerDecoding, check: Check) -> Iterator[Answered]:
-        known = answers_in(self.file, self.settings, self.contestant.whose)
+        known = answers_in(self.file, self.settings, self.contestant.whose, self.contestant.file)
         for one in questions:
             text = known.of(one)
             if text is None:

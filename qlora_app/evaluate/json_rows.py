@@ -1,6 +1,7 @@
 """Rows of a file that a person brought: a list in JSON, or an object on each line; the last may have no end."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,13 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def of_several(row: Mapping[str, Any]) -> dict[str, str | None] | None:
+    """{contestant: answer} of a row that an evaluation wrote; None of any other, also where `answers` are those of
+    SQuAD: {text: [...], answer_start: [...]}.
+    """
+    answers = row.get("answers")
+    if not isinstance(answers, dict) or not answers or answers.keys() <= {"text", "answer_start"}:
+        return None
+    return answers if all(answer is None or isinstance(answer, str) for answer in answers.values()) else None

@@ -1,14 +1,15 @@
 """Answers of one contestant to one set of questions, kept in a file that only grows: whatever ends the program loses
 what was on its way and nothing else, and every evaluator reads the same answers.
 
-    evaluations/answers/KEY.jsonl     first line: what made them; then a line for each question that was answered
+    evaluations/answers/KEY.jsonl     first line: what made them; then a line for each question that was answered,
+                                      before it the pieces of what is too long for one line
 """
 
 import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..storage.reading import read_lines
 FOLDER = "answers"  # beside the evaluations
 READS = "reads"  # .jsonl in the folder of an evaluation: a line for each file of answers that it reads
 SHOWN = 12  # characters of a checksum: enough to tell apart what has one name
+MOST_IN_A_PIECE = 100_000  # bytes, and one value beyond: far below what is read of a line
 _LOOK_EVERY = 0.5  # seconds, at whether another evaluation has asked the same contestant to its end
 
 
@@ -48,12 +50,22 @@ class KeptAnswers:
         lines = read_lines(self.path, 0)[0]
         if not lines or lines[0] != self.made_by:
             return {}
-        rows = (line for line in lines[1:] if isinstance(line, dict) and isinstance(line.get("id"), str))
-        return {row["id"]: row | {"checksum": self.checksum} for row in rows}
+        return {id: row | {"checksum": self.checksum} for id, row in _joined(lines[1:]).items()}
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """One write, after which the answer is kept."""
-        append_line(self.path, row)
+        """After its last write the answer is kept. Lists that are too long for a line go before it, in pieces."""
+        long = {
+            name: value for name, value in row.items() if isinstance(value, list) and _size(value) > MOST_IN_A_PIECE
+        }
+        for name, values in long.items():
+            start = 0
+            for piece in _pieces(values):
+                append_line(self.path, {"piece_of": row["id"], "column": name, "start": start, "values": piece})
+                start += len(piece)
+        rest = {name: value for name, value in row.items() if name not in long}
+        append_line(
+            self.path, rest | ({"pieces": {name: len(values) for name, values in long.items()}} if long else {})
+        )
 
     @contextlib.contextmanager
     def held(self, check: Callable[[], None]) -> Iterator[None]:
@@ -73,6 +85,49 @@ class KeptAnswers:
             if not lines or lines[0] != self.made_by:
                 replace_file(self.path, json.dumps(self.made_by) + "\n")
             yield
+
+
+def rows_in(file: Path) -> dict[str, dict[str, Any]]:
+    """{id of the question: its row} of such a file, whatever made it."""
+    return _joined(read_lines(file, 0)[0][1:])
+
+
+def _joined(lines: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    """{id: its row with the lists that lie before it}. Pieces whose row was never written are passed over, and a row of
+    whose lists something is lacking is none.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    lists: dict[str, dict[str, list[Any]]] = {}
+    for line in (line for line in lines if isinstance(line, dict)):
+        of, column, values = (line.get(name) for name in ("piece_of", "column", "values"))
+        if isinstance(of, str) and isinstance(column, str) and isinstance(values, list):
+            own = lists.setdefault(of, {})
+            own[column] = own.get(column, []) + values if line.get("start") else values
+        elif isinstance(id := line.get("id"), str):
+            long = lists.pop(id, {})
+            if "pieces" not in line:
+                rows[id] = line
+            elif line.pop("pieces") == {name: len(values) for name, values in long.items()}:
+                rows[id] = line | long
+    return rows
+
+
+def _pieces(values: list[Any]) -> Iterator[list[Any]]:
+    piece: list[Any] = []
+    size = 0
+    for value in values:
+        piece.append(value)
+        size += _size(value)
+        if size > MOST_IN_A_PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _size(value: Any) -> int:
+    """Bytes in a line."""
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def unread(evaluations: Path) -> list[Path]:

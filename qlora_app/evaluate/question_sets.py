@@ -28,6 +28,7 @@ from ..training_data.formats.turns import RowError
 from ..training_data.questions import detector_of, question_and_answer
 from ..training_data.read.reading import ReadAs
 from ..training_data.read.rows import RowSource
+from .json_rows import of_several
 
 CATEGORIES = ("category", "subject", "topic")  # columns that name the category of a question, the first there counts
 IDS = ("question_id", "id")
@@ -204,7 +205,7 @@ def _plainly(value: Any) -> Any:
     turns = row.get("turns")
     if isinstance(turns, list) and turns and isinstance(turns[0], str):
         row["question"] = row.pop("turns")[0]
-    if isinstance(row.get("answers"), dict):  # of the rows that an evaluation writes: what others answered
+    if of_several(row) is not None:  # what others answered
         row = {name: value for name, value in row.items() if name not in ("answers", "checksums", "scores")}
     if "expected" in row and not row.keys() & {"answer", "output", "response"}:
         row["answer"] = row.pop("expected")

@@ -14,12 +14,12 @@ from ..evaluate.answer_files import answer_rows
 from ..evaluate.contenders import FileContender
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
+from ..evaluate.kept_answers import rows_in
 from ..evaluate.known_sets import questions_named
 from ..evaluate.question_sets import QuestionFile, QuestionsChoice, QuestionSet, SetQuestion, Vicuna
 from ..jobs import Job, JobStore
 from ..runs import RunStore
 from ..settings import Settings
-from ..storage.reading import read_lines
 from .evaluate import FILES, EvaluateSpec, evaluate_job, evaluation_of
 
 Rows = dict[str, dict[str, Any]]  # {id of a question: the row of a contestant}
@@ -90,7 +90,7 @@ def of_evaluation(job: Job, settings: Settings) -> Judgeable:
         "questions": _questions_from_copy(spec.questions, job),
         "digests": {},
     }
-    answers = {name: _rows_in(settings.evaluations / file) for name, file in made.answers.items()}
+    answers = {name: rows_in(settings.evaluations / file) for name, file in made.answers.items()}
     return Judgeable(spec.model_copy(update=copied), answers, f"judge-{job.id}")
 
 
@@ -130,10 +130,6 @@ def _answers_of(contestant: Contestant, questions: QuestionSet, settings: Settin
     contender = FileContender(contestant, Path(contestant.file), settings)
     answered = contender.answers(questions.questions, AnswerDecoding(), lambda: None)
     return {one.question.id: one.row() for one in answered if one.problem is None}
-
-
-def _rows_in(file: Path) -> Rows:
-    return {row["id"]: row for row in read_lines(file, 0)[0][1:] if isinstance(row.get("id"), str)}
 
 
 def _questions_beside(contestants: Sequence[Contestant], folder: Path, settings: Settings) -> QuestionFile | None:
