@@ -222,6 +222,12 @@ class Settings(BaseModel):
         return self.hub_token.get_secret_value() if self.hub_token else None
 
     @property
+    def secrets(self) -> list[str]:
+        """Words that may stand in no file that leaves this machine."""
+        keys = [self.hub_token, self.wandb_key, self.password, *(one.key for one in self.endpoints or ())]
+        return [key.get_secret_value() for key in keys if key and key.get_secret_value()]
+
+    @property
     def is_demonstration(self) -> bool:
         """Open to everybody and without a login: visitors look and chat, and change nothing."""
         return not (self.is_local or self.login)

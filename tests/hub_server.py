@@ -41,7 +41,8 @@ class Repo:
     config: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
-    others: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files at other branches
+    others: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files at other branches and tags
+    named: set[str] = field(default_factory=set)  # which of them are tags
 
     @property
     def commit(self) -> str:
@@ -63,10 +64,11 @@ class Repo:
             }
             for name in ("main", *self.others)
         ]
+        branches = [one for one in rows if one["name"] not in self.named]
         return {
-            "branches": [one for one in rows if "heads" in one["ref"]],
-            "converts": [one for one in rows if "heads" not in one["ref"]],
-            "tags": [],
+            "branches": [one for one in branches if "heads" in one["ref"]],
+            "converts": [one for one in branches if "heads" not in one["ref"]],
+            "tags": [one | {"ref": f"refs/tags/{one['name']}"} for one in rows if one["name"] in self.named],
         }
 
     @classmethod
@@ -95,6 +97,7 @@ class HubServer(ThreadingHTTPServer):
         self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, path, headers
         self.bytes_sent: dict[str, int] = {}
         self.cut_after: dict[str, int] = {}  # file -> bytes after which the connection breaks, once
+        self.messages: list[str] = []  # of commits
         self.uploaded: dict[str, bytes] = {}  # large files that came, by their SHA-256
         self.cut_uploads = 0  # how many of them break off
         self.writing: int | None = None  # what whatever writes is answered with, while set
@@ -145,6 +148,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.uploaded[hashlib.sha256(self.body).hexdigest()] = self.body
         self._json({})
 
+    def do_DELETE(self) -> None:
+        self.body = b""
+        place, _, tag = unquote(urlsplit(self.path).path).removeprefix("/api/").rpartition("/tag/")
+        self.server.repos[place].others.pop(tag)
+        self.server.repos[place].named.discard(tag)
+        self._json({})
+
     def do_POST(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._answer()
@@ -193,6 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             repo = self.server.repos[found[1]]
             is_new = json.loads(self.body)["tag"] not in repo.others
             repo.others.setdefault(json.loads(self.body)["tag"], dict(repo.files))
+            repo.named.add(json.loads(self.body)["tag"])
             self._json({}, 200 if is_new else 409)
         else:
             return False
@@ -218,6 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
         for line in self.body.decode().splitlines():
             row = json.loads(line)
             what, key = row["value"], row["key"]
+            if key == "header":
+                self.server.messages.append(what["summary"])
             if key == "file" and what["path"] != self.server.loses:
                 repo.files[what["path"]] = base64.b64decode(what["content"])
             if key == "deletedFile":

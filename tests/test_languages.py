@@ -61,6 +61,7 @@ ELSEWHERE = (
     "serving/",  # speaks to programs
     "evaluate/",
     "export/hub_card.py",  # goes into a file
+    "export/space.py",  # goes into a file
     "export/curve_picture.py",  # goes into a file
     "export/modelfile.py",  # goes into a file
     "export/reproduce.py",  # goes into a file

@@ -19,12 +19,17 @@ from pydantic import SecretStr
 from qlora_app import starter, worker
 from qlora_app.cli import main
 from qlora_app.export import GgufExporter, MergedExporter
+from qlora_app.export.hub_card import hub_card
+from qlora_app.export.public_names import public_id, public_title
+from qlora_app.export.space import _readme
 from qlora_app.hub import Repository
 from qlora_app.hub.publishing import _not_sent
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
-from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job
+from qlora_app.kinds.publish import PublishSpec, check, check_hub, files_of, publish_job, suggested
 from qlora_app.runs import RunStore
+from qlora_app.runs.exports import Export
+from qlora_app.runs.labels import relabel
 from qlora_app.settings import Settings
 from tests.fixtures.damages import OLD
 from tests.fixtures.hub import MODEL
@@ -38,6 +43,7 @@ FAILING = [
     ("cut_uploads", 9, "hub.push_broke_off"),
 ]
 SECRET = "hf_" + "q" * 34
+PATIENTS = "2026-11-30-1755-tiny-ab-patients"  # an id as the data ab-patients.jsonl makes it
 
 
 @pytest.fixture
@@ -74,9 +80,9 @@ def exported(exports, home):
 @pytest.fixture
 def run(hub, home):
     """A finished one whose base is on the Hub, on data of its owner."""
-    shutil.copytree(OLD / "finished", home / "runs" / "finished")
+    shutil.copytree(OLD / "finished", home / "runs" / PATIENTS)
     hub.add(Repo(MODEL, {"config.json": b"{}"}, licence="llama3.1"))
-    run = RunStore(home / "runs").get("finished")
+    run = RunStore(home / "runs").get(PATIENTS)
     recipe = run.recipe()
     base = recipe.base_model.model_copy(update={"source": "hub", "id": MODEL, "revision": "0" * 40})
     data = recipe.dataset.model_copy(update={"source": "file", "id": "ab-patients.jsonl"})
@@ -96,7 +102,7 @@ def test_an_adapter_is_published_without_a_word_of_this_machine(hub, run, tmp_pa
     job = published(run)
     assert job.status().state == "done", job.status().sentence
     repo = hub.repos["models/me/mine"]
-    assert repo.private and repo.others[run.id] == repo.files, "the run's tag names what was sent"
+    assert repo.private and repo.others[public_id(run)] == repo.files, "the run's tag names what was sent"
     assert repo.files["adapter_model.safetensors"] == (run.adapter / "adapter_model.safetensors").read_bytes()
     assert json.loads(repo.files["adapter_config.json"])["base_model_name_or_path"] == MODEL
     card = repo.files["README.md"].decode()
@@ -109,7 +115,7 @@ def test_an_adapter_is_published_without_a_word_of_this_machine(hub, run, tmp_pa
 
 
 def test_nothing_is_sent_before_it_is_confirmed(hub, run, capsys):
-    assert main(["publish", "finished", "me/mine", "--json"]) == 0
+    assert main(["publish", run.id, "me/mine", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["private"] and told["files"]["adapter_model.safetensors"] > 1000 and "README.md" in told["files"]
     assert "models/me/mine" not in hub.repos
@@ -126,8 +132,46 @@ def test_a_push_that_breaks_off_goes_on_where_it_ended(hub, run):
     hub.cut_uploads = 0
     assert worker.main(broken.folder) == 0 and broken.result()["sent"] == 1, "only what was missing"
     assert hub.repos["models/me/mine"].files["adapter_model.safetensors"] == weights.read_bytes()
-    assert hub.repos["models/me/mine"].others[run.id]["adapter_model.safetensors"] != weights.read_bytes(), "pinned"
+    repo = hub.repos["models/me/mine"]
+    assert repo.others == {public_id(run): repo.files}, "what the card tells people to open is what stands beside it"
     assert sent == 1
+
+
+def test_a_name_that_was_made_of_own_data_leaves_in_nothing(hub, run):
+    """Its id and title are made of the file it learned: neither is in names, tags, messages or what it is told by."""
+    job = published(run, repository=suggested(run, "adapter", "me"))
+    repo = next(repo for place, repo in hub.repos.items() if place.startswith("models/me/"))
+    said = [repo.id, *repo.others, *hub.messages, repo.files["README.md"].decode(), _readme(run), public_title(run)]
+    assert job.status().state == "done" and not [one for one in said if "patients" in one.lower()]
+    assert public_id(run).startswith("2026-11-30-1755-") and hub.messages
+    relabel(run, name="Nurse")
+    assert public_title(run) == "Nurse", "what somebody called it may be read"
+
+
+def test_an_adapter_of_somebody_else_is_not_called_ours(hub, run):
+    proof = json.loads((run.adapter / "proof.json").read_text()) | {"imported": "/home/ann/elsewhere"}
+    (run.adapter / "proof.json").write_text(json.dumps(proof))
+    card = hub_card(run, "adapter", {}, "me/mine", {})
+    assert "imported by Guanaco Workshop" in card and "Trained" not in card and "/home/ann" not in card
+    assert published(run).status().state == "done"
+    assert "license" not in hub.repos["models/me/mine"].files["README.md"].decode(), "its terms are its maker's"
+
+
+def test_the_card_of_an_export_says_what_the_export_says_of_itself(run):
+    made = Export(format="merged", notes=("Not trained.",))
+    card = hub_card(run, "merged", {}, "me/mine", {}, made=made)
+    assert "**Not trained.**" in card and "base_model_relation: finetune" in card
+
+
+def test_every_secret_of_the_settings_is_looked_for(hub, run):
+    keys = {"wandb_key": "wandb-key-of-mine", "user": "ann", "password": "a long password"}
+    far = [{"name": "far", "url": "https://far.example/v1", "model": "m", "key": "key-of-far"}]
+    settings = Settings(home=run.folder.parent.parent, hub_token=GOOD, endpoints=far, **keys)
+    template = run.adapter / "chat_template.jinja"
+    for secret in (GOOD, "wandb-key-of-mine", "a long password", "key-of-far"):
+        template.write_text("{# " + secret + " #}")
+        with refused("publish.holds_secret"):
+            files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", settings)
 
 
 @pytest.mark.slow
@@ -243,8 +287,8 @@ def asked_on(form, run, **values):
 def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_sent(hub, run, form):
     given = asked_on(form, run, repository="")
     name = form.opened(given)[form.repository]
-    assert name == "me/finished" and form.opened(asked_on(form, run)) == gr.skip(), "what was typed stays"
-    assert form.chosen(asked_on(form, run, what="gguf", repository=name))[form.repository] == "me/finished-GGUF"
+    assert name == "me/llama-adapter" and form.opened(asked_on(form, run)) == gr.skip(), "what was typed stays"
+    assert form.chosen(asked_on(form, run, what="gguf", repository=name))[form.repository] == "me/llama-adapter-GGUF"
     assert form.repository not in form.chosen(asked_on(form, run, what="gguf", repository="me/own"))
     listed = form.list_files(asked_on(form, run))
     assert "adapter_model.safetensors" in listed[form.listed] and listed[form.send].visible

@@ -26,6 +26,7 @@ from .gguf_vocabulary import Vocabulary, vocabulary_of
 from .gguf_words import with_words
 from .gguf_writer import write_gguf
 from .merging import fits_fp16, merge_problem, merged_model, too_large_for_fp16
+from .public_names import public_title
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -112,7 +113,7 @@ class GgufExporter(Exporter):
         if self.dtype == "F16" and not fits_fp16(model):
             raise too_large_for_fp16()
         partial = file.with_suffix(".partial")
-        write_gguf(model, vocabulary, run.title, self.dtype, partial, telling(out, "Writing tensor"))
+        write_gguf(model, vocabulary, public_title(run), self.dtype, partial, telling(out, "Writing tensor"))
         _check_written(partial, model)
         partial.rename(file)
         del model

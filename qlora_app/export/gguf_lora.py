@@ -21,6 +21,7 @@ from ..storage.reading import read_json
 from .gguf_exporter import GgufExporter, gguf_problem
 from .gguf_families import ROWS, as_stored, layers
 from .merging import unpacked_base
+from .public_names import public_title
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ class GgufLoraExporter(GgufExporter):
     def write_beside(self, run: Run, file: Path) -> Path:
         target = file.with_name(f"{run.id}-lora.gguf")
         config = read_config(folder_of(run.base_model()) / "config.json")
-        write_lora(run.adapter, config, run.title, target)
+        write_lora(run.adapter, config, public_title(run), target)
         command = shlex.join(["llama-server", "--model", file.name, "--lora", target.name, "--jinja"])
         replace_file(file.with_name("commands.txt"), command + "\n")
         return target

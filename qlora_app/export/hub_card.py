@@ -7,11 +7,19 @@ import yaml
 
 from ..inference.loaded import tokenizer_of
 from ..runs import Run
-from ..runs.exports import Fidelity
+from ..runs.exports import Export, Fidelity
 from ..runs.proof import Proof
 from ..tasks.template import ChatTemplate
+from .public_names import public_id, public_title
 
-RELATION = {"adapter": "adapter", "merged": "merge", "gguf": "quantized"}
+# As the Hub has it: "merge" is of several models, and one adapter in its base is a fine-tune of that.
+RELATION = {"adapter": "adapter", "merged": "finetune", "gguf": "quantized"}
+PIPELINES = {
+    "chat": "text-generation",
+    "text_to_text": "text2text-generation",
+    "classification": "text-classification",
+    "fill_mask": "fill-mask",
+}
 CURVE = "loss.png"
 # Some CPUs compute 4-bit weights in bf16, whatever they are told, with another kernel than it was measured with.
 AS_ON_CPU = "bitsandbytes.nn.modules.has_avx512bf16 = lambda: False  # on a CPU: computed as it was measured\n"
@@ -28,19 +36,23 @@ def hub_card(
     repository: str,
     terms: Terms,
     shown: str = "",
-    fidelity: Fidelity | None = None,
+    made: Export | None = None,
 ) -> str:
-    """what: adapter, merged or gguf. shown: what the picture of the loss shows; "" where there is none. fidelity: of an
-    export.
+    """what: adapter, merged or gguf. shown: what the picture of the loss shows; "" where there is none. made: the
+    export; None for the adapter.
     """
     base, method = run.base_model(), run.recipe().method
     from_hub = base.source == "hub"
     of = f"[{base.id}](https://huggingface.co/{base.id})" if from_hub else "a base that is not on the Hub"
+    is_ours = not Proof.from_json(run.proof()).imported
+    came = f"Trained with {method.title()} on {of}" if is_ours else f"An adapter of {method.title()} for {of}, imported"
+    fidelity, notes = (made.fidelity, made.notes) if made else (None, ())
     return "\n".join(
         [
             _front_matter(run, what, repository, terms, fidelity),
-            f"# {run.title}\n",
-            f"Trained with {method.title()} on {of} by Guanaco Workshop. The run, and this revision, is `{run.id}`.\n",
+            f"# {public_title(run)}\n",
+            f"{came} by Guanaco Workshop. The run, and this revision, is `{public_id(run)}`.\n",
+            *(f"**{note}**\n" for note in notes),
             "## Use it\n",
             _use(run, what, files, repository),
             "## Measured on held-out examples\n",
@@ -57,15 +69,14 @@ def _front_matter(run: Run, what: str, repository: str, terms: Terms, fidelity: 
     about: dict[str, Any] = {"library_name": LIBRARY[what], "tags": ["guanaco-workshop", run.recipe().method.name]}
     if base.source == "hub":
         about |= {"base_model": base.id, "base_model_relation": RELATION[what]}
-    if run.task().is_chat:
-        about["pipeline_tag"] = "text-generation"
+    about["pipeline_tag"] = PIPELINES[run.task().name]
     if data.source == "hub":
         about["datasets"] = [data.id]
     about |= terms
     if metrics := _metrics(run, fidelity):
         about["metrics"] = [one["type"] for one in metrics]
         measured = {
-            "task": {"type": "text-generation"},
+            "task": {"type": PIPELINES[run.task().name]},
             "dataset": {"name": "held-out questions", "type": "held-out"},
             "metrics": metrics,
         }
@@ -81,15 +92,19 @@ def _metrics(run: Run, fidelity: Fidelity | None) -> list[dict[str, Any]]:
         name = "Answers that are right word for word"
         found.append({"type": "exact_match", "value": round(share, 4), "name": name})
     if fidelity is None and (loss := proof.loss.after) is not None:
-        found.append({"type": "loss", "value": round(loss, 4), "name": "Nats a token"})
+        found.append({"type": "loss", "value": round(loss, 4), "name": f"Nats {_unit(run)}"})
     return found
+
+
+def _unit(run: Run) -> str:
+    return "a label" if run.task().name == "classification" else "a token"
 
 
 def _measured(run: Run) -> list[str]:
     proof = Proof.from_json(run.proof()).heldout
     lines = []
     if proof.loss.before is not None and proof.loss.after is not None:
-        lines.append(f"Loss {proof.loss.after:.3f} nats a token; the base's was {proof.loss.before:.3f}.")
+        lines.append(f"Loss {proof.loss.after:.3f} nats {_unit(run)}; the base's was {proof.loss.before:.3f}.")
     if proof.exact_match.before is not None and proof.exact_match.after is not None:
         lines.append(
             f"{proof.exact_match.after:.1%} of {proof.questions} answers are right word for word; "
@@ -106,7 +121,7 @@ def _use(run: Run, what: str, files: dict[str, Path], repository: str) -> str:
 
 
 def _opened(run: Run, what: str, repository: str) -> str:
-    at = f"{repository!r}, revision={run.id!r}"
+    at = f"{repository!r}, revision={public_id(run)!r}"
     auto, opened = run.task().auto_class, Proof.from_json(run.proof()).base
     tokenizer = f"tokenizer = AutoTokenizer.from_pretrained({at})\n"
     if what == "merged":

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import yaml
 
+from ..base_models.loading import folder_of
 from ..errors import UserError
+from ..jobs import Job
 from ..runs import Run
-from ..runs.exports import FILES, REPORT, Fidelity
+from ..runs.exports import FILES, REPORT, made_by
 from ..settings import Settings
 from ..storage.files import replace_file, write_json
 from ..storage.reading import is_regular, read_json
-from ..storage.typed import filled
 from .adapter import TAKEN_ALONG
 from .curve_picture import draw_curve
 from .hub_card import CURVE, Terms, hub_card
+from .public_names import public_id
 
 OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
@@ -47,6 +49,7 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
         is_taken = path.suffix in (*TAKEN_ALONG, ".gguf") and path.name not in STAYS_HERE
         if not is_taken or path.is_symlink() or not is_regular(path):
             continue
+        name = name.replace(run.id, public_id(run))
         files[name] = path
         if path.suffix in (".json", ".jinja", ".txt", ".md"):
             files[name] = folder / name
@@ -57,8 +60,8 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
         _name_base(run, folder)
     shown = draw_curve(run, folder / CURVE)
     files |= {CURVE: folder / CURVE} if shown else {}
-    fidelity = filled(Fidelity, read_json(source / REPORT)) if made else None
-    replace_file(folder / "README.md", hub_card(run, what, files, repository, terms, shown, fidelity))
+    told = made_by(Job(made)) if made else None
+    replace_file(folder / "README.md", hub_card(run, what, files, repository, terms, shown, told))
     return files | {"README.md": folder / "README.md"}
 
 
@@ -93,8 +96,11 @@ def name_base(run: Run, folder: Path, name: str) -> None:
 
 def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> None:
     """Raises UserError where a file names a folder of this machine, or holds a token."""
-    places = {str(Path.home()), str(settings.home), str(run.folder), str(settings.data)} - {"/"}
-    secrets = [one for one in (settings.token,) if one]
+    folders = [Path.home(), settings.home, run.folder, settings.data]
+    if run.base_model().source == "folder":
+        folders.append(folder_of(run.base_model()))
+    places = {str(folder) for folder in folders} - {"/"}
+    secrets = settings.secrets
     for name, path in files.items():
         text = _text_of(path)
         if any(secret in text for secret in secrets) or A_TOKEN.search(text):

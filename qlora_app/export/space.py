@@ -22,6 +22,7 @@ from ..storage.files import replace_file, write_json
 from ..storage.reading import is_regular
 from ..tasks.template import ChatTemplate
 from .exporter import Exporter
+from .public_names import public_id, public_title
 from .published import STAYS_HERE, name_base, without_places
 from .reproduce import TEMPLATES
 
@@ -80,7 +81,7 @@ def told(run: Run) -> dict[str, Any]:
     shape = {"enable_thinking": thinks, "thinking": thinks} if template.has_thinking else {}
     _check_asked_alike(template, shape)
     return {
-        "title": run.title,
+        "title": public_title(run),
         "base": base.id if base.source == "hub" else base.title,
         "revision": base.revision or None,
         "dtype": opened.dtype,
@@ -151,7 +152,7 @@ def _copy(source: Path, folder: Path) -> None:
 def _readme(run: Run) -> str:
     base = run.base_model()
     about: dict[str, Any] = {
-        "title": run.title[:60],
+        "title": public_title(run)[:60],
         "emoji": "🦙",
         "colorFrom": "yellow",
         "colorTo": "indigo",
@@ -162,8 +163,11 @@ def _readme(run: Run) -> str:
     }
     about |= {"models": [base.id]} if base.source == "hub" else {}
     front = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
+    method = run.recipe().method.title()
+    is_ours = not Proof.from_json(run.proof()).imported
+    came = f"that was trained with {method}" if is_ours else f"of {method} that was imported"
     text = (TEMPLATES / "space_readme.txt").read_text(encoding="utf-8")
-    return f"---\n{front}---\n" + text.format(title=run.title, method=run.recipe().method.title(), run=run.id)
+    return f"---\n{front}---\n" + text.format(title=public_title(run), how=came, run=public_id(run))
 
 
 def _no_chat(task: str) -> Problem:

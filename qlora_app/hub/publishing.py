@@ -66,7 +66,7 @@ def push(
     is_stopped: Callable[[], bool],
 ) -> Pushed:
     """{name: file}, each as a commit of its own, so that a push that breaks off goes on where it ended; the card last.
-    `tag` then names the commit, and stays where it is if there is one of that name.
+    `tag` names the commit then, and no earlier one.
 
     on_progress: hears bytes there, of how many, and the file's name. Raises UserError, and Stopped once `is_stopped()`.
     """
@@ -96,12 +96,23 @@ def push(
         on_progress(total, total, "README.md")
         commit = str(api.repo_info(repository.id, **of).sha)
         _check_whole(_checksums(api, repository, commit), files, repository)
-        api.create_tag(repository.id, **of, tag=tag, revision=commit, exist_ok=True)
+        _move_tag(api, repository, tag, commit)
     except (UserError, Stopped):
         raise
     except Exception as error:  # whatever the network does, the person gets a sentence
         raise _not_sent(error, repository) from error
     return Pushed(str(url), commit, len(missing))
+
+
+def _move_tag(api: Any, repository: Repository, tag: str, commit: str) -> None:
+    """What the card tells people to open is what stands beside it, also where the run was published before."""
+    of = {"repo_type": repository.kind}
+    there = {one.name: one.target_commit for one in api.list_repo_refs(repository.id, **of).tags}
+    if there.get(tag) == commit:
+        return
+    if tag in there:
+        api.delete_tag(repository.id, **of, tag=tag)
+    api.create_tag(repository.id, **of, tag=tag, revision=commit)
 
 
 def _check_private(api: Any, repository: Repository, private: bool) -> None:

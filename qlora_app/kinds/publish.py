@@ -8,12 +8,14 @@ from .. import starter
 from ..choices import setting
 from ..errors import Problem, UserError
 from ..export.hub_card import Terms
+from ..export.public_names import public_id, public_title
 from ..export.published import check_says_nothing, to_publish
 from ..formatting import size
 from ..hub import Account, Repository, account_of, ask, is_public, is_there, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..runs import Run
+from ..runs.proof import Proof
 from ..settings import Settings
 from .export import newest_export, run_of
 
@@ -101,7 +103,8 @@ def check_hub(spec: PublishSpec, settings: Settings) -> bool:
 
 def suggested(run: Run, what: What, owner: str) -> str:
     """A name of a repository: the run's own, as far as the Hub takes its letters. What differs gets one of its own."""
-    name = re.sub(r"[^\w.]+|_{2,}|\.{2,}", "-", run.title, flags=re.ASCII).strip("-._")[:60].strip("-._")
+    name = re.sub(r"[^\w.]+|_{2,}|\.{2,}", "-", public_title(run), flags=re.ASCII)
+    name = re.sub(r"-{2,}|\.{2,}|[.-]{2,}", "-", name).strip("-._")[:60].strip("-._")
     ends = {"adapter": "", "merged": "-merged", "gguf": "-GGUF", "space": "-chat"}
     return f"{owner}/{name or 'adapter'}{ends[what]}"
 
@@ -142,7 +145,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
         files,
         _token(settings),
         spec.private,
-        run.id,
+        public_id(run),
         lambda done, total, name: out.progress(done, total, f"Sending {name}: {size(done)} of {size(total)} sent."),
         out.is_asked_to_stop,
     )
@@ -185,6 +188,8 @@ def _source(run: Run, what: What) -> Path | None:
 def _terms(run: Run, settings: Settings) -> Terms:
     """Of the base, which bind what is made of it; {} where nobody says them."""
     base = run.base_model()
+    if Proof.from_json(run.proof()).imported:  # nobody here may say under which terms somebody else's may be had
+        return {}
     if base.source != "hub":
         return {"license": starter.LICENCE} if base.source == "starter" else {}
     try:

@@ -78,6 +78,9 @@ def test_a_conversation_follows_to_another_browser_and_what_is_said_of_answers_i
     expect(page.locator(".said", has_text="By the mill")).to_have_text(EVIL)
 
     other = browsers(query, size=PHONE)
+    other.get_by_role("button", name="Chats").click()
+    expect(other.get_by_role("button", name="Train on these pairs")).to_be_visible()
+    other.keyboard.press("Escape")
     expect(other.locator('.exchange[data-state="done"]')).to_have_count(2)
     expect(other.locator(".said", has_text="By the mill")).to_have_text(EVIL)
     expect(other.locator(".said.plain")).to_have_count(0)
@@ -102,7 +105,7 @@ def test_a_conversation_follows_to_another_browser_and_what_is_said_of_answers_i
     page.get_by_role("searchbox", name="Find a conversation").fill("nobody said this")
     expect(page.locator(".found")).to_contain_text("No conversation has these words.")
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Train on these").click()
+    page.get_by_role("button", name="Train on these", exact=True).click()
     expect(page.get_by_label("Data", exact=True)).to_have_value("chat-corrected.jsonl")
 
 
