@@ -21,6 +21,7 @@ from qlora_app.evaluate.pace import TimeLeft
 from qlora_app.evaluate.perplexity import Perplexity
 from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
 from qlora_app.jobs import JobStore
+from qlora_app.jobs.status import Status
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.kinds.judging import of_evaluation
 from qlora_app.launch import local
@@ -30,6 +31,7 @@ from qlora_app.storage.reading import read_lines
 from qlora_app.tasks import Question
 from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
+from tests.fixtures.jobs import write_status
 from tests.refusing import refused
 
 
@@ -98,16 +100,17 @@ def test_the_time_is_that_of_earlier_answers_and_else_that_of_a_training(answeri
     by_training = expected_time(spec, settings, home)
     assert not by_training.is_measured and "trains" in by_training.words
     loaded_as = answering_run.base_model().model_dump(mode="json")
-    for seconds in (2.0, 4.0):
+    for seconds, at_once in ((2.0, 16), (4.0, 16), (3.0, 1)):
         made_by = {"contestant": {"adapter": str(seconds), "loaded_as": loaded_as}, "questions": "q", "decoding": {}}
         answers = KeptAnswers(home / "evaluations", made_by)
         with answers.held(lambda: None):
-            for place in range(16):  # all at once: the wall clock showed a sixteenth of their sum
-                answers.append({"id": str(place), "tokens": 10, "seconds": seconds})
-        os.utime(answers.path, (seconds, seconds))
+            for place in range(16):  # at once: the wall clock showed a sixteenth of their sum
+                answers.append({"id": str(place), "tokens": 10, "seconds": seconds, "at_once": at_once})
+        newest = seconds + 10 / at_once
+        os.utime(answers.path, (newest, newest))
         expected = expected_time(spec, settings, home)
         letters = sum(len(f"Number {place}") for place in range(20))
-        assert expected.is_measured and expected.seconds == pytest.approx(seconds / 10 / 16 * letters / 4)
+        assert expected.is_measured and expected.seconds == pytest.approx(seconds / 10 / at_once * letters / 4)
     with_another = spec.model_copy(update={"evaluators": (ExactMatch(), Perplexity())})
     assert not expected_time(with_another, settings, home).is_measured, "nobody was asked how likely an answer is"
 
@@ -293,6 +296,10 @@ def test_answers_go_when_no_evaluation_reads_them_and_not_before(home):
     assert tidy(settings) == 0, "the first one reads them too"
     store.delete(one.id)
     assert tidy(settings) == 0, "what has not begun may read them"
+    (waits.folder / "reads.jsonl").write_text('{"file": "of-the-first-contestant.jsonl"}\n')
+    for state in ("running", "stopped", "failed"):
+        write_status(waits, Status(state))
+        assert tidy(settings) == 0, f"{state} at the first of its contestants, it may read those of the next"
     store.delete(waits.id)
     assert usage(settings).tidied > 0 and tidy(settings) > 0 and not kept(home)
 
