@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from .base_models.cards import Card, compute_type
 from .errors import UserError
 from .formatting import gigabytes
 from .hardware import usable_cores
+from .hub.last_sent import last_sent
 from .presets import Presets
 from .settings import Settings, has_zero_gpu, persistent_storage, space_name
 
@@ -40,6 +43,7 @@ KERNELS = {
     "bf16": "BF16",
 }
 LONGEST_WAIT = 3.0  # seconds for the network
+LONGEST_SILENCE = 3600.0  # seconds since runs were sent to the Hub; it is looked for changes every five minutes
 LONGEST_TRIAL = 300.0  # seconds; it takes eight, but a busy machine or a cold disk may be slow
 ROOM_FOR_RUNS, ROOM_FOR_MODELS = 1e9, 10e9  # bytes
 NF4_ERROR = 0.2  # rounding to NF4 changes the output of a layer by 0.09; a kernel that computes wrongly, by far more
@@ -206,13 +210,29 @@ def _space(settings: Settings) -> Finding:
     if storage := persistent_storage():
         return Finding("Space", GOOD, f"{name}, runs lie on {storage}", keeps)
     if settings.keep_runs:
-        return Finding("Space", GOOD, f"{name}, runs are kept in {settings.keep_runs}", keeps)
+        return _kept(settings, name, keeps)
     return Finding(
         "Space",
         LIMITED,
         f"{name}, nothing outlives a restart",
         "Runs are gone when it sleeps or is built anew. Give it storage at /data in its settings, or set "
         "QLORA_APP_KEEP_RUNS to a private dataset repository.",
+    )
+
+
+def _kept(settings: Settings, name: str, keeps: str) -> Finding:
+    """Were the runs sent to their repository, and lately?"""
+    sent, place = last_sent(settings), settings.keep_runs
+    look = "Look at what the terminal says of it, and at QLORA_APP_KEEP_RUNS and QLORA_APP_HUB_TOKEN."
+    if sent is None:
+        return Finding("Space", LIMITED, f"{name}, nothing was sent to {place} yet", look)
+    when = f"{datetime.fromtimestamp(sent, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    is_late = time.time() - sent > LONGEST_SILENCE
+    return Finding(
+        "Space",
+        LIMITED if is_late else GOOD,
+        f"{name}, runs were last sent to {place} at {when}",
+        look if is_late else keeps,
     )
 
 
