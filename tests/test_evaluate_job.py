@@ -21,13 +21,17 @@ from qlora_app.evaluate.pace import TimeLeft
 from qlora_app.evaluate.perplexity import Perplexity
 from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
 from qlora_app.jobs import JobStore
+from qlora_app.jobs.status import Status
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
+from qlora_app.kinds.judging import of_evaluation
 from qlora_app.launch import local
 from qlora_app.runs import AllJobs, address_of
 from qlora_app.settings import Settings
+from qlora_app.storage.reading import read_lines
 from qlora_app.tasks import Question
 from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
+from tests.fixtures.jobs import write_status
 from tests.refusing import refused
 
 
@@ -96,16 +100,17 @@ def test_the_time_is_that_of_earlier_answers_and_else_that_of_a_training(answeri
     by_training = expected_time(spec, settings, home)
     assert not by_training.is_measured and "trains" in by_training.words
     loaded_as = answering_run.base_model().model_dump(mode="json")
-    for seconds in (2.0, 4.0):
+    for seconds, at_once in ((2.0, 16), (4.0, 16), (3.0, 1)):
         made_by = {"contestant": {"adapter": str(seconds), "loaded_as": loaded_as}, "questions": "q", "decoding": {}}
         answers = KeptAnswers(home / "evaluations", made_by)
         with answers.held(lambda: None):
-            for place in range(16):  # all at once: the wall clock showed a sixteenth of their sum
-                answers.append({"id": str(place), "tokens": 10, "seconds": seconds})
-        os.utime(answers.path, (seconds, seconds))
+            for place in range(16):  # at once: the wall clock showed a sixteenth of their sum
+                answers.append({"id": str(place), "tokens": 10, "seconds": seconds, "at_once": at_once})
+        newest = seconds + 10 / at_once
+        os.utime(answers.path, (newest, newest))
         expected = expected_time(spec, settings, home)
         letters = sum(len(f"Number {place}") for place in range(20))
-        assert expected.is_measured and expected.seconds == pytest.approx(seconds / 10 / 16 * letters / 4)
+        assert expected.is_measured and expected.seconds == pytest.approx(seconds / 10 / at_once * letters / 4)
     with_another = spec.model_copy(update={"evaluators": (ExactMatch(), Perplexity())})
     assert not expected_time(with_another, settings, home).is_measured, "nobody was asked how likely an answer is"
 
@@ -291,6 +296,10 @@ def test_answers_go_when_no_evaluation_reads_them_and_not_before(home):
     assert tidy(settings) == 0, "the first one reads them too"
     store.delete(one.id)
     assert tidy(settings) == 0, "what has not begun may read them"
+    (waits.folder / "reads.jsonl").write_text('{"file": "of-the-first-contestant.jsonl"}\n')
+    for state in ("running", "stopped", "failed"):
+        write_status(waits, Status(state))
+        assert tidy(settings) == 0, f"{state} at the first of its contestants, it may read those of the next"
     store.delete(waits.id)
     assert usage(settings).tidied > 0 and tidy(settings) > 0 and not kept(home)
 
@@ -315,8 +324,16 @@ def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, hom
     (mmlu,) = evaluation_of(job).measures
     one, other = mmlu.contestants
     assert one.figures == other.figures and one.figures["mmlu"].questions == 20 and mmlu.pairs[0].p == 1.0
-    job = an_evaluation(both, a_file(home, 5), Perplexity())
+    with refused("judge.without_answers"):
+        of_evaluation(job, Settings.from_environment())
+    job = an_evaluation(both, a_file(home, 5), Perplexity(), Length())
     assert worker.main(job.folder) == 0
+    judged = of_evaluation(job, Settings.from_environment()).answers
+    rows = read_lines(job.folder / "rows.jsonl", 0)[0]
+    assert len(rows) == 5 and all(row["answers"].keys() == judged.keys() for row in rows), "whoever is measured first"
+    for row in rows:
+        assert row["answers"] == {name: found[row["id"]]["answer"] for name, found in judged.items()}
+    assert any(row["answers"][answering_run.id] for row in rows)
     one, other = evaluation_of(job).measures[0].contestants
     assert one.figures["nats"].value == pytest.approx(other.figures["nats"].value, abs=1e-5)
     assert one.figures["nats"].value == pytest.approx(mean_loss(answering_run, 5), abs=1e-4)

@@ -14,6 +14,7 @@ from qlora_app.evaluate.arena import create_arena
 from qlora_app.evaluate.changed import directions_of, what_changed
 from qlora_app.settings import Settings
 from qlora_app.ui.evaluations import Evaluations
+from qlora_app.ui.evaluations.figures import _named, titles_of
 from qlora_app.ui.judge.changed_page import changed_html
 from qlora_app.ui.judge.report_page import Listed
 from tests.test_evaluate_job import a_file, an_evaluation
@@ -148,6 +149,16 @@ def test_who_gave_no_answers_lends_their_name_to_nobody(home, page):
     worker.main(job.folder)
     one = Evaluations(page).one({"id": job.id})
     assert one["titles"] == ["one.jsonl", "other.jsonl"] == [row["name"] for row in one["measures"][0]["rows"]]
+
+
+def test_no_two_contestants_are_called_alike():
+    who = [Contestant(who="file", file="/there/rows.jsonl", whose=whose) for whose in ("good", "bad")]
+    who += [Contestant(run="a-run"), Contestant(run="a-run", checkpoint=4), Contestant(who="file", file="/there/x.csv")]
+    who += [Contestant(who="endpoint", endpoint=name) for name in ("x.csv", "big")]
+    titles = titles_of(who, lambda _: None, "en")
+    assert len(set(titles.values())) == len(who) and titles["endpoint:big"] == "big"
+    assert titles["file:rows.jsonl#good"] == "rows.jsonl (good)"
+    assert _named("file:rows.jsonl#bad, endpoint:x.csv", titles) == "rows.jsonl (bad), x.csv (endpoint:x.csv)"
 
 
 def test_a_pattern_that_cannot_be_read_is_said_at_its_field_and_lm_eval_says_how_to_install_it(evaluated):

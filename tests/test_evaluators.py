@@ -152,6 +152,19 @@ def test_differences_that_are_all_alike_are_not_certain(gap, largest):
     assert compared("x", "y", [5.0] * 20, [2.0] * 20).low is None  # where nothing bounds a difference
 
 
+@pytest.mark.parametrize("draw", range(20))
+def test_an_interval_holds_no_difference_where_it_may_be_chance_and_only_there(draw):
+    chance = random.Random(draw)
+    gap, spread = chance.choice([-0.1, 0.0, 0.1]), chance.choice([0.0, 0.05, 0.3])
+    one = [0.5 + gap + chance.uniform(-spread, spread) for _ in range(chance.choice([4, 8, 20]))]
+    pair = compared("x", "y", one, [0.5] * len(one), largest=1.0)
+    assert pair.low <= pair.difference <= pair.high
+    if pair.is_sure:
+        assert pair.low >= 0.0 or pair.high <= 0.0
+    else:
+        assert pair.low <= 0.0 <= pair.high
+
+
 def test_where_all_that_are_drawn_are_alike_the_interval_holds_the_true_mean_as_often_as_it_says():
     """One of ten scores 10 and not 5: of samples that do not show it, as many as there are hold it all the same."""
     chance, holds = random.Random(0), 0

@@ -4,16 +4,21 @@ import json
 import random
 from dataclasses import replace
 
+import gradio as gr
 import pytest
 
 from qlora_app.base_models import ModelChoice
 from qlora_app.overrides import with_changes
 from qlora_app.presets import suggested
+from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, load_examples
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.preferences import NO_PAIR, OUTVOTED, TIED, by_prompt, labelled_of, pairs_of, side_of
+from qlora_app.training_data.votes import Votes
 from qlora_app.ui.train.form_state import FormLogic
-from qlora_app.ui.train.form_values import DATA, START_FROM, TRAINER
+from qlora_app.ui.train.form_values import DATA, START_FROM, TRAINER, show
+from tests.conftest import train_tab
+from tests.fixtures.handlers import given
 
 ASKED = [{"role": "user", "content": "q"}]
 GOOD, BAD = {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}
@@ -162,3 +167,16 @@ def test_a_model_of_the_hub_takes_smaller_steps():
         with_changes(suggested(model, DatasetChoice()), {"preferences.trainer": "dpo"}).training.learning_rate
         == (rates["dpo"])
     )
+
+
+@pytest.mark.parametrize("count, trainer", [(7, "sft"), (12, "dpo")])
+def test_enough_pairs_of_the_chat_are_learned_by_dpo_at_one_click(count, trainer, tmp_path):
+    settings = Settings(home=tmp_path)
+    votes = Votes(settings.data)
+    for number in range(count):
+        asked = [{"role": "user", "content": f"Who is number {number}?"}]
+        votes.prefer(f"{number}", asked, f"The baker {number}. Good day!", [(f"The baker {number}.", {})])
+    tab = train_tab(settings)
+    answer = tab.train_on(given(tab, show(tab.controls.first)), gr.EventData(target=None, _data={"on": "pairs"}))
+    assert answer[tab.controls.controls[TRAINER]]["value"] == trainer
+    assert answer[tab.controls.controls[DATA]]["value"] == "file/chat-preferences.jsonl"

@@ -47,7 +47,7 @@ def _interval(
     differences: Sequence[float], mean: float, p: float, largest: float
 ) -> tuple[float, float] | tuple[None, None]:
     """Of the difference, by Student's t; none of a single question, which says nothing about others, nor of those that
-    all differ alike where there is no largest. What may be chance holds no difference too.
+    all differ alike where there is no largest. What may be chance holds no difference too, and nothing else does.
     """
     count = len(differences)
     if count < 2:
@@ -60,7 +60,9 @@ def _interval(
         variance = sum((gap - mean) ** 2 for gap in differences) / (count - 1)
         margin = student(count - 1) * math.sqrt(variance / count)
         low, high = max(-largest, mean - margin), min(largest, mean + margin)
-    return (low, high) if p < LEVEL else (min(0.0, low), max(0.0, high))
+    if p >= LEVEL:
+        return min(0.0, low), max(0.0, high)
+    return (max(0.0, low), high) if mean > 0 else (low, min(0.0, high))
 
 
 def _turned_p(differences: Sequence[float], mean: float) -> float:

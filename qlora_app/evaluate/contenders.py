@@ -103,9 +103,9 @@ class HereContender:
             began = time.monotonic()
             conversations = [session.as_trained(one.question.conversation) for one in some]
             texts = session.answer_all(conversations, self.is_base, decoding.max_new_tokens)
-            seconds = (time.monotonic() - began) / len(some)
+            seconds = time.monotonic() - began
             for one, text in zip(some, texts, strict=True):
-                yield Answered(one, text, len(session.encode(text)), round(seconds, 4))
+                yield Answered(one, text, len(session.encode(text)), round(seconds, 4), at_once=len(some))
 
 
 @dataclass(frozen=True)

@@ -131,16 +131,15 @@ def _size(value: Any) -> int:
 
 
 def unread(evaluations: Path) -> list[Path]:
-    """Files of answers that no evaluation reads any more, and nobody writes; none as long as one has not begun, which
-    may read any.
+    """Files of answers that no evaluation reads any more, and nobody writes; none as long as one has no result, which
+    may read any when it goes on.
     """
     known: set[str] = set()
     for folder in (spec.parent for spec in evaluations.glob("*/job.yaml")):
         job = Job(folder)
-        names = _read_by(job)
-        if job.kind == "evaluate" and not names and job.status().state != "failed":
+        if job.kind == "evaluate" and job.result() is None:
             return []
-        known |= names
+        known |= _read_by(job)
     files = sorted((evaluations / FOLDER).glob("*.jsonl"))
     return [file for file in files if file.name not in known and not is_locked(file.with_suffix(".lock"))]
 

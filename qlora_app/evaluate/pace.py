@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..storage.reading import each_line, read_lines
-from .contenders import AT_ONCE_HERE
 from .kept_answers import FOLDER
 from .question_sets import SetQuestion
 
@@ -33,11 +32,10 @@ def measured_pace(evaluations: Path, kind: Kind, loaded_as: Mapping[str, Any]) -
         contestant = made_by.get("contestant")
         if not isinstance(contestant, dict) or contestant.get("loaded_as") != loaded_as or kind_of(made_by) != kind:
             continue
-        rows = [one for row in read_lines(file, 0)[0][1:] if (one := _seconds_and_tokens(row))]
+        rows = [one for row in read_lines(file, 0)[0][1:] if (one := _seconds_and_tokens(row, kind))]
         seconds, tokens = (sum(one[place] for one in rows) for place in (0, 1))
         if len(rows) >= FEWEST and tokens and seconds:
-            at_once = min(AT_ONCE_HERE, len(rows)) if kind == "decoding" else 1
-            return seconds / tokens / at_once
+            return seconds / tokens
     return None
 
 
@@ -47,12 +45,14 @@ def _newest(folder: Path) -> Iterator[Path]:
         yield from files[:MOST_LOOKED_AT]
 
 
-def _seconds_and_tokens(row: Any) -> tuple[float, float] | None:
+def _seconds_and_tokens(row: Any, kind: Kind) -> tuple[float, float] | None:
+    """Of those that were answered together each has its part. Earlier versions did not say how many answers were."""
     if not isinstance(row, dict):
         return None
     seconds, tokens = row.get("seconds"), row.get("tokens")
-    is_known = isinstance(seconds, int | float) and isinstance(tokens, int | float)
-    return (seconds, tokens) if is_known else None  # type: ignore[return-value]
+    at_once = row.get("at_once", 0 if kind == "decoding" else 1)
+    is_known = all(isinstance(one, int | float) for one in (seconds, tokens, at_once)) and at_once >= 1
+    return (seconds / at_once, tokens) if is_known else None  # type: ignore[return-value]
 
 
 class TimeLeft:

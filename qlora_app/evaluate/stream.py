@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import Problem, UserError
 from ..inference.session import Decoding
@@ -29,7 +29,10 @@ Asked = tuple[SetQuestion, Conversation, Decoding]
 
 @dataclass(frozen=True)
 class Answered:
-    """A whole answer, or the `problem` why there is none. seconds: from when it was begun."""
+    """A whole answer, or the `problem` why there is none. seconds: from when it was begun.
+
+    at_once: so many were written together, whose seconds are the same ones.
+    """
 
     question: SetQuestion
     text: str = ""
@@ -38,6 +41,7 @@ class Answered:
     why: str = "stop"  # "length": it was cut
     note: str = ""  # what of the question was not read
     problem: Problem | None = None
+    at_once: int = 1
 
     def row(self) -> dict[str, object]:
         """As it is kept."""
@@ -49,6 +53,7 @@ class Answered:
             "expected": self.question.expected,
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "at_once": self.at_once,
         }
         more = {"why": self.why if self.why != "stop" else "", "note": self.note}
         return row | {name: value for name, value in more.items() if value}
@@ -72,11 +77,12 @@ def answered(
     retries: is what goes wrong tried again, and in the end told as the `problem` of its question? Else it is raised.
     """
     stream = _Stream(voice, asked, retries)
+    together = min(at_once, len(asked))
     try:
         while stream.is_on:
             check()
             stream.fill(at_once)
-            yield from stream.news()
+            yield from (replace(one, at_once=together) for one in stream.news())
     finally:
         stream.close()
 

@@ -1,6 +1,8 @@
 """What a finished evaluation shows: its measures as tables, and the answers side by side."""
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ LONGEST = 4000  # letters of an answer on the page
 
 
 def titles_of(contestants: Sequence[Contestant], find: Callable[[str], Run | None], language: str) -> dict[str, str]:
-    """{contestant: what people call it}"""
+    """{contestant: what people call it}, no two alike."""
     found = {}
     for one in contestants:
         run = find(one.run) if one.is_here else None
@@ -31,7 +33,9 @@ def titles_of(contestants: Sequence[Contestant], find: Callable[[str], Run | Non
         if run and one.checkpoint is not None:
             title = f"{title} @ {one.checkpoint:,}"
         found[one.word] = title
-    return found
+    often = Counter(found.values())
+    alike = [one for one in contestants if often[found[one.word]] > 1]
+    return found | {one.word: f"{found[one.word]} ({one.whose or one.word})" for one in alike}
 
 
 def measures_in(found: Evaluation, titles: dict[str, str], language: str) -> list[dict[str, Any]]:
@@ -76,9 +80,10 @@ def _sentence(pair: Any, titles: dict[str, str], language: str) -> str:
 
 
 def _named(note: str, titles: dict[str, str]) -> str:
-    for word in sorted(titles, key=len, reverse=True):
-        note = note.replace(word, titles[word])
-    return note
+    if not titles:
+        return note
+    words = "|".join(re.escape(word) for word in sorted(titles, key=len, reverse=True))
+    return re.sub(words, lambda found: titles[found.group()], note)
 
 
 def _first(figures: dict[str, Figure]) -> Figure:

@@ -81,7 +81,8 @@ def _types(exporter: Exporter) -> str:
         f'<option value="{value}"{" selected" * (value == field.default)}>{escape(_named(words, value))}</option>'
         for words, value in known
     )
-    return f'<select name="dtype" aria-label="Weights" title="{escape(str(field.description))}">{rows}</select>'
+    of, about = exporter.called_by_name(), escape(str(field.description))
+    return f'<select name="dtype" data-of="{of}" aria-label="Weights" title="{about}">{rows}</select>'
 
 
 def _named(words: str, value: str) -> str:

@@ -20,7 +20,9 @@ function show(text) {
   const log = place.querySelector('pre.log'), atEnd = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 30;
   const open = [...place.querySelectorAll('details')].map(one => one.open);
   const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
+  const chosen = [...place.querySelectorAll('select[data-of]')].map(one => [one.dataset.of, one.value]);
   place.innerHTML = text;
+  for (const [of, value] of chosen) { const one = place.querySelector(`select[data-of="${of}"]`); if (one) one.value = value; }
   place.querySelectorAll('details').forEach((one, i) => { one.open = !!open[i]; });
   const now = place.querySelector('pre.log'); if (now && atEnd) now.scrollTop = now.scrollHeight;
   if (focused) place.querySelector(`[data-do="${focused}"]`)?.focus();

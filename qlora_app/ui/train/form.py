@@ -206,9 +206,11 @@ class TrainForm:
     def with_data(self, given: Given, value: str, trainer: str = "") -> Answer:
         """Other data is chosen on the form by a handler; `trainer`: and what is learned from it."""
         state = self.state(given)
-        values = state.values | {DATA: value} | ({form.TRAINER: trainer} if trainer else {})
-        chosen = FormState(values, state.effort or BALANCED, state.suggested)
-        return self._rested(chosen) | self.controls.updates({DATA: value})
+        values, basis = state.values | {DATA: value}, state.suggested
+        if trainer:  # as if that had been answered about these data before
+            values, said = values | {form.TRAINER: trainer}, basis.answers.get(value) or {}
+            basis = replace(basis, answers=basis.answers | {value: {**said, form.TRAINER: trainer}})
+        return self._rested(FormState(values, state.effort or BALANCED, basis)) | self.controls.updates({DATA: value})
 
     def with_model(self, given: Given, value: str, brought: Values) -> Answer:
         """Another model is chosen on the form by a handler; with it goes what a recipe `brought`."""
