@@ -133,34 +133,19 @@ def _system() -> Finding:
 
 def _processor() -> Finding:
     """Name, usable cores, and the instructions that decide how fast a CPU learns."""
-    flags, name = _cpu_flags()
+    flags, name = hardware.processor()
     kernels = [words for flag, words in KERNELS.items() if flag in flags]
     cores = usable_cores()
     usable = f"{cores} usable core" if cores == 1 else f"{cores} usable cores"
     value = ", ".join([f"{name}, {usable}", *kernels])
     if flags and platform.machine() in ("x86_64", "AMD64") and "avx2" not in flags:
-        return Finding(
-            "Processor",
-            LIMITED,
-            value,
-            "Without AVX2 a CPU learns several times more slowly. Train on another machine.",
-        )
+        advice = "Without AVX2 a CPU learns several times more slowly. Train on another machine."
+        return Finding("Processor", LIMITED, value, advice)
     if cores < 2:
         return Finding(
             "Processor", LIMITED, value, "With one core the page waits while a model learns. Give it two or more."
         )
     return Finding("Processor", GOOD, value)
-
-
-def _cpu_flags() -> tuple[set[str], str]:
-    try:
-        lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
-    except OSError:
-        return set(), platform.processor() or "unknown"
-    output = {key.strip(): value.strip() for key, _, value in reversed(lines)}
-    return set(output.get("flags", output.get("Features", "")).split()), output.get(
-        "model name", platform.processor() or platform.machine()
-    )
 
 
 def _main_memory() -> Finding:
@@ -192,12 +177,8 @@ def _home(settings: Settings) -> Finding:
         return Finding("Home", BROKEN, str(settings.home), str(error))
     value = f"{settings.home}, {gigabytes(free)} free"
     if free < ROOM_FOR_RUNS:
-        return Finding(
-            "Home",
-            LIMITED,
-            value,
-            "A run stops when the disk is full. Make room, or set QLORA_APP_HOME to another disk.",
-        )
+        advice = "A run stops when the disk is full. Make room, or set QLORA_APP_HOME to another disk."
+        return Finding("Home", LIMITED, value, advice)
     return Finding("Home", GOOD, value)
 
 
@@ -227,13 +208,9 @@ def _kept(settings: Settings, name: str, keeps: str) -> Finding:
     if sent is None:
         return Finding("Space", LIMITED, f"{name}, nothing was sent to {place} yet", look)
     when = f"{datetime.fromtimestamp(sent, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    value = f"{name}, runs were last sent to {place} at {when}"
     is_late = time.time() - sent > LONGEST_SILENCE
-    return Finding(
-        "Space",
-        LIMITED if is_late else GOOD,
-        f"{name}, runs were last sent to {place} at {when}",
-        look if is_late else keeps,
-    )
+    return Finding("Space", LIMITED, value, look) if is_late else Finding("Space", GOOD, value, keeps)
 
 
 def _models_and_presets(settings: Settings) -> Finding:
@@ -259,12 +236,8 @@ def _downloads() -> Finding:
     if not os.access(there, os.W_OK):
         return Finding("Downloads", LIMITED, value, "This folder cannot be written to. Set HF_HOME to one that can.")
     if free < ROOM_FOR_MODELS:
-        return Finding(
-            "Downloads",
-            LIMITED,
-            value,
-            "A model of 7 billion parameters is a download of 13 GB. Make room, or set HF_HOME.",
-        )
+        advice = "A model of 7 billion parameters is a download of 13 GB. Make room, or set HF_HOME."
+        return Finding("Downloads", LIMITED, value, advice)
     return Finding("Downloads", GOOD, value)
 
 
