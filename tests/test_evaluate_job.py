@@ -1,6 +1,7 @@
 """The kind `evaluate`: answers are kept, shared and never asked twice; an endpoint may fail in any way."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -8,6 +9,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qlora_app import worker
 from qlora_app.cli import main
@@ -23,12 +25,14 @@ from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
 from qlora_app.jobs import JobStore
 from qlora_app.jobs.status import Status
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
+from qlora_app.kinds.judging import of_evaluation
 from qlora_app.launch import local
 from qlora_app.runs import AllJobs, address_of
 from qlora_app.settings import Settings
 from qlora_app.tasks import Question
 from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
+from tests.fixtures.finished import finished_run
 from tests.fixtures.jobs import write_status
 from tests.refusing import refused
 
@@ -254,6 +258,10 @@ def test_files_of_answers_are_contestants(home, line):
     job = an_evaluation([Contestant(who="file", file=str(file))], a_file(home, 4))
     assert worker.main(job.folder) == 0
     assert evaluation_of(job).measures[0].of("file:theirs.jsonl").figures["exact_match"].value == 1.0
+    (answers,) = kept(home)
+    answers.write_text(answers.read_text().replace('"answer"', '"nats"'))
+    with refused("judge.measured_only"):
+        of_evaluation(job, Settings.from_environment())
 
 
 def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
@@ -322,11 +330,28 @@ def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, hom
     (mmlu,) = evaluation_of(job).measures
     one, other = mmlu.contestants
     assert one.figures == other.figures and one.figures["mmlu"].questions == 20 and mmlu.pairs[0].p == 1.0
-    job = an_evaluation(both, a_file(home, 5), Perplexity())
+    job = an_evaluation(both, a_file(home, 5), Perplexity(), ExactMatch())
     assert worker.main(job.folder) == 0
+    shown = [json.loads(line)["answers"] for line in (job.folder / "rows.jsonl").read_text().splitlines()]
+    answered = of_evaluation(job, Settings.from_environment()).answers
+    assert shown[0] == {name: rows["1"]["answer"] for name, rows in answered.items()} and all(shown[0].values())
     one, other = evaluation_of(job).measures[0].contestants
     assert one.figures["nats"].value == pytest.approx(other.figures["nats"].value, abs=1e-5)
     assert one.figures["nats"].value == pytest.approx(mean_loss(answering_run, 5), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_that_computes_no_numbers_is_unanswered_and_takes_nobodys_figures_away(home):
+    run = finished_run("llama", "chat", home)
+    weights = run.newest_adapter() / "adapter_model.safetensors"
+    save_file({name: tensor * 1e30 for name, tensor in load_file(weights).items()}, weights)
+    both = [Contestant(run=run.id), Contestant(who="base", run=run.id)]
+    job = an_evaluation(both, a_file(home, 2), Perplexity())
+    worker.main(job.folder)
+    found = evaluation_of(job)
+    (measured,) = found.measures[0].contestants
+    assert measured.contestant == f"base:{run.id}" and math.isfinite(measured.figures["nats"].value)
+    assert [one.contestant for one in found.unanswered] == [run.id] and "no number" in found.unanswered[0].why
 
 
 def mean_loss(run, count):

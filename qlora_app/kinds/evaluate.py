@@ -256,7 +256,7 @@ def _measure(
     for evaluator in spec.evaluators:
         rows = {name: kinds[kind_of(evaluator, spec)].rows for name, kinds in gathered.items()}
         measures.append(evaluator.measure(rows, asked, out, settings))
-    answers = {name: f"{FOLDER}/{next(iter(kinds.values())).kept.key}.jsonl" for name, kinds in gathered.items()}
+    answers = {name: f"{FOLDER}/{_told(kinds).kept.key}.jsonl" for name, kinds in gathered.items()}
     _write_rows(out, spec, asked, gathered)
     first = next(iter(gathered.values()))[kind_of(spec.evaluators[0], spec)].rows
     count = sum(first[one.id].get("questions", 1) for one in common)  # a task of lm-eval asks many
@@ -283,6 +283,11 @@ def _unanswered(name: str, kinds: Mapping[str, _Gathered], questions: QuestionSe
     return Unanswered(name, len(missing), why)
 
 
+def _told(kinds: Mapping[str, _Gathered]) -> _Gathered:
+    """What people read of a contestant: its answers, where one evaluator has asked for them, whichever it is."""
+    return next((one for one in kinds.values() if "decoding" in one.kept.made_by), next(iter(kinds.values())))
+
+
 def _write_rows(
     out: JobWriter, spec: EvaluateSpec, asked: QuestionSet, gathered: Mapping[str, Mapping[str, _Gathered]]
 ) -> None:
@@ -296,7 +301,7 @@ def _write_rows(
                 scores.setdefault(one.id, {}).setdefault(evaluator.name, {})[name] = score
     lines = []
     for one in asked.questions:
-        rows = {name: next(iter(kinds.values())).rows[one.id] for name, kinds in gathered.items()}
+        rows = {name: _told(kinds).rows[one.id] for name, kinds in gathered.items()}
         answers = {name: row.get("answer", "") for name, row in rows.items()}
         checksums = {name: row["checksum"] for name, row in rows.items()}
         if within := [line for evaluator in spec.evaluators for line in evaluator.lines(rows)]:

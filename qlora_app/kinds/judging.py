@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..evaluate import Contestant, Judge
 from ..evaluate.answer_files import answer_rows
 from ..evaluate.contenders import FileContender
+from ..evaluate.contestants import file_and_whose
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
 from ..evaluate.kept_answers import rows_in
@@ -71,12 +72,11 @@ def judgeable(words: Sequence[str | Path], questions: str, settings: Settings) -
 
 
 def _is_file(word: str | Path) -> bool:
-    """Behind a `#` may stand whose answers of it."""
-    return Path(word).is_file() or Path(str(word).rpartition("#")[0] or ".").is_file()
+    return file_and_whose(str(word)) is not None
 
 
 def of_evaluation(job: Job, settings: Settings) -> Judgeable:
-    """The answers of an evaluation that is done. Raises UserError."""
+    """The answers of an evaluation that is done. Raises UserError, also where it has asked for none."""
     made = evaluation_of(job)
     if made is None:
         raise UserError(
@@ -91,6 +91,12 @@ def of_evaluation(job: Job, settings: Settings) -> Judgeable:
         "digests": {},
     }
     answers = {name: rows_in(settings.evaluations / file) for name, file in made.answers.items()}
+    if not all("answer" in row for rows in answers.values() for row in rows.values()):
+        raise UserError(
+            "judge.measured_only",
+            "{name} has measured without asking for answers. Name an evaluation that has asked for them.",
+            name=job.id,
+        )
     return Judgeable(spec.model_copy(update=copied), answers, f"judge-{job.id}")
 
 
