@@ -29,6 +29,7 @@ from qlora_app.kinds.judging import of_evaluation
 from qlora_app.launch import local
 from qlora_app.runs import AllJobs, address_of
 from qlora_app.settings import Settings
+from qlora_app.storage.reading import read_lines
 from qlora_app.tasks import Question
 from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
@@ -258,10 +259,6 @@ def test_files_of_answers_are_contestants(home, line):
     job = an_evaluation([Contestant(who="file", file=str(file))], a_file(home, 4))
     assert worker.main(job.folder) == 0
     assert evaluation_of(job).measures[0].of("file:theirs.jsonl").figures["exact_match"].value == 1.0
-    (answers,) = kept(home)
-    answers.write_text(answers.read_text().replace('"answer"', '"nats"'))
-    with refused("judge.measured_only"):
-        of_evaluation(job, Settings.from_environment())
 
 
 def test_two_contestants_of_a_kind_are_told_apart_or_refused(home):
@@ -330,11 +327,16 @@ def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, hom
     (mmlu,) = evaluation_of(job).measures
     one, other = mmlu.contestants
     assert one.figures == other.figures and one.figures["mmlu"].questions == 20 and mmlu.pairs[0].p == 1.0
-    job = an_evaluation(both, a_file(home, 5), Perplexity(), ExactMatch())
+    with refused("judge.without_answers"):
+        of_evaluation(job, Settings.from_environment())
+    job = an_evaluation(both, a_file(home, 5), Perplexity(), Length())
     assert worker.main(job.folder) == 0
-    shown = [json.loads(line)["answers"] for line in (job.folder / "rows.jsonl").read_text().splitlines()]
-    answered = of_evaluation(job, Settings.from_environment()).answers
-    assert shown[0] == {name: rows["1"]["answer"] for name, rows in answered.items()} and all(shown[0].values())
+    judged = of_evaluation(job, Settings.from_environment()).answers
+    rows = read_lines(job.folder / "rows.jsonl", 0)[0]
+    assert len(rows) == 5 and all(row["answers"].keys() == judged.keys() for row in rows), "whoever is measured first"
+    for row in rows:
+        assert row["answers"] == {name: found[row["id"]]["answer"] for name, found in judged.items()}
+    assert any(row["answers"][answering_run.id] for row in rows)
     one, other = evaluation_of(job).measures[0].contestants
     assert one.figures["nats"].value == pytest.approx(other.figures["nats"].value, abs=1e-5)
     assert one.figures["nats"].value == pytest.approx(mean_loss(answering_run, 5), abs=1e-4)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ..choices import one_of_kinds
 from ..errors import Problem, UserError
-from ..evaluate import EVALUATORS, Contestant, Evaluation, Evaluator
+from ..evaluate import EVALUATORS, Contestant, Evaluation, Evaluator, pace
 from ..evaluate.contenders import Contender, EndpointContender, FileContender, HereContender
 from ..evaluate.contestants import different
 from ..evaluate.decoding import AnswerDecoding
@@ -256,7 +256,7 @@ def _measure(
     for evaluator in spec.evaluators:
         rows = {name: kinds[kind_of(evaluator, spec)].rows for name, kinds in gathered.items()}
         measures.append(evaluator.measure(rows, asked, out, settings))
-    answers = {name: f"{FOLDER}/{_told(kinds).kept.key}.jsonl" for name, kinds in gathered.items()}
+    answers = {name: f"{FOLDER}/{_side_by_side(kinds).kept.key}.jsonl" for name, kinds in gathered.items()}
     _write_rows(out, spec, asked, gathered)
     first = next(iter(gathered.values()))[kind_of(spec.evaluators[0], spec)].rows
     count = sum(first[one.id].get("questions", 1) for one in common)  # a task of lm-eval asks many
@@ -283,9 +283,10 @@ def _unanswered(name: str, kinds: Mapping[str, _Gathered], questions: QuestionSe
     return Unanswered(name, len(missing), why)
 
 
-def _told(kinds: Mapping[str, _Gathered]) -> _Gathered:
-    """What people read of a contestant: its answers, where one evaluator has asked for them, whichever it is."""
-    return next((one for one in kinds.values() if "decoding" in one.kept.made_by), next(iter(kinds.values())))
+def _side_by_side(kinds: Mapping[str, _Gathered]) -> _Gathered:
+    """What is shown of a contestant: its answers, where they were asked for by any evaluator."""
+    found = list(kinds.values())
+    return next((one for one in found if pace.kind_of(one.kept.made_by) == "decoding"), found[0])
 
 
 def _write_rows(
@@ -301,7 +302,7 @@ def _write_rows(
                 scores.setdefault(one.id, {}).setdefault(evaluator.name, {})[name] = score
     lines = []
     for one in asked.questions:
-        rows = {name: _told(kinds).rows[one.id] for name, kinds in gathered.items()}
+        rows = {name: _side_by_side(kinds).rows[one.id] for name, kinds in gathered.items()}
         answers = {name: row.get("answer", "") for name, row in rows.items()}
         checksums = {name: row["checksum"] for name, row in rows.items()}
         if within := [line for evaluator in spec.evaluators for line in evaluator.lines(rows)]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..evaluate import Contestant, Judge
+from ..evaluate import Contestant, Judge, pace
 from ..evaluate.answer_files import answer_rows
 from ..evaluate.contenders import FileContender
 from ..evaluate.contestants import file_and_whose
@@ -91,10 +91,11 @@ def of_evaluation(job: Job, settings: Settings) -> Judgeable:
         "digests": {},
     }
     answers = {name: rows_in(settings.evaluations / file) for name, file in made.answers.items()}
-    if not all("answer" in row for rows in answers.values() for row in rows.values()):
+    if all(pace.kind_of(one.kept_for(spec.decoding)) != "decoding" for one in spec.evaluators):
         raise UserError(
-            "judge.measured_only",
-            "{name} has measured without asking for answers. Name an evaluation that has asked for them.",
+            "judge.without_answers",
+            "{name} has measured without asking for answers, so there are none to judge. Evaluate the same questions "
+            "by exact_match or length first.",
             name=job.id,
         )
     return Judgeable(spec.model_copy(update=copied), answers, f"judge-{job.id}")
