@@ -306,6 +306,21 @@ def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_
     assert form.turned({form.card: ""})[form.sent] == ""
 
 
+@pytest.mark.parametrize("is_private", [True, False])
+def test_who_will_see_it_is_said_of_what_is_there(hub, run, form, capsys, is_private):
+    """Who may see a repository is not changed by what is sent into it."""
+    hub.add(Repo("me/mine", {".gitattributes": b""}, private=is_private))
+    listed = form.list_files(asked_on(form, run, private=False))[form.listed]
+    assert ("Only you can see it there." in listed, "Everybody can see it there." in listed) == (
+        is_private,
+        not is_private,
+    )
+    assert main(["publish", run.id, "me/mine", "--public", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["private"] is is_private
+    assert published(run, private=False).status().state == "done"
+    assert hub.repos["models/me/mine"].private is is_private
+
+
 REFUSED = [
     ({"repository": "mine"}, "repository_said", "publish.no_owner"),
     ({"repository": "a b/c"}, "repository_said", "hub.no_id"),

@@ -31,7 +31,9 @@ def publish_command(given: argparse.Namespace, settings: Settings) -> int:
     spec = PublishSpec(repository=given.repository, what=given.what, private=not given.public)
     if not given.yes:
         check(run, spec, settings)
-        check_hub(spec, settings)
+        is_private = check_hub(spec, settings)
+        if is_private is not None:  # what is there stays as it is
+            spec = spec.model_copy(update={"private": is_private})
         with tempfile.TemporaryDirectory() as folder:
             files = files_of(run, spec, Path(folder) / "sent", settings)
             return _listed(given, spec, {name: path.stat().st_size for name, path in files.items()})

@@ -76,8 +76,10 @@ def check(run: Run, spec: PublishSpec, settings: Settings) -> None:
     _source(run, spec.what)
 
 
-def check_hub(spec: PublishSpec, settings: Settings) -> bool:
-    """Is there a repository of that name already? Only asks. Raises UserError where the Hub would not take it."""
+def check_hub(spec: PublishSpec, settings: Settings) -> bool | None:
+    """Is what is there of that name private? It stays so. None: there is nothing yet. Only asks. Raises UserError where
+    the Hub would not take it.
+    """
     account, owner = account_of(_token(settings)), spec.repository.partition("/")[0]
     if account.role == "read":
         raise UserError.at(
@@ -98,7 +100,7 @@ def check_hub(spec: PublishSpec, settings: Settings) -> bool:
     is_private = is_there(spec.place, _token(settings))
     if spec.private and is_private is False:
         raise UserError.of(problem := is_public(spec.place).problem, {"repository": problem})
-    return is_private is not None
+    return is_private
 
 
 def suggested(run: Run, what: What, owner: str) -> str:

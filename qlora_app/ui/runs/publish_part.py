@@ -136,13 +136,13 @@ class PublishPart:
         run, spec = self._run(given), self._spec(given)
         try:
             check(run, spec, self.page.settings)
-            is_there = check_hub(spec, self.page.settings)
+            is_private = check_hub(spec, self.page.settings)
             with tempfile.TemporaryDirectory() as folder:
                 files = files_of(run, spec, Path(folder) / "sent", self.page.settings)
                 sizes = {name: path.stat().st_size for name, path in files.items()}
         except UserError as error:
             return self._nothing_said() | self._at_fields(error)
-        words = translate(_files(sizes, spec, is_there))
+        words = translate(_files(sizes, spec, is_private))
         return self._nothing_said() | {self.listed: words, self.send: gr.Button(visible=True)}
 
     @changes
@@ -191,15 +191,17 @@ def _warning(problem: Problem) -> str:
     return f'<p class="warning" role="alert">{escape(problem_in(problem, visitors_language()))}</p>'
 
 
-def _files(sizes: dict[str, int], spec: PublishSpec, is_there: bool) -> str:
+def _files(sizes: dict[str, int], spec: PublishSpec, is_private: bool | None) -> str:
+    """is_private: what is there of that name, which stays as it is; None: nothing yet."""
     rows = "".join(
         f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>'
         for name, count in sorted(sizes.items(), key=lambda pair: -pair[1])
     )
-    who = "Only you can see it there." if spec.private else "Everybody can see it there."
+    will_be = spec.private if is_private is None else is_private
+    who = "Only you can see it there." if will_be else "Everybody can see it there."
     there = "<p>It is there already: what is there stays, and these files take the place of those.</p>"
     total = f'<p class="quiet">{size(sum(sizes.values()))} would be sent. {who}</p>'
-    return f"<table><tbody>{rows}</tbody></table>{total}{there if is_there else ''}"
+    return f"<table><tbody>{rows}</tbody></table>{total}{'' if is_private is None else there}"
 
 
 def _sent(result: dict[str, Any] | None) -> str:
