@@ -34,7 +34,7 @@ test-all: .venv/installed .venv/tokenizers
 	$(PYTEST)
 
 test-matrix: .venv/installed
-	$(PYTEST) --matrix tests/methods/test_every_method.py tests/methods/test_resume.py tests/tasks/test_families.py tests/tasks/test_learned_and_asked.py tests/test_benchmarks.py
+	$(PYTEST) --matrix tests/methods/test_every_method.py tests/methods/test_resume.py tests/tasks/test_families.py tests/tasks/test_learned_and_asked.py tests/test_benchmarks.py tests/test_processes.py tests/test_launchers.py
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

@@ -75,7 +75,11 @@ def real_slurm(home, monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(
-    params=["here", "fake_slurm", pytest.param("real_slurm", marks=[pytest.mark.machine, pytest.mark.slow])]
+    params=[
+        "here",
+        "fake_slurm",
+        pytest.param("real_slurm", marks=[pytest.mark.machine, pytest.mark.slow, pytest.mark.matrix]),
+    ]
 )
 def at(request, monkeypatch):
     monkeypatch.setattr("qlora_app.launch.places.ASKED_EVERY", 0.0)

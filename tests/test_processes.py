@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -15,7 +15,7 @@ from qlora_app.methods import METHODS
 from qlora_app.place import Place
 from qlora_app.recipe import Recipe
 from qlora_app.train.ranks import log_of
-from qlora_app.train.world import World, joined, open_store
+from qlora_app.train.world import HERE, World, joined, open_store
 from qlora_app.worker import main
 from tests.conftest import PATIENCE, wait_for
 from tests.second_process import train
@@ -33,21 +33,43 @@ QUIET = {"evaluations": 0, "samples": 0, "scored_questions": 0, "general_questio
 STEPS = {"max_steps": 4, "batch_size": 4, "optimizer": "adamw_torch", "learning_rate": 1e-3, "max_length": 64}
 
 
+@pytest.fixture(autouse=True)
+def waits_end(monkeypatch):
+    """Whoever waits for a process that has died gives up after minutes, not after days."""
+    monkeypatch.setattr("qlora_app.train.world.PATIENCE", datetime.timedelta(seconds=PATIENCE))
+    monkeypatch.setattr("qlora_app.train.ranks.LEAVES_WITHIN", PATIENCE)  # then this process, the tests', is ended
+
+
+class Second:
+    """Another process, which trains what it is told beside this one; a new one after something went wrong."""
+
+    def __init__(self):
+        self._child = None
+
+    def told(self, port, folder):
+        if self._child is None:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "tests.second_process"],
+                stdin=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        print(port, PATIENCE, folder, file=self._child.stdin, flush=True)
+
+    def end(self):
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+
 @pytest.fixture(scope="module")
 def second():
-    """Another process, which trains what it is told beside this one."""
-    few = pytest.MonkeyPatch()
-    few.setattr("qlora_app.train.world.PATIENCE", datetime.timedelta(minutes=5))  # where the other one has died
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.second_process"],
-        stdin=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    yield child
-    child.stdin.close()
-    few.undo()
-    assert child.wait(60) == 0
+    child = Second()
+    try:
+        yield child
+    finally:
+        child.end()
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +96,29 @@ def recipe_of(folder, rows, home, method, task="auto", **more):
     )
 
 
+def listens_at(process):
+    return {one.laddr.ip for one in psutil.Process(process).net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+
+
+def beside(second, out):
+    """What this process sees of the training of both."""
+    meeting = open_store()
+    try:
+        second.told(meeting.port, out.folder)
+        with joined(World(0, 2), meeting.port, meeting) as world:
+            assert listens_at(os.getpid()) == {HERE}
+            return train(out, world)
+    except BaseException:
+        second.end()  # wherever it waits now: the next test begins with a new one
+        raise
+
+
 def same(recipe, store, second):
     """Train it alone, then in two processes; every step has the same loss, gradients and tokens."""
     with store.create(recipe).hold() as out:
         alone, tokens = train(out)
-    meeting = open_store()
     with store.create(recipe).hold() as out:
-        print(meeting.port, out.folder, file=second.stdin, flush=True)
-        with joined(World(0, 2), meeting.port, meeting) as world:
-            shared, tokens_shared = train(out, world)
+        shared, tokens_shared = beside(second, out)
     assert len(alone) == len(shared) == 4 and tokens == tokens_shared
     assert [loss for loss, _ in shared] == pytest.approx([loss for loss, _ in alone], abs=1e-6, rel=1e-6)
     assert [norm for _, norm in shared] == pytest.approx([norm for _, norm in alone], rel=1e-3)
@@ -119,8 +155,13 @@ def test_two_processes_learn_what_one_does_in_every_task(family, rows, task, mor
     same(recipe_of(bases(family), rows, home, "lora", task, **more), store, second)
 
 
-def going_on(store, home, folder, **training):
-    return store.create(recipe_of(folder, CHAT, home, "lora", training={"checkpoints": 2, **training}))
+def going_on(store, home, folder, rows=CHAT, **training):
+    return store.create(recipe_of(folder, rows, home, "lora", training={"checkpoints": 2, **training}))
+
+
+def endless(store, home, folder):
+    """125,000 steps: it trains until somebody ends it."""
+    return going_on(store, home, folder, CHAT * 100, max_steps=1_000_000, epochs=1000)
 
 
 @pytest.mark.slow
@@ -158,18 +199,23 @@ def losses(run):
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_a_process_that_dies_ends_the_run_with_its_log(bases, store, home):
-    run = going_on(store, home, bases("llama"), max_steps=1_000_000)
+    run = endless(store, home, bases("llama"))
     run.move_to(Place(processes=2))
 
     def kill():
-        wait_for(lambda: run.status().step)
-        others_of(os.getpid())[0].kill()
+        try:
+            wait_for(lambda: run.status().step)
+            others_of(os.getpid())[0].kill()
+        except BaseException:
+            run.request("stop-now")  # else nothing ends it
+            raise
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    assert main(run.folder) == 1
-    killer.join()
+    with ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(kill)
+        assert main(run.folder) == 1
+        killer.result()
     status = json.loads((run.folder / "status.json").read_text())
     assert (status["state"], status["code"], status["values"]["code"]) == ("failed", "ranks.died", -9)
     assert log_of(run, 1).name in status["sentence"]
@@ -178,13 +224,15 @@ def test_a_process_that_dies_ends_the_run_with_its_log(bases, store, home):
 @pytest.mark.slow
 @pytest.mark.matrix
 def test_no_process_outlives_its_worker(bases, store, home):
-    run = going_on(store, home, bases("llama"), max_steps=1_000_000)
+    run = endless(store, home, bases("llama"))
     run.move_to(Place(processes=2))
     worker = launch(run)
-    wait_for(lambda: run.status().step)
-    others = others_of(worker.pid)
-    worker.kill()
-    worker.wait()
+    try:
+        wait_for(lambda: run.status().step)
+        others = others_of(worker.pid)
+    finally:
+        worker.kill()
+        worker.wait()
     assert len(others) == 1 and not psutil.wait_procs(others, PATIENCE)[1]
     assert run.status().state == "interrupted"
     run.request("stop")

@@ -19,6 +19,10 @@ ANSWERS_WITHIN = 20  # seconds
 SAVES_WITHIN = 120  # seconds before the time limit at which it is told to save
 SCRIPT = "slurm.sh"
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+OVER = (
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
+    *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
+)
 AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 
 
@@ -131,7 +135,9 @@ def _state(id: str) -> tuple[str, str]:
     words = f"{state}, {reason}" if reason not in ("", "None") else state
     if state in WAITING:
         return "queued", words
-    return ("alive" if state in AT_WORK else "ended"), words
+    if state in OVER:
+        return "ended", words
+    return ("alive" if state in AT_WORK else "unknown"), words  # a word of another Slurm's is no proof of an end
 
 
 def _asked(command: list[str]) -> str:

@@ -5,6 +5,8 @@ writes the run, decides, and answers.
 import contextlib
 import datetime
 import os
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,11 @@ import torch.distributed as dist
 # The others wait while the first one measures or answers. One that has died is noticed by `ranks.py`, not by waiting.
 PATIENCE = datetime.timedelta(days=7)
 HERE = "127.0.0.1"
-VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+VARIABLES = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"),  # else they listen where this machine's name leads
+)
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,21 @@ def _device() -> str:
 
 
 def open_store() -> dist.TCPStore:
-    """Where the processes of this machine meet: at a port that is free, and of this machine alone."""
-    return dist.TCPStore(HERE, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+    """Where the processes of this machine meet: at a port that is free, and of this machine alone.
+
+    The store has no password, and what comes from it is unpickled. Left to itself it listens on every interface,
+    whatever host it is told, so it is handed a socket that does not.
+    """
+    listening = socket.create_server((HERE, 0))
+    port = listening.getsockname()[1]
+    return dist.TCPStore(
+        HERE, port, is_master=True, wait_for_workers=False, timeout=PATIENCE, master_listen_fd=listening.detach()
+    )
 
 
 def variables(world: World, port: int) -> dict[str, str]:
     """What torchrun would tell this process; every one sees its own device only, which is the first to it."""
-    values = (world.rank, 0, world.size, world.size, HERE, port)
+    values = (world.rank, 0, world.size, world.size, HERE, port, LOOPBACK, LOOPBACK)
     return {name: str(value) for name, value in zip(VARIABLES, values, strict=True)}
 
 
