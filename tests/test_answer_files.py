@@ -1,5 +1,6 @@
 """Files of questions and of answers as people have them: an answer belongs to the question it was given to."""
 
+import itertools
 import json
 
 import numpy as np
@@ -93,7 +94,12 @@ def test_the_rows_of_an_evaluation_are_answers_of_each_of_its_contestants(tmp_pa
     found = [Contestant.of(f"file:{file}#{whose}", Settings(home=tmp_path)) for whose in ("base:one", "two")]
     assert [one.word for one in found] == ["file:rows.jsonl#base:one", "file:rows.jsonl#two"]
     odd = written(tmp_path, "a#b.jsonl", rows[:1])
-    assert Contestant.of(f"file:{odd}", Settings(home=tmp_path)).word == "file:a#b.jsonl"
+    names = ["", "#base:one", "#file:rows.jsonl#good"]  # who was measured may have been called so
+    for path, name in itertools.product((file, odd), names):
+        made = Contestant.of(f"file:{path}{name}", Settings(home=tmp_path))
+        assert (made.word, made.file) == (f"file:{path.name}{name}", str(path))
+    with refused("file.not_there", str(tmp_path / "none.jsonl")):
+        Contestant.of(f"file:{tmp_path / 'none.jsonl'}#two", Settings(home=tmp_path))
 
 
 SQUAD = {

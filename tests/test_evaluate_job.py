@@ -1,6 +1,7 @@
 """The kind `evaluate`: answers are kept, shared and never asked twice; an endpoint may fail in any way."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -8,6 +9,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qlora_app import worker
 from qlora_app.cli import main
@@ -31,6 +33,7 @@ from qlora_app.storage.reading import read_lines
 from qlora_app.tasks import Question
 from qlora_app.tidy import IN_USE, tidy, usage
 from tests.conftest import wait_for
+from tests.fixtures.finished import finished_run
 from tests.fixtures.jobs import write_status
 from tests.refusing import refused
 
@@ -337,6 +340,20 @@ def test_perplexity_and_letters_are_those_of_the_model_itself(answering_run, hom
     one, other = evaluation_of(job).measures[0].contestants
     assert one.figures["nats"].value == pytest.approx(other.figures["nats"].value, abs=1e-5)
     assert one.figures["nats"].value == pytest.approx(mean_loss(answering_run, 5), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_that_computes_no_numbers_is_unanswered_and_takes_nobodys_figures_away(home):
+    run = finished_run("llama", "chat", home)
+    weights = run.newest_adapter() / "adapter_model.safetensors"
+    save_file({name: tensor * 1e30 for name, tensor in load_file(weights).items()}, weights)
+    both = [Contestant(run=run.id), Contestant(who="base", run=run.id)]
+    job = an_evaluation(both, a_file(home, 2), Perplexity())
+    worker.main(job.folder)
+    found = evaluation_of(job)
+    (measured,) = found.measures[0].contestants
+    assert measured.contestant == f"base:{run.id}" and math.isfinite(measured.figures["nats"].value)
+    assert [one.contestant for one in found.unanswered] == [run.id] and "no number" in found.unanswered[0].why
 
 
 def mean_loss(run, count):

@@ -1,6 +1,7 @@
 """Evaluations on the page: what its script is told, and what its form begins. Files of answers are the contestants."""
 
 import json
+import math
 import re
 import shutil
 from html import unescape
@@ -15,6 +16,7 @@ from qlora_app.evaluate.changed import directions_of, what_changed
 from qlora_app.settings import Settings
 from qlora_app.ui.evaluations import Evaluations
 from qlora_app.ui.evaluations.figures import _named, titles_of
+from qlora_app.ui.evaluations.listed import UNREAD
 from qlora_app.ui.judge.changed_page import changed_html
 from qlora_app.ui.judge.report_page import Listed
 from tests.test_evaluate_job import a_file, an_evaluation
@@ -188,5 +190,15 @@ def test_a_damaged_result_takes_no_other_evaluation_from_the_list(evaluated, dam
     shown, job = evaluated
     (job.folder / "result.json").write_text(damage)
     (row,) = shown.listed({})["rows"]
-    assert row["name"] == "one.jsonl · other.jsonl" and row["figures"] == []
+    assert row["name"] == "one.jsonl · other.jsonl" and row["figures"] == [] and row["sentence"] == UNREAD
     assert shown.one({"id": job.id})["boards"] == []
+
+
+def test_a_figure_that_cannot_be_read_takes_no_other_evaluators_away(evaluated):
+    shown, job = evaluated
+    assert shown.one({"id": job.id})["sentence"] == ""
+    result = json.loads((job.folder / "result.json").read_text())
+    result["measures"][0]["contestants"][1]["figures"]["exact_match"]["value"] = math.nan
+    (job.folder / "result.json").write_text(json.dumps(result))
+    one = shown.one({"id": job.id})
+    assert [measure["evaluator"] for measure in one["measures"]] == ["token_f1"] and one["sentence"] == UNREAD

@@ -1,11 +1,14 @@
 """The chat demo of a run: started as it lies in its folder, without this package, it says what the chat here says."""
 
+import ast
 import json
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 
+import gradio as gr
 import pytest
 import torch
 import yaml
@@ -13,12 +16,13 @@ from gradio_client import Client
 
 from qlora_app import worker
 from qlora_app.export import SpaceExporter
-from qlora_app.export.space import LARGEST_BASE
+from qlora_app.export.space import LARGEST_BASE, TEMPLATES, told
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
 from qlora_app.methods.qalora import QaLoraMethod
 from qlora_app.runs import RunStore
 from qlora_app.runs.exports import FILES, made_by
+from qlora_app.tasks.generate import context_of
 from tests.fixtures.damages import OLD
 from tests.refusing import check_problem, refused
 
@@ -94,6 +98,36 @@ def test_it_says_what_the_chat_here_says(run, tmp_path):
     assert {line.strip() for line in said if "GPU" in line} == {"on a GPU: talked", "on a GPU: answered"}
 
 
+def parts_of_the_app(**given):
+    """Its functions, on a model that is loaded already."""
+    tree = ast.parse((TEMPLATES / "space.txt").read_text())
+    tree.body = [one for one in tree.body if isinstance(one, ast.ImportFrom | ast.Import | ast.FunctionDef)]
+    tree.body = [one for one in tree.body if not getattr(one, "decorator_list", [])]
+    exec(compile(tree, "app.py", "exec"), given)  # what lies in the package
+    return given
+
+
+def test_a_conversation_of_any_length_gets_an_answer_or_a_sentence(run, monkeypatch):
+    session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())
+    model, tokenizer = session.model, session.tokenizer
+    app = parts_of_the_app(model=model, tokenizer=tokenizer, TOLD=told(run), LONGEST=256, DEVICE="cpu")
+    most = context_of(model)
+    many = most // 8
+    for turns in (0, 1, 5, many):
+        talk = [{"role": ("user", "assistant")[n % 2], "content": f"It is number {n}."} for n in range(2 * turns)]
+        ids, room = app["read"]([*talk, {"role": "user", "content": "The last of all?"}])
+        text = tokenizer.decode(ids["input_ids"][0])
+        assert ids["input_ids"].shape[1] + room <= most and room >= most // 8 and "The last of all?" in text
+        assert ("It is number 0." in text) == (0 < turns < many)
+        assert turns == 0 or f"It is number {2 * turns - 1}." in text
+    with pytest.raises(gr.Error, match=f"{most:,} tokens"):
+        list(app["said"]([{"role": "user", "content": "word " * most}]))
+    monkeypatch.setattr(model, "generate", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # the log
+    with pytest.raises(gr.Error, match="cannot answer: division"):
+        list(app["said"]([{"role": "user", "content": "Hello"}]))
+
+
 def test_what_lies_in_the_folder(run, tmp_path):
     changed(run, dataset={"source": "file", "id": "ab-patients.jsonl"}, training={"sample_questions": ["Is Ann ill?"]})
     job = made(run)
@@ -106,7 +140,7 @@ def test_what_lies_in_the_folder(run, tmp_path):
     whole = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     for planted in (str(tmp_path), "/opt/guanaco", "patients", "Is Ann ill?", "is_local", "local_files_only"):
         assert planted.encode() not in whole, planted
-    assert len((folder / "app.py").read_text().splitlines()) < 140
+    assert len((folder / "app.py").read_text().splitlines()) < 150
     assert made_by(job).fidelity.questions == 0 and "proof.json" not in whole.decode("latin-1")
 
 

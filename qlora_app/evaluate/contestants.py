@@ -37,10 +37,8 @@ class Contestant(Choices):
             endpoint_of(Side(who="endpoint", endpoint=rest), settings.endpoints or ())
             return cls(who="endpoint", endpoint=rest)
         if colon and kind == "file":
-            path, _, whose = rest.rpartition("#")
-            if path and not Path(rest).expanduser().is_file():
-                return cls(who="file", file=str(_file(path)), whose=whose)
-            return cls(who="file", file=str(_file(rest)))
+            file, whose = file_and_whose(rest) or (_file(rest.rpartition("#")[0] or rest), "")
+            return cls(who="file", file=str(file), whose=whose)
         name, at, step = word.strip().partition("@")
         run = find_run(name, store, with_adapter=True)
         if not at:
@@ -70,6 +68,13 @@ def different(contestants: tuple[Contestant, ...]) -> None:
     twice = next((word for word in words if words.count(word) > 1), None)
     if twice is not None:
         raise UserError("evaluate.twice", "{word} stands there twice. Name each contestant once.", word=twice)
+
+
+def file_and_whose(word: str) -> tuple[Path, str] | None:
+    """Of `PATH` or `PATH#NAME`, either of which may have a # of its own; None where there is no such file."""
+    ends = [len(word), *(place for place, letter in enumerate(word) if letter == "#")]
+    paths = ((Path(word[:end]).expanduser(), word[end + 1 :]) for end in ends if end)
+    return next(((path.resolve(), whose) for path, whose in paths if path.is_file()), None)
 
 
 def _file(path: str) -> Path:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ..chance import LEVEL
 from ..errors import Problem
-from ..storage.typed import filled
+from ..storage.typed import filled, misfits
 from .figures import Figure
 
 RESULT = "result"  # .json in the job's folder
@@ -136,4 +136,8 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, values: Any) -> "Evaluation":
+        """What an evaluator found out that cannot be read, as of another version, takes no other's away."""
+        measures = values.get("measures") if isinstance(values, dict) else None
+        if isinstance(measures, list):
+            values = values | {"measures": [one for one in measures if not misfits(cls, {"measures": [one]})]}
         return filled(cls, values)

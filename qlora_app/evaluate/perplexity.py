@@ -118,7 +118,18 @@ def _weighed(session: ChatSession, one: SetQuestion, base: bool) -> Weighed:
         return outcome["loss"] * tokens, tokens
 
     nats, tokens = session.alone(measured)
+    if not math.isfinite(nats):
+        return Weighed(one, problem=_no_number(one))
     return Weighed(one, nats, tokens, round(time.monotonic() - began, 4))
+
+
+def _no_number(one: SetQuestion) -> Problem:
+    return Problem(
+        "evaluate.no_number",
+        "how likely the right answer to question {id} is comes out as no number: what the model computes has "
+        "overflowed, as after a training that diverged",
+        id=one.id,
+    )
 
 
 def _too_long(one: SetQuestion, tokens: int, context: int) -> Problem:

@@ -172,18 +172,11 @@ class Job:
 
     def _at_engine(self, stored: AnyStatus, engine: Engine) -> AnyStatus:
         """Of a job that another program works on, as far as that is known; what is not known has not failed."""
-        about = {"engine": engine.name, "id": engine.id, "said": engine.said}
         if engine.state == "unknown":
-            silence = Problem(
-                "job.engine_unknown",
-                "How it stands is not known: {engine} does not answer about job {id} ({said}).",
-                **about,
-            )
             state: State = "queued" if self.is_asked("start") else stored.state
-            return replace(stored, state=state, silence=silence)
+            return replace(stored, state=state, silence=engine.silence)
         if engine.state == "queued" or self.is_asked("start"):
-            waits = Problem("job.engine_queued", "It waits in the queue of {engine} as job {id} ({said}).", **about)
-            return replace(stored, state="queued", sentence=waits)
+            return replace(stored, state="queued", sentence=engine.waits)
         return stored
 
     def is_at_engine(self) -> bool:

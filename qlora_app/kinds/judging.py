@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..evaluate import Contestant, Judge, pace
 from ..evaluate.answer_files import answer_rows
 from ..evaluate.contenders import FileContender
+from ..evaluate.contestants import file_and_whose
 from ..evaluate.decoding import AnswerDecoding
 from ..evaluate.judge.budget import Estimate
 from ..evaluate.kept_answers import rows_in
@@ -71,12 +72,11 @@ def judgeable(words: Sequence[str | Path], questions: str, settings: Settings) -
 
 
 def _is_file(word: str | Path) -> bool:
-    """Behind a `#` may stand whose answers of it."""
-    return Path(word).is_file() or Path(str(word).rpartition("#")[0] or ".").is_file()
+    return file_and_whose(str(word)) is not None
 
 
 def of_evaluation(job: Job, settings: Settings) -> Judgeable:
-    """The answers of an evaluation that is done. Raises UserError."""
+    """The answers of an evaluation that is done. Raises UserError, also where it has asked for none."""
     made = evaluation_of(job)
     if made is None:
         raise UserError(

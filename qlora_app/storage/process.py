@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import Problem
 from .files import write_json
 from .reading import is_short_of_means, read_json
 
@@ -38,6 +39,26 @@ class Engine:
     def is_there(self) -> bool:
         """Is it worked on, or may it be?"""
         return self.state != "ended"
+
+    @property
+    def silence(self) -> Problem:
+        return Problem(
+            "job.engine_unknown",
+            "How it stands is not known: {engine} does not answer about job {id} ({said}).",
+            engine=self.name,
+            id=self.id,
+            said=self.said,
+        )
+
+    @property
+    def waits(self) -> Problem:
+        return Problem(
+            "job.engine_queued",
+            "It waits in the queue of {engine} as job {id} ({said}).",
+            engine=self.name,
+            id=self.id,
+            said=self.said,
+        )
 
 
 class ProcessFile:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...evaluate import Evaluator
+from ...evaluate import Evaluation, Evaluator
 from ...evaluate.arena.made import CHAT, OPEN, ArenaSpec
 from ...jobs import Job, JobStore
+from ...jobs.status import Status
 from ...kinds.evaluate import EvaluateSpec, evaluation_of
 from ...runs.labels import labels_of
 from ..context import AppContext
@@ -19,6 +20,7 @@ from .figures import measures_in, titles_of
 from .words import EVALUATOR_WORDS, SET_WORDS
 
 MOST_LISTED = 200
+UNREAD = "Not all of its result can be read: it is damaged, or of another version."
 MOST_NAMED = 3  # contestants in a title
 
 
@@ -59,11 +61,21 @@ class EvaluationList:
             "word": spoken(STATES[status.state], language),
             "live": status.is_active or status.state == "queued",
             "part": None if status.progress is None else round(100 * status.progress),
-            "sentence": problem_in(status.sentence, language) if status.state != "done" else "",
+            "sentence": self._sentence(job, status, found, language),
             "contestants": list(titles.values()),
             "figures": [row["figures"][0]["value"] for row in measures[0]["rows"]] if measures else [],
             "made": job.created_at(),
         }
+
+    def _sentence(self, job: Job, status: Status, found: Evaluation | None, language: str) -> str:
+        """What its worker said last; once it is done, whether its figures are all there."""
+        if status.state != "done":
+            return problem_in(status.sentence, language)
+        try:
+            is_whole = found is not None and len(found.measures) == len(job.spec(EvaluateSpec).evaluators)
+        except UserError:
+            is_whole = found is not None
+        return "" if is_whole else spoken(UNREAD, language)
 
     def _what(self, job: Job, language: str) -> str:
         """What is measured, and of which questions."""
