@@ -29,7 +29,6 @@ from tests.conftest import wait_for
 from tests.refusing import refused
 
 HERE = Path(__file__).parent
-ROWS = 150_000  # whose import goes on for a while after it has begun
 
 
 @dataclass
@@ -87,12 +86,34 @@ def at(request, monkeypatch):
     return request.getfixturevalue(request.param)
 
 
+HOLDING = """
+import os, sys, time
+
+def wait(event, given):
+    while event == "open" and str(given[0]).endswith("rows.jsonl") and os.path.exists({held!r}):
+        time.sleep(0.05)
+
+sys.addaudithook(wait)
+"""
+
+
 @pytest.fixture
-def job(home):
+def held(tmp_path_factory, monkeypatch):
+    """While this file is there, no worker opens its rows: what has begun goes on until somebody ends it."""
+    folder = tmp_path_factory.mktemp("held")
+    held = folder / "held"
+    held.touch()
+    (folder / "sitecustomize.py").write_text(HOLDING.format(held=str(held)))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    yield held
+    held.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def job(home, held):
     """Work that a worker needs no torch for."""
     file = home / "rows.jsonl"
-    row = json.dumps({"instruction": "Who?", "output": "Otto."})
-    file.write_text(f"{row}\n" * ROWS)
+    file.write_text(json.dumps({"instruction": "Who?", "output": "Otto."}) + "\n")
     return import_job(JobStore(Settings.from_environment().jobs), [file])
 
 
@@ -107,7 +128,7 @@ def begun(at, job):
 
 
 @pytest.mark.slow
-def test_what_every_place_promises(at, job, impatient):
+def test_what_every_place_promises(at, job, held, impatient):
     begun(at, job)
     at.launcher.stop(job)
     wait_for(lambda: job.status().has_ended and not at.launcher.is_alive(job))
@@ -118,6 +139,7 @@ def test_what_every_place_promises(at, job, impatient):
     wait_for(lambda: not at.launcher.is_alive(job) and not job.is_alive())
     assert job.status().state in ("stopped", "interrupted")
 
+    held.unlink()
     job.move_to(Place())
     places.start(job)
     wait_for(lambda: job.status().has_ended)
@@ -125,7 +147,7 @@ def test_what_every_place_promises(at, job, impatient):
 
 
 @pytest.mark.slow
-def test_what_is_not_known_has_not_failed(at, job):
+def test_what_is_not_known_has_not_failed(at, job, held):
     if at.unplugged is None:
         pytest.skip("this machine always answers itself")
     begun(at, job)
@@ -133,6 +155,7 @@ def test_what_is_not_known_has_not_failed(at, job):
     assert at.launcher.is_alive(job) is None and places.look(job) is None
     with refused("launch.elsewhere"):
         local.launch(job)
+    held.unlink()
     wait_for(lambda: job.last_word().has_ended and not job.is_alive())
     assert job.status().silence.code == "job.engine_unknown"
     assert job.status().state != "failed"
@@ -147,10 +170,14 @@ def test_an_earlier_worker_comes_too_late(fake_slurm, job):
 
 
 @pytest.mark.slow
-def test_what_slurm_wants_back_is_queued_again_and_goes_on(fake_slurm, job):
+def test_what_slurm_wants_back_is_queued_again_and_goes_on(fake_slurm, job, held):
     begun(fake_slurm, job)
     id = job.launch_file.engine().id
+    at_work = Path(os.environ["FAKE_SLURM"]) / f"{id}.pid"
+    first = at_work.read_text()
     subprocess.run(["scancel", "--signal=USR1", "--batch", id], check=True)
+    wait_for(lambda: at_work.read_text() not in ("", first))
+    held.unlink()
     wait_for(lambda: job.status().state == "done")
     assert job.launch_file.engine().id == id and not job.wishes.wants_end()
 
