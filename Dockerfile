@@ -28,4 +28,5 @@ HEALTHCHECK --start-period=120s CMD python -c "import os, urllib.request; urllib
 # When process 1 of a container ends, the kernel kills every other. So it is an init that starts the app again: a run
 # outlives a crash of the page here too. Stopping the container ends the runs; Resume goes on from the last checkpoint.
 ENTRYPOINT ["tini", "-g", "--"]
-CMD ["sh", "-c", "while :; do python app.py; sleep 3; done"]
+# The shell waits for the page's last words, such as runs that are sent to the Hub once more.
+CMD ["sh", "-c", "trap 'over=1' TERM; while [ -z \"$over\" ]; do python app.py; [ \"$over\" ] || sleep 3; done"]

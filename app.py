@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from starlette.routing import Mount, Route
 
 from qlora_app.errors import UserError
 from qlora_app.inference.pool import ModelPool, warm_up
+from qlora_app.launch.keeper import Keeper
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.log_format import write_logs_as_json
 from qlora_app.runs import RunStore
@@ -121,8 +121,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
 
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
-    if settings.keep_runs:
-        _keep_runs(settings)
+    keeper = _keep_runs(settings) if settings.keep_runs else None
     demo, supervisor = open_page(settings)
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
     if settings.is_demonstration:
@@ -133,8 +132,12 @@ def serve(settings: Settings) -> None:
         signal.signal(wish, lambda number, _: wishes.append(number))
     while not wishes:
         time.sleep(0.2)
+        if keeper:
+            keeper.look()
     demo.close(verbose=False)
     supervisor.close()
+    if keeper:
+        keeper.close()
 
 
 def _say(settings: Settings, words: str) -> None:
@@ -145,15 +148,15 @@ def _say(settings: Settings, words: str) -> None:
         print(words, flush=True)
 
 
-def _keep_runs(settings: Settings) -> None:
+def _keep_runs(settings: Settings) -> Keeper:
     """Runs that were kept on the Hub are here before the page is; a process of its own sends what changes from then on.
     Where the Hub cannot be asked the page opens all the same, and that process asks it again.
     """
     try:
-        print(f"{len(KeptRuns(settings).fetch())} runs came from {settings.keep_runs}.", flush=True)
-    except UserError as error:
-        print(error, flush=True)
-    subprocess.Popen([sys.executable, "-m", "qlora_app", "keep", "--while", str(os.getpid())])
+        _say(settings, f"{len(KeptRuns(settings).fetch())} runs came from {settings.keep_runs}.")
+    except (UserError, OSError) as error:
+        _say(settings, str(error))
+    return Keeper(lambda words: _say(settings, words))
 
 
 def _prepare_chat(supervisor: Supervisor) -> None:

@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from .base_models.cards import Card, compute_type
 from .errors import UserError
 from .formatting import gigabytes
 from .hardware import usable_cores
+from .hub.last_sent import last_sent
 from .presets import Presets
 from .settings import Settings, has_zero_gpu, persistent_storage, space_name
 
@@ -40,6 +43,7 @@ KERNELS = {
     "bf16": "BF16",
 }
 LONGEST_WAIT = 3.0  # seconds for the network
+LONGEST_SILENCE = 3600.0  # seconds since runs were sent to the Hub; it is looked for changes every five minutes
 LONGEST_TRIAL = 300.0  # seconds; it takes eight, but a busy machine or a cold disk may be slow
 ROOM_FOR_RUNS, ROOM_FOR_MODELS = 1e9, 10e9  # bytes
 NF4_ERROR = 0.2  # rounding to NF4 changes the output of a layer by 0.09; a kernel that computes wrongly, by far more
@@ -129,34 +133,19 @@ def _system() -> Finding:
 
 def _processor() -> Finding:
     """Name, usable cores, and the instructions that decide how fast a CPU learns."""
-    flags, name = _cpu_flags()
+    flags, name = hardware.processor()
     kernels = [words for flag, words in KERNELS.items() if flag in flags]
     cores = usable_cores()
     usable = f"{cores} usable core" if cores == 1 else f"{cores} usable cores"
     value = ", ".join([f"{name}, {usable}", *kernels])
     if flags and platform.machine() in ("x86_64", "AMD64") and "avx2" not in flags:
-        return Finding(
-            "Processor",
-            LIMITED,
-            value,
-            "Without AVX2 a CPU learns several times more slowly. Train on another machine.",
-        )
+        advice = "Without AVX2 a CPU learns several times more slowly. Train on another machine."
+        return Finding("Processor", LIMITED, value, advice)
     if cores < 2:
         return Finding(
             "Processor", LIMITED, value, "With one core the page waits while a model learns. Give it two or more."
         )
     return Finding("Processor", GOOD, value)
-
-
-def _cpu_flags() -> tuple[set[str], str]:
-    try:
-        lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
-    except OSError:
-        return set(), platform.processor() or "unknown"
-    output = {key.strip(): value.strip() for key, _, value in reversed(lines)}
-    return set(output.get("flags", output.get("Features", "")).split()), output.get(
-        "model name", platform.processor() or platform.machine()
-    )
 
 
 def _main_memory() -> Finding:
@@ -188,12 +177,8 @@ def _home(settings: Settings) -> Finding:
         return Finding("Home", BROKEN, str(settings.home), str(error))
     value = f"{settings.home}, {gigabytes(free)} free"
     if free < ROOM_FOR_RUNS:
-        return Finding(
-            "Home",
-            LIMITED,
-            value,
-            "A run stops when the disk is full. Make room, or set QLORA_APP_HOME to another disk.",
-        )
+        advice = "A run stops when the disk is full. Make room, or set QLORA_APP_HOME to another disk."
+        return Finding("Home", LIMITED, value, advice)
     return Finding("Home", GOOD, value)
 
 
@@ -206,7 +191,7 @@ def _space(settings: Settings) -> Finding:
     if storage := persistent_storage():
         return Finding("Space", GOOD, f"{name}, runs lie on {storage}", keeps)
     if settings.keep_runs:
-        return Finding("Space", GOOD, f"{name}, runs are kept in {settings.keep_runs}", keeps)
+        return _kept(settings, name, keeps)
     return Finding(
         "Space",
         LIMITED,
@@ -214,6 +199,18 @@ def _space(settings: Settings) -> Finding:
         "Runs are gone when it sleeps or is built anew. Give it storage at /data in its settings, or set "
         "QLORA_APP_KEEP_RUNS to a private dataset repository.",
     )
+
+
+def _kept(settings: Settings, name: str, keeps: str) -> Finding:
+    """Were the runs sent to their repository, and lately?"""
+    sent, place = last_sent(settings), settings.keep_runs
+    look = "Look at what the terminal says of it, and at QLORA_APP_KEEP_RUNS and QLORA_APP_HUB_TOKEN."
+    if sent is None:
+        return Finding("Space", LIMITED, f"{name}, nothing was sent to {place} yet", look)
+    when = f"{datetime.fromtimestamp(sent, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    value = f"{name}, runs were last sent to {place} at {when}"
+    is_late = time.time() - sent > LONGEST_SILENCE
+    return Finding("Space", LIMITED, value, look) if is_late else Finding("Space", GOOD, value, keeps)
 
 
 def _models_and_presets(settings: Settings) -> Finding:
@@ -239,12 +236,8 @@ def _downloads() -> Finding:
     if not os.access(there, os.W_OK):
         return Finding("Downloads", LIMITED, value, "This folder cannot be written to. Set HF_HOME to one that can.")
     if free < ROOM_FOR_MODELS:
-        return Finding(
-            "Downloads",
-            LIMITED,
-            value,
-            "A model of 7 billion parameters is a download of 13 GB. Make room, or set HF_HOME.",
-        )
+        advice = "A model of 7 billion parameters is a download of 13 GB. Make room, or set HF_HOME."
+        return Finding("Downloads", LIMITED, value, advice)
     return Finding("Downloads", GOOD, value)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import platform
 import shutil
 import subprocess
 import time
@@ -67,6 +68,18 @@ def _gpu() -> Machine | None:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
     return Machine("cuda", total, free)
+
+
+def processor() -> tuple[set[str], str]:
+    """The instructions it knows, empty where that is not known, and its name."""
+    try:
+        lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    except OSError:
+        return set(), platform.processor() or "unknown"
+    output = {key.strip(): value.strip() for key, _, value in reversed(lines)}
+    return set(output.get("flags", output.get("Features", "")).split()), output.get(
+        "model name", platform.processor() or platform.machine()
+    )
 
 
 def accelerators() -> list[str]:

@@ -22,6 +22,9 @@ class JsonLines(logging.Formatter):
 
 def write_logs_as_json() -> None:
     """From now on messages are lines of JSON, those of libraries too: warnings and worse, and what we say ourselves."""
+    import huggingface_hub.utils.logging  # noqa: F401  sets a handler of its own, beside which ours would say all twice
+
+    logging.getLogger("huggingface_hub").handlers.clear()
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,11 +1,29 @@
 """Where a run is trained: a choice beside everything that is learned, which is the same wherever that is."""
 
+import re
 from typing import Literal
 
 from .choices import Choices, setting
 from .errors import Problem
 
 TITLES = {"here": "This machine", "slurm": "Slurm"}
+# What of sbatch a recipe may ask for: means, and whose they are. Others name files, programs or people, and a recipe
+# may come from anybody.
+FLAGS = (
+    *(
+        "account",
+        "constraint",
+        "cpus-per-gpu",
+        "cpus-per-task",
+        "exclude",
+        "exclusive",
+        "gpus",
+        "gpus-per-node",
+        "gres",
+    ),
+    *("licenses", "mem", "mem-per-cpu", "mem-per-gpu", "nodelist", "qos", "reservation", "tmp"),
+)
+_FLAG = re.compile(rf"--({'|'.join(FLAGS)})(=[\w.,:*&|+@/\[\]-]+)?", re.ASCII)
 
 
 class Place(Choices):
@@ -44,10 +62,16 @@ class Place(Choices):
         """How many processes that are, on a machine with so many GPUs."""
         return self.processes or max(1, devices)
 
+    def refused_flags(self) -> list[str]:
+        """The words of `flags` that are no option a recipe may give."""
+        return [word for word in self.flags.split() if not _FLAG.fullmatch(word)]
+
     def problems(self, batch_size: int, devices: int, cores: int) -> dict[str, Problem]:
         """What speaks against it on a machine with so many GPUs and cores, by setting."""
         count = self.count(devices)
         if self.where == "slurm":
+            if refused := self.refused_flags():
+                return {"launch.flags": flags_problem(refused)}
             if not self.processes:
                 return {
                     "launch.processes": Problem(
@@ -84,3 +108,12 @@ class Place(Choices):
         else:
             return {}
         return {"launch.processes": problem}
+
+
+def flags_problem(refused: list[str]) -> Problem:
+    return Problem(
+        "launch.flags",
+        "Slurm flags may not have {word}. They are written as --gres=gpu:2, and may be: {known}.",
+        word=refused[0],
+        known=", ".join(FLAGS),
+    )

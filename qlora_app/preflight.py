@@ -138,7 +138,7 @@ def _problems_beside(recipe: Recipe) -> dict[str, Problem]:
 
 def _place_problems(recipe: Recipe) -> dict[str, Problem]:
     """Why this machine cannot share a step among as many processes."""
-    if recipe.launch.processes == 1:
+    if recipe.launch.processes == 1 and recipe.launch.where == "here":
         return {}  # which every place has
     return recipe.launch.problems(recipe.training.batch_size, len(known_accelerators()), usable_cores())
 

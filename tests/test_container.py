@@ -214,6 +214,27 @@ def test_the_dockerfile_copies_what_is_there_and_starts_as_a_person_without_righ
     assert [name for name, _ in instructions()].index("USER") < [name for name, _ in instructions()].index("CMD")
 
 
+def test_a_container_that_is_stopped_waits_for_the_last_words_of_the_page(tmp_path):
+    """An init tells the whole group, and ends with its shell: the kernel then kills whoever still sends."""
+    page = tmp_path / "python"
+    page.write_text(
+        "#!/bin/sh\ntrap 'sleep 0.5; echo over > said; exit' TERM\necho began\nwhile :; do sleep 0.1; done\n"
+    )
+    page.chmod(0o755)
+    shell = subprocess.Popen(
+        json.loads(values("CMD")[0]),
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert shell.stdout.readline() == "began\n"
+    os.killpg(shell.pid, signal.SIGTERM)
+    shell.wait()
+    assert (tmp_path / "said").read_text() == "over\n" and shell.stdout.read() == ""
+
+
 @pytest.mark.machine
 def test_every_run_line_works(image):
     assert image.user == "user" and re.search(r"^user:x:1000:", (image.upper / "etc/passwd").read_text(), re.MULTILINE)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -271,7 +272,7 @@ def test_a_model_folder_and_a_preset_that_cannot_be_used_are_named(tmp_path):
     ("environment", "keep", "level", "value"),
     [
         ({}, None, doctor.LIMITED, "ada/w, nothing outlives a restart"),
-        ({}, "ada/runs", doctor.GOOD, "ada/w, runs are kept in ada/runs"),
+        ({}, "ada/runs", doctor.LIMITED, "ada/w, nothing was sent to ada/runs yet"),
         ({"SPACES_ZERO_GPU": "true"}, "ada/runs", doctor.LIMITED, "ada/w, on ZeroGPU"),
     ],
 )
@@ -281,3 +282,23 @@ def test_a_space_says_what_outlives_its_sleep(settings, monkeypatch, environment
         monkeypatch.setenv(name, told)
     found = {one.name: one for one in doctor.looked_at(settings.model_copy(update={"keep_runs": keep}))}["Space"]
     assert (found.level, found.value) == (level, value) and found.advice
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "value"),
+    [
+        ({"repository": "ada/runs", "sent": "now"}, doctor.GOOD, "runs were last sent to ada/runs at 20"),
+        ({"repository": "ada/runs", "sent": 86400}, doctor.LIMITED, "runs were last sent to ada/runs at 1970-01-02 00"),
+        ({"repository": "ada/other", "sent": "now"}, doctor.LIMITED, "nothing was sent to ada/runs yet"),
+        ({"repository": "ada/runs", "sent": 1e300}, doctor.LIMITED, "nothing was sent to ada/runs yet"),
+        (["torn"], doctor.LIMITED, "nothing was sent to ada/runs yet"),
+    ],
+)
+def test_kept_runs_are_told_by_when_they_were_sent(settings, monkeypatch, told, level, value):
+    monkeypatch.setenv("SPACE_ID", "ada/w")
+    settings.make_home()
+    text = json.dumps(told).replace('"now"', str(time.time()))
+    (settings.home / "kept_runs.json").write_text(text)
+    keeps = settings.model_copy(update={"keep_runs": "ada/runs"})
+    found = {one.name: one for one in doctor.looked_at(keeps)}["Space"]
+    assert found.level == level and found.value.startswith(f"ada/w, {value}") and found.advice

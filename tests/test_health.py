@@ -4,6 +4,8 @@ import contextlib
 import json
 import logging
 import stat
+import subprocess
+import sys
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -128,3 +130,12 @@ def test_a_message_of_the_terminal_is_one_line_of_json_with_its_error():
     (line,) = JsonLines().format(record).splitlines()
     written = json.loads(line)
     assert written["message"] == "It failed: so" and "two\nlines" in written["error"] and written["level"] == "error"
+
+
+def test_messages_of_the_hub_are_lines_of_json_too():
+    lines = (
+        "import logging; from qlora_app.log_format import write_logs_as_json; write_logs_as_json(); "
+        "from huggingface_hub.utils import logging as theirs; theirs.get_logger('huggingface_hub.x').warning('Retry')"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["Retry"]

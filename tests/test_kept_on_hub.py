@@ -1,6 +1,7 @@
 """Runs kept on a Hub of our own: what a machine without storage has after it was built anew."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,10 +9,13 @@ import sys
 import pytest
 
 from qlora_app.cli import main
+from qlora_app.hub.last_sent import last_sent
+from qlora_app.launch.keeper import Keeper
 from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.runs.on_hub import KeptRuns
 from qlora_app.settings import Settings
+from qlora_app.training_data.votes import EXAMPLES, Votes
 from tests.fixtures.damages import OLD
 from tests.fixtures.jobs import write_status
 from tests.hub_server import GOOD, Repo
@@ -65,10 +69,106 @@ def test_only_what_has_changed_is_sent_and_what_was_deleted_stays_deleted(hub, f
     assert kept.send() == []
     (filled.runs / "finished" / "labels.json").write_text("{}")
     assert kept.send() == ["finished"] and "runs/finished/labels.json" in hub.repos[PLACE].files
-    shutil.rmtree(filled.runs / "finished")
+    RunStore(filled.runs).delete("finished")
     assert KeptRuns(filled).fetch() == []
     assert kept.send() == [] and not any("finished/" in name for name in hub.repos[PLACE].files)
     assert "runs/interrupted/recipe.yaml" in hub.repos[PLACE].files
+
+
+def test_what_is_only_not_here_is_never_deleted_there(hub, filled, tmp_path):
+    """A folder of runs that was not mounted, moved, or restored without its runs."""
+    kept, before = KeptRuns(filled), dict(hub.repos[PLACE].files)
+    filled.runs.rename(tmp_path / "elsewhere")
+    filled.data.rename(tmp_path / "data elsewhere")
+    for one in (kept, KeptRuns(filled)):
+        assert one.send() == [] and hub.repos[PLACE].files == before
+    assert KeptRuns(filled).fetch() == ["finished", "interrupted"]
+
+
+def test_a_run_made_anew_under_the_name_of_a_deleted_one_is_kept(hub, filled):
+    kept, store = KeptRuns(filled), RunStore(filled.runs)
+    store.delete("finished")
+    store.sweep()
+    shutil.copytree(OLD / "interrupted", filled.runs / "finished")
+    recipe, note = filled.runs / "finished" / "recipe.yaml", filled.runs / ".gone" / "finished"
+    os.utime(recipe, ns=(note.stat().st_mtime_ns + 1_000_000_000,) * 2)
+    assert "finished" in kept.send() and "runs/finished/recipe.yaml" in hub.repos[PLACE].files
+    assert not any(name.startswith("runs/finished/adapter") for name in hub.repos[PLACE].files), "of the deleted one"
+    shutil.rmtree(filled.runs / "finished")
+    assert kept.send() == [] and "runs/finished/recipe.yaml" in hub.repos[PLACE].files, "nobody deleted this one"
+
+
+def test_data_of_any_name_are_kept_also_where_no_run_changes(hub, filled, tmp_path):
+    kept = KeptRuns(filled)
+    kept.send()
+    for name in ("rows [1].jsonl", "a*b?.jsonl", "[!x].csv", "ä ö.txt"):
+        (filled.data / name).write_text(name)
+    (filled.data / ".readings").mkdir()
+    (filled.data / ".readings" / "made again").write_text("")
+    assert kept.send() == [] and "data/rows [1].jsonl" in hub.repos[PLACE].files
+    anew = machine(tmp_path / "second")
+    KeptRuns(anew).fetch()
+    theirs = {path.name: path.read_text() for path in filled.data.glob("[!.]*")}
+    assert {path.name: path.read_text() for path in anew.data.glob("[!.]*")} == theirs
+    assert not (anew.data / ".readings").exists()
+
+
+def test_a_vote_that_was_taken_back_does_not_come_back(hub, filled, tmp_path):
+    votes, kept = Votes(filled.data), KeptRuns(filled)
+    votes.correct("one", [{"role": "user", "content": "Hi"}], "Hello", {})
+    kept.send()
+    assert f"data/{EXAMPLES}" in hub.repos[PLACE].files
+    votes.take_back("one")
+    assert KeptRuns(filled).fetch() == [] and not (filled.data / EXAMPLES).exists()
+    kept.send()
+    assert f"data/{EXAMPLES}" not in hub.repos[PLACE].files and "data/mine.jsonl" in hub.repos[PLACE].files
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_back(hub, filled):
+    kept, hole = KeptRuns(filled), filled.runs / "interrupted" / "half.tmp"
+    (filled.runs / "finished" / "labels.json").write_text("{}")
+    hole.symlink_to("nowhere")
+    before = last_sent(filled)
+    with refused("keep.not_copied"):
+        kept.send()
+    assert "runs/finished/labels.json" in hub.repos[PLACE].files and last_sent(filled) == before
+    hole.unlink()
+    assert kept.send() == ["interrupted"] and last_sent(filled) != before
+
+
+def test_what_keeps_the_runs_is_started_again_when_it_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))
+    said = []
+    keeper = Keeper(said.append, again=0)
+    first = keeper.process
+    keeper.look()
+    first.kill()
+    first.wait()
+    keeper.look()
+    assert keeper.process is not first and "-9" in said[-1]
+    keeper.close()
+    assert keeper.process.poll() is not None
+
+
+@pytest.mark.slow
+def test_a_failure_is_said_and_a_signal_sends_once_more(hub, filled, monkeypatch):
+    monkeypatch.setenv("QLORA_APP_HOME", str(filled.home))
+    monkeypatch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
+    monkeypatch.setenv("QLORA_APP_KEEP_RUNS", "me/my-runs")
+    monkeypatch.setenv("QLORA_APP_LOG_FORMAT", "json")
+    hole = filled.runs / "interrupted" / "half.tmp"
+    hole.symlink_to("nowhere")
+    command = [sys.executable, "-m", "qlora_app", "keep", "--json", "--while", str(os.getpid())]
+    keeper = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        said = next(line for line in keeper.stderr if "half.tmp" in line)
+        assert json.loads(said)["level"] == "error"
+        hole.unlink()
+        keeper.terminate()
+        assert "interrupted" in json.loads(keeper.stdout.readline())["sent"] and keeper.wait() == 0
+    finally:
+        keeper.kill()
+        keeper.communicate()
 
 
 def test_a_hub_that_refuses_loses_nothing(hub, filled, tmp_path):

@@ -21,9 +21,10 @@ from qlora_app.jobs import ALREADY_RUNNING, JobStore
 from qlora_app.kinds.data_import import import_job
 from qlora_app.launch import local, places
 from qlora_app.launch.local import LocalLauncher
-from qlora_app.launch.slurm import SlurmLauncher
+from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
 from qlora_app.place import Place
 from qlora_app.settings import Settings
+from qlora_app.storage.process import Engine
 from tests.conftest import wait_for
 from tests.refusing import refused
 
@@ -152,3 +153,50 @@ def test_what_slurm_wants_back_is_queued_again_and_goes_on(fake_slurm, job):
     subprocess.run(["scancel", "--signal=USR1", "--batch", id], check=True)
     wait_for(lambda: job.status().state == "done")
     assert job.launch_file.engine().id == id and not job.wishes.wants_end()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "/home/me/upload.sh",
+        "--output=/home/me/.bashrc",
+        "--gres gpu:2",
+        "--mem=64G x.sh",
+        "-o x",
+        "--wrap=x",
+        "--",
+        "--prolog=x",
+    ],
+)
+def test_what_a_recipe_from_anybody_may_not_ask_slurm_for(flags, fake_slurm, job):
+    """Also where nobody looked at it before: nothing is handed to sbatch."""
+    place = Place(where="slurm", processes=1, flags=flags)
+    assert place.problems(4, 0, 1)["launch.flags"].code == "launch.flags"
+    job.move_to(place)
+    with refused("launch.flags"):
+        fake_slurm.launcher.start(job)
+    assert job.launch_file.engine().state == "ended"
+
+
+def test_means_may_be_asked_for_and_the_page_keeps_its_secrets(job):
+    place = Place(where="slurm", processes=2, flags="--gres=gpu:h200:2 --mem=64G --exclusive --constraint=a|b")
+    assert place.problems(4, 0, 1) == {}
+    job.move_to(place)
+    told = flags_of(job, 1)
+    assert told[-4:] == place.flags.split() and all(word.startswith("--") for word in told)
+    assert handed_on(["PATH", "QLORA_APP_HOME", "QLORA_APP_PASSWORD", "QLORA_APP_ENDPOINTS", "AWS_SECRET"]) == [
+        "PATH",
+        "QLORA_APP_HOME",
+    ]
+
+
+def test_a_word_of_slurm_that_is_not_known_is_no_end(fake_slurm, job, tmp_path_factory, monkeypatch):
+    """Of another version, or none at all."""
+    tools = tmp_path_factory.mktemp("other-slurm")
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    job.move_to(fake_slurm.place)
+    for word, known in {"POWER_UP_NODE": None, "": None, "TIMEOUT": False, "RUNNING": True}.items():
+        job.launch_file.write_engine(Engine("slurm", "7", "queued", attempt=1))
+        (tools / "squeue").write_text(f"#!/bin/sh\necho '{word}|None'\n")
+        (tools / "squeue").chmod(0o700)
+        assert fake_slurm.launcher.is_alive(job) is known

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import logging
 import os
+import signal
 import sys
 import time
 from typing import Any
 
-from ..errors import UserError
+from ..log_format import write_logs_as_json
 from ..runs.on_hub import KeptRuns
 from ..settings import Settings
 from .command import DONE, add_command, stdout
@@ -24,33 +26,62 @@ def add_keep(commands: Any) -> None:
 
 def keep_command(given: argparse.Namespace, settings: Settings) -> int:
     """Fetch runs that are missing here from the repository of QLORA_APP_KEEP_RUNS, and send what has changed."""
-    kept, is_last = KeptRuns(settings), given.page is None
+    if given.page is not None:
+        return _keep_on(given, settings)
+    kept = KeptRuns(settings)
+    _say(given, settings, kept.fetch(), [] if given.fetch else kept.send())
+    return DONE
+
+
+def _keep_on(given: argparse.Namespace, settings: Settings) -> int:
+    """Until the page has ended, or a signal asks for the end: whatever fails is said, and tried the next time."""
+    wishes: list[int] = []
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wish, lambda number, _: wishes.append(number))
+    if settings.log_format == "json":
+        write_logs_as_json()
+    kept: KeptRuns | None = None
+    has_fetched = is_last = False
     while True:
         try:
-            fetched = kept.fetch()
+            kept, fetched = kept or KeptRuns(settings), []
+            if not has_fetched:  # nothing is sent over what has not come yet
+                fetched, has_fetched = kept.fetch(), True
             sent = [] if given.fetch else kept.send()
-        except UserError as error:
-            if given.page is None:
-                raise
-            print(error, file=sys.stderr, flush=True)  # the Hub may answer the next time
+        except Exception as error:  # whatever it is, a keeper that is gone keeps nothing
+            _complain(settings, error)
         else:
-            _say(given, fetched, sent)
+            _say(given, settings, fetched, sent)
         if is_last:
             return DONE
-        is_last = not _goes_on(given.page)
+        is_last = not _goes_on(given.page, wishes)
 
 
-def _say(given: argparse.Namespace, fetched: list[str], sent: list[str]) -> None:
+def _complain(settings: Settings, error: Exception) -> None:
+    words = f"Runs were not kept: {str(error) or type(error).__name__} The next try is in {PAUSE} s."
+    if settings.log_format == "json":
+        logging.getLogger("qlora_app").error(words)
+    else:
+        print(words, file=sys.stderr, flush=True)
+
+
+def _say(given: argparse.Namespace, settings: Settings, fetched: list[str], sent: list[str]) -> None:
+    """What keeps on says nothing where nothing happened."""
+    words = f"{len(fetched)} runs fetched, {len(sent)} sent."
     if given.json:
         print(json.dumps({"fetched": fetched, "sent": sent}), flush=True)
-    elif fetched or sent or given.page is None:
-        stdout().print(f"{len(fetched)} runs fetched, {len(sent)} sent.")
+    elif given.page is None:
+        stdout().print(words)
+    elif (fetched or sent) and settings.log_format == "json":
+        logging.getLogger("qlora_app").info(words)
+    elif fetched or sent:
+        print(words, flush=True)
 
 
-def _goes_on(page: int) -> bool:
-    """After a pause; False at once where the page has ended."""
+def _goes_on(page: int, wishes: list[int]) -> bool:
+    """After a pause; False at once where the page has ended, or the end was asked for."""
     for _ in range(PAUSE):
-        if os.getppid() != page:
+        if wishes or os.getppid() != page:
             return False
         time.sleep(1)
     return True

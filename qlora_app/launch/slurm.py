@@ -5,12 +5,15 @@ A job that Slurm wants to have back (a signal before its time is over, or since 
 waits in Slurm's queue again, and goes on from there.
 """
 
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from ..errors import UserError
 from ..jobs import Job
+from ..place import flags_problem
 from ..storage.files import replace_file
 from ..storage.process import Engine
 from .local import PACKAGE_PARENT
@@ -24,6 +27,13 @@ OVER = (
     *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
 )
 AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+READ_BY_WORKERS = (
+    *("QLORA_APP_", "HF_", "WANDB_", "CUDA_", "OMP_", "NCCL_", "LD_LIBRARY_PATH", "PATH", "PYTHON", "HOME", "USER"),
+    *("LANG", "LC_", "TMPDIR", "SSL_CERT_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy"),
+)
+OF_THE_PAGE = tuple(
+    f"QLORA_APP_{name}" for name in ("USER", "PASSWORD", "ENDPOINTS", "HOST", "PUBLIC_URL", "PROXIES", "KEEP_RUNS")
+)
 
 
 class SlurmLauncher:
@@ -77,8 +87,12 @@ class SlurmLauncher:
 
 
 def flags_of(job: Job, attempt: int) -> list[str]:
-    """What sbatch is told; a person's own come last, and are what it takes."""
+    """What sbatch is told; a person's own come last, and are what it takes. Raises UserError of what may be none: the
+    first word that is no option would be the script that is run.
+    """
     place = job.place()
+    if refused := place.refused_flags():
+        raise UserError.of(flags_problem(refused))
     given = {
         "job-name": f"{job.id}-{attempt}",
         "output": str(job.log).replace("%", "%%"),
@@ -87,11 +101,19 @@ def flags_of(job: Job, attempt: int) -> list[str]:
         "ntasks": "1",
         "cpus-per-task": str(place.processes or 1),
         "signal": f"B:USR1@{SAVES_WITHIN}",
+        "export": ",".join(handed_on(os.environ)),
         "partition": place.partition,
         "time": str(place.minutes or ""),
     }
     ours = [f"--{name}={value}" for name, value in given.items() if value]
-    return [*ours, "--requeue", *shlex.split(place.flags)]
+    return [*ours, "--requeue", *place.flags.split()]
+
+
+def handed_on(environment: Iterable[str]) -> list[str]:
+    """The names of what a worker reads; Slurm keeps their values in its files. None is a login of the page or a key of
+    another endpoint.
+    """
+    return sorted(name for name in environment if name.startswith(READ_BY_WORKERS) and name not in OF_THE_PAGE)
 
 
 def script_of(job: Job, attempt: int) -> str:

@@ -3,6 +3,7 @@ without storage: what is missing here is fetched, and what has changed is sent, 
 """
 
 import contextlib
+import glob
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 
 from ..errors import UserError
 from ..hub import Repository, explain, is_public
+from ..hub.last_sent import note_sent
 from ..settings import Settings
-from ..storage.files import write_json
-from ..storage.reading import is_regular, read_json
+from ..storage.gone import gone, keep_notes
+from ..storage.reading import is_regular
 from .checkpoints import newest_complete
 from .run import Run
 from .store import RunStore
 
-KNOWN = "kept_runs.json"  # in the home: runs that lie there too; one that is no more here was deleted here
 STAYS_HERE = ("lock", "requests", "exports", "checkpoints")  # of this machine, or can be made again
 
 
@@ -43,10 +44,14 @@ class KeptRuns:
         self._api: Any = HfApi(token=settings.token)
         self._place = {"repo_id": self.repository.id, "repo_type": "dataset"}
         self._sent: dict[str, Any] = {}
+        self._sent_data: Any = None
+        settings.make_home()
+        keep_notes(settings.runs)
+        with contextlib.suppress(OSError):  # a folder of data that may only be read: nobody deletes there
+            keep_notes(settings.data)
 
     def fetch(self) -> list[str]:
         """The runs that came, and with them uploaded data. What lies here already stays as it is. Raises UserError."""
-        self.settings.make_home()
         with tempfile.TemporaryDirectory(dir=self.settings.home, prefix=".fetching-") as folder:
             came = Path(folder)
             self._asked(lambda: self._download(came))
@@ -54,26 +59,30 @@ class KeptRuns:
             _taken_over(came / "data", self.settings.data)
         for name in names:
             self._sent[name] = _mark(self.store.get(name))
-        self._know([*self._known(), *names])
         return names
 
     def send(self) -> list[str]:
-        """The runs that were sent because they have changed. One that was deleted here is deleted there too.
+        """The runs that were sent because they have changed. What a person deleted here is deleted there too, and
+        nothing else: what is merely not here stays there.
 
-        Raises UserError.
+        Raises UserError; of a run that cannot be read only once all else is sent.
         """
         self._asked(self._create)
-        here = {id: _mark(self.store.get(id)) for id in self.store.ids()}
-        changed = [id for id, mark in here.items() if self._sent.get(id) != mark]
-        for id in changed:
-            self._asked(lambda id=id: self._send_run(self.store.get(id)))
-            self._sent[id] = here[id]
-            self._know([*self._known(), id])
-        if self.settings.data.is_dir() and changed:
-            self._asked(self._send_data)
-        for id in [one for one in self._known() if one not in here]:
-            self._asked(lambda id=id: self._delete(id))
-        return changed
+        self._asked(self._delete_what_is_gone)
+        sent, failed = [], None
+        for id in self.store.ids():
+            try:
+                if self._send_changed(self.store.at(id)):
+                    sent.append(id)
+            except UserError:
+                raise
+            except OSError as error:  # such as a checkpoint that its run replaced meanwhile
+                failed = _not_copied(id, error)
+        self._send_data()
+        if failed:
+            raise failed
+        note_sent(self.settings)
+        return sent
 
     # ---- the Hub
 
@@ -82,14 +91,14 @@ class KeptRuns:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        here = {f"runs/{id}" for id in [*self.store.ids(), *self._known()]}
-        here |= {f"data/{path.name}" for path in self.settings.data.glob("*")}
+        here = {f"runs/{path.name}" for path in [*self.settings.runs.glob("*"), *gone(self.settings.runs)]}
+        here |= {f"data/{path.name}" for path in [*self.settings.data.glob("*"), *gone(self.settings.data)]}
         try:
             entries = list(self._api.list_repo_tree(**self._place, recursive=True))
         except RepositoryNotFoundError:  # nothing was kept yet
             return
         files = [one.path for one in entries if hasattr(one, "blob_id")]
-        wanted = [name for name in files if "/".join(name.split("/")[:2]) not in here]
+        wanted = [glob.escape(name) for name in files if "/".join(name.split("/")[:2]) not in here]
         if wanted:
             snapshot_download(**self._place, local_dir=folder, token=self.settings.token, allow_patterns=wanted)
 
@@ -98,27 +107,41 @@ class KeptRuns:
         if not self._api.repo_info(**self._place).private:
             raise is_public(self.repository)
 
-    def _send_run(self, run: Run) -> None:
+    def _send_changed(self, run: Run) -> bool:
         """As it is at this moment: of a run that goes on, its files change while they are read."""
+        mark = _mark(run)
+        if self._sent.get(run.id) == mark:
+            return False
         with tempfile.TemporaryDirectory(dir=self.settings.home, prefix=".sending-") as folder:
             _copy(run, Path(folder))
-            self._api.upload_folder(
-                **self._place,
-                folder_path=folder,
-                path_in_repo=f"runs/{run.id}",
-                delete_patterns=["checkpoints/*"],
-                commit_message=run.id,
-            )
+            self._asked(lambda: self._upload(folder, f"runs/{run.id}", delete_patterns=["checkpoints/*"]))
+        self._sent[run.id] = mark
+        return True
 
     def _send_data(self) -> None:
-        self._api.upload_folder(**self._place, folder_path=self.settings.data, path_in_repo="data")
+        mark = _mark_of_data(self.settings.data)
+        if mark and mark != self._sent_data:
+            self._asked(lambda: self._upload(self.settings.data, "data", ignore_patterns=[".*", "*/.*"]))
+        self._sent_data = mark
 
-    def _delete(self, id: str) -> None:
+    def _upload(self, folder: Path | str, place: str, **more: Any) -> None:
+        self._api.upload_folder(**self._place, folder_path=folder, path_in_repo=place, commit_message=place, **more)
+
+    def _delete_what_is_gone(self) -> None:
+        """A note that is newer than what lies here is of a deletion under way."""
         from huggingface_hub.errors import EntryNotFoundError
 
-        with contextlib.suppress(EntryNotFoundError):
-            self._api.delete_folder(f"runs/{id}", **self._place)
-        self._know([one for one in self._known() if one != id])
+        for home, place in ((self.settings.runs, "runs"), (self.settings.data, "data")):
+            for note in gone(home):
+                here = home / note.name
+                here = here / Run.spec_file if here.is_dir() else here
+                if here.exists() and here.stat().st_mtime_ns <= note.stat().st_mtime_ns:
+                    continue
+                delete = self._api.delete_folder if place == "runs" else self._api.delete_file
+                with contextlib.suppress(EntryNotFoundError):
+                    delete(f"{place}/{note.name}", **self._place)
+                self._sent.pop(note.name, None)
+                note.unlink()
 
     def _asked(self, work: Any) -> None:
         try:
@@ -126,11 +149,14 @@ class KeptRuns:
         except Exception as error:  # whatever the network does, the person gets a sentence
             raise explain(error, self.repository, True) from error
 
-    def _known(self) -> list[str]:
-        return list(read_json(self.settings.home / KNOWN) or {})
 
-    def _know(self, ids: list[str]) -> None:
-        write_json(self.settings.home / KNOWN, dict.fromkeys(ids, True))
+def _not_copied(id: str, error: OSError) -> UserError:
+    return UserError(
+        "keep.not_copied",
+        "{id} could not be read to be sent ({why}). What is kept of it stays as it was; it is tried again.",
+        id=id,
+        why=str(error)[:200],
+    )
 
 
 def _mark(run: Run) -> Any:
@@ -141,6 +167,16 @@ def _mark(run: Run) -> Any:
         return ("goes on", name)
     files = [path.stat().st_mtime_ns for path in run.folder.iterdir() if path.name not in STAYS_HERE]
     return (status.state, name, max(files, default=0))
+
+
+def _mark_of_data(folder: Path) -> Any:
+    """Changes with the files; empty where there are none."""
+    seen = {}
+    for path in folder.rglob("[!.]*"):
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+            found = path.stat()
+            seen[path.relative_to(folder).as_posix()] = (found.st_size, found.st_mtime_ns)
+    return seen
 
 
 def _copy(run: Run, folder: Path) -> None:

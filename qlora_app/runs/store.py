@@ -11,6 +11,8 @@ from ..errors import UserError
 from ..jobs import Job, JobStore
 from ..jobs.store import Folders
 from ..recipe import Recipe
+from ..storage.disk import said
+from ..storage.gone import noted
 from .run import Run
 
 LOOK_EVERY = 0.2  # seconds, at a run that is to be deleted when it has ended
@@ -40,7 +42,8 @@ class RunStore(Folders[Run]):
                 raise UserError(
                     "run.answers", "{id} answers a file of questions, or is exported. Stop that first.", id=id
                 )
-        super().delete(id)
+        with said(self.root), noted(self.root, id):
+            super().delete(id)
 
     def discard(self, id: str) -> None:
         """End a run at once, and delete it when its worker has left. Where this program ends before, `sweep` does it.

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..storage.disk import said
 from ..storage.files import replace_file
+from ..storage.gone import noted
 
 PAIRS, EXAMPLES = "chat-preferences.jsonl", "chat-corrected.jsonl"  # in the data folder
 LARGEST = 200_000_000  # bytes of one file
@@ -87,7 +88,8 @@ class Votes:
         if text:
             replace_file(place, text, private=True)
         else:
-            place.unlink(missing_ok=True)  # an empty dataset can be chosen and teaches nothing
+            with noted(self.folder, place.name):
+                place.unlink(missing_ok=True)  # an empty dataset can be chosen and teaches nothing
 
     def _lines(self, file: str) -> Iterator[str]:
         place = self.folder / file
