@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import shutil
 from html import unescape
@@ -49,6 +50,26 @@ def test_the_list_and_one_evaluation_say_what_was_found(evaluated):
     assert [measure["evaluator"] for measure in one["measures"]] == ["exact_match", "token_f1"] and one["asked"] == 8
     assert "is right where other.jsonl is wrong on 4" in one["measures"][0]["pairs"][0]
     assert [each["name"] for each in one["measures"][0]["categories"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["job.yaml", "result.json"])
+def test_a_file_is_read_for_the_list_once_and_again_when_it_was_written(evaluated, name):
+    """Pages that stay open look at 200 evaluations every few seconds."""
+    shown, job = evaluated
+
+    def seen():
+        return [{key: value for key, value in row.items() if key != "made"} for row in shown.listed({})["rows"]]
+
+    before, file = seen(), job.folder / name
+    text, known = file.read_text(), file.stat()
+    file.write_text("[" * len(text.encode()))
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert seen() == before and before[0]["figures"] == ["75.0%", "37.5%"]
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns + 1_000_000_000))
+    assert seen() != before
+    file.write_text(text)
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns + 2_000_000_000))
+    assert seen() == before
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...evaluate import Evaluation, Evaluator
+from ...evaluate import Evaluator
 from ...evaluate.arena.made import CHAT, OPEN, ArenaSpec
+from ...evaluate.evaluation import RESULT
 from ...jobs import Job, JobStore
+from ...jobs.job import SPEC_FILE
 from ...jobs.status import Status
 from ...kinds.evaluate import EvaluateSpec, evaluation_of
 from ...runs.labels import labels_of
@@ -22,6 +24,8 @@ from .words import EVALUATOR_WORDS, SET_WORDS
 MOST_LISTED = 200
 UNREAD = "Not all of its result can be read: it is damaged, or of another version."
 MOST_NAMED = 3  # contestants in a title
+REMEMBERED = 2 * MOST_LISTED  # of each of these
+Written = tuple[int, int] | None  # nanoseconds and bytes of a file
 
 
 class EvaluationList:
@@ -37,19 +41,19 @@ class EvaluationList:
     def rows(self, language: str) -> list[dict[str, Any]]:
         """Newest first."""
         row = {"evaluate": self.of_evaluation, "arena": self._of_arena}
-        jobs = [job for job in self.store.list()[:MOST_LISTED] if job.kind in row]
-        return [row[job.kind](job, language) for job in jobs]
+        kinds = {job: _kind(job.folder, _written(job.folder / SPEC_FILE)) for job in self.store.list()[:MOST_LISTED]}
+        return [row[kind](job, language) for job, kind in kinds.items() if kind in row]
 
     def titles(self, job: Job, language: str) -> dict[str, str]:
         """{contestant: what people call it}"""
         try:
-            return titles_of(job.spec(EvaluateSpec).contestants, self.page.find, language)
+            return titles_of(_spec_of(job).contestants, self.page.find, language)
         except UserError:
             return {}
 
     def of_evaluation(self, job: Job, language: str) -> dict[str, Any]:
-        status, found, titles = job.status(), evaluation_of(job), self.titles(job, language)
-        measures = measures_in(found, titles, language) if found else []
+        status, titles = job.status(), self.titles(job, language)
+        measured, figures = _found(job.folder, _written(job.folder / f"{RESULT}.json"), language)
         name = labels_of(job).name
         who, what = _joined(list(titles.values())), self._what(job, language)
         return {
@@ -61,26 +65,26 @@ class EvaluationList:
             "word": spoken(STATES[status.state], language),
             "live": status.is_active or status.state == "queued",
             "part": None if status.progress is None else round(100 * status.progress),
-            "sentence": self._sentence(job, status, found, language),
+            "sentence": self._sentence(job, status, measured, language),
             "contestants": list(titles.values()),
-            "figures": [row["figures"][0]["value"] for row in measures[0]["rows"]] if measures else [],
+            "figures": list(figures),
             "made": job.created_at(),
         }
 
-    def _sentence(self, job: Job, status: Status, found: Evaluation | None, language: str) -> str:
-        """What its worker said last; once it is done, whether its figures are all there."""
+    def _sentence(self, job: Job, status: Status, measured: int, language: str) -> str:
+        """What its worker said last; once it is done, whether its figures are all there: `measured` by so many."""
         if status.state != "done":
             return problem_in(status.sentence, language)
         try:
-            is_whole = found is not None and len(found.measures) == len(job.spec(EvaluateSpec).evaluators)
+            is_whole = measured == len(_spec_of(job).evaluators)
         except UserError:
-            is_whole = found is not None
+            is_whole = measured > 0
         return "" if is_whole else spoken(UNREAD, language)
 
     def _what(self, job: Job, language: str) -> str:
         """What is measured, and of which questions."""
         try:
-            spec = job.spec(EvaluateSpec)
+            spec = _spec_of(job)
         except UserError:
             return ""
         measured = ", ".join(_measured(one, language) for one in spec.evaluators)
@@ -141,15 +145,48 @@ def _joined(names: list[str]) -> str:
     return " · ".join([*names[:MOST_NAMED], *([f"+{more}"] if more > 0 else [])])
 
 
-def _lines_in(file: Path) -> int:
+# The list is looked at every few seconds: a file is read again where it was written since.
+
+
+def _written(file: Path) -> Written:
+    """What tells it from what stood there before; None where there is none."""
     try:
         known = file.stat()
     except OSError:
-        return 0
-    return _lines(file, known.st_mtime_ns)
+        return None
+    return known.st_mtime_ns, known.st_size
 
 
-@functools.lru_cache(maxsize=500)
-def _lines(file: Path, written: int) -> int:
+@functools.lru_cache(maxsize=REMEMBERED)
+def _kind(folder: Path, written: Written) -> str:
+    return Job(folder).kind
+
+
+def _spec_of(job: Job) -> EvaluateSpec:
+    """Raises UserError where it cannot be read."""
+    return _spec(job.folder, _written(job.folder / SPEC_FILE))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _spec(folder: Path, written: Written) -> EvaluateSpec:
+    return Job(folder).spec(EvaluateSpec)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _found(folder: Path, written: Written, language: str) -> tuple[int, tuple[str, ...]]:
+    """(how many evaluators have measured, the first figure of each contestant)"""
+    found = evaluation_of(Job(folder)) if written else None
+    measures = measures_in(found, {}, language) if found else []
+    rows = measures[0]["rows"] if measures else []
+    return len(measures), tuple(row["figures"][0]["value"] for row in rows)
+
+
+def _lines_in(file: Path) -> int:
+    written = _written(file)
+    return _lines(file, written) if written else 0
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _lines(file: Path, written: Written) -> int:
     with file.open("rb") as content:
         return sum(1 for _ in content)
