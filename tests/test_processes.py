@@ -165,8 +165,9 @@ def endless(store, home, folder):
 
 
 @pytest.mark.slow
-def test_a_run_moves_from_one_process_to_two_and_back(bases, store, home):
+def test_a_run_moves_from_one_process_to_two_and_back(bases, store, home, tmp_path, monkeypatch):
     """Each part ends by a stop that is there before it begins: after its first step, in every process."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     whole = going_on(store, home, bases("llama"), max_steps=5)
     assert main(whole.folder) == 0
     run = going_on(store, home, bases("llama"), max_steps=5)
@@ -183,7 +184,7 @@ def test_a_run_moves_from_one_process_to_two_and_back(bases, store, home):
     }
     assert "event.processes" in [event["code"] for event in run.events()]
     assert log_of(run, 1).stat().st_size
-    assert not others_of(os.getpid())
+    assert not others_of(os.getpid()) and not list(tmp_path.glob("ranks-*"))
     run.move_to(Place())
     assert main(run.folder) == 0 and run.status().state == "done"
     assert losses(run) == pytest.approx(losses(whole), abs=2e-5)

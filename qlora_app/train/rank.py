@@ -33,10 +33,11 @@ SMALL = (".yaml", ".json")
 
 def main() -> int:
     told = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_worker, daemon=True).start()
+    inside = Path(told["copies"])
+    threading.Thread(target=_end_with_worker, args=(inside,), daemon=True).start()
     world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     try:
-        with joined(world, int(os.environ["MASTER_PORT"])), own_copy(Path(told["folder"])) as out:
+        with joined(world, int(os.environ["MASTER_PORT"])), own_copy(Path(told["folder"]), inside) as out:
             _train(out, world, told)
     except Exception as error:  # the worker says what became of the run
         traceback.print_exc()
@@ -56,9 +57,9 @@ def _train(out: RunWriter, world: World, told: dict[str, Any]) -> None:
 
 
 @contextmanager
-def own_copy(folder: Path) -> Iterator[RunWriter]:
+def own_copy(folder: Path, inside: Path | None = None) -> Iterator[RunWriter]:
     """A run of the same name with the small files of this one, to write in; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="rank-") as made:
+    with tempfile.TemporaryDirectory(prefix="rank-", dir=inside) as made:
         mine = Path(made) / folder.name
         mine.mkdir()
         for file in folder.iterdir():
@@ -78,9 +79,10 @@ def _link_beginning(run: Run, runs: Path) -> None:
         (run.folder.parent / named).symlink_to(runs / named)
 
 
-def _end_with_worker() -> None:
-    """Nothing more comes: the worker has ended, whatever way."""
+def _end_with_worker(copies: Path) -> None:
+    """Nothing more comes: the worker has ended, whatever way, and may not have removed the copies."""
     sys.stdin.read()
+    shutil.rmtree(copies, ignore_errors=True)
     os._exit(1)
 
 

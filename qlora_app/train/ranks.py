@@ -8,8 +8,10 @@ one process and for many.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -65,11 +67,13 @@ class Ranks:
             yield World
             return
         store, threads = open_store(), torch.get_num_threads()
+        copies = tempfile.mkdtemp(prefix="ranks-")  # they are killed, and then remove nothing
         told = {
             "folder": str(self.out.folder),
             "recipe": recipe.model_dump(mode="json"),
             "resume_from": str(resume_from or ""),
             "most_at_once": most_at_once,
+            "copies": copies,
         }
         watch = threading.Thread(target=self._watch, name="ranks", daemon=True)
         self._over.clear()
@@ -88,6 +92,7 @@ class Ranks:
             for process in self.processes:
                 process.kill()
                 process.wait()
+            shutil.rmtree(copies, ignore_errors=True)
 
     def _threads(self) -> int:
         return max(1, usable_cores() // self.size)
