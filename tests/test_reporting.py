@@ -1,5 +1,6 @@
 """What another program is told of a run: the rows of metrics.jsonl, and never anything that training waits for."""
 
+import contextlib
 import gc
 import importlib
 import os
@@ -135,7 +136,7 @@ def test_all_is_sent_before_the_last_word_and_broken_weights_answer_nobody(is_br
     monkeypatch.setattr(kind, "broken_words", lambda *_: Problem("a.b", "broken"))
     monkeypatch.setattr(kind, "finish", lambda *_: did.append("proven"))
     told = SimpleNamespace(close=lambda: did.append("sent"))
-    kind._train(MagicMock(), MagicMock(), None, MagicMock(), [told])
+    kind._train(MagicMock(), MagicMock(), None, MagicMock(), [told], contextlib.ExitStack())
     assert did == (["sent", "proven"] if is_broken else ["sent", "answered", "proven"])
 
 
