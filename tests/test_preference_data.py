@@ -169,7 +169,7 @@ def test_a_model_of_the_hub_takes_smaller_steps():
     )
 
 
-@pytest.mark.parametrize("count, trainer", [(7, "sft"), (12, "dpo")])
+@pytest.mark.parametrize("count, trainer", [(7, "sft"), (9, "sft"), (12, "dpo")])
 def test_enough_pairs_of_the_chat_are_learned_by_dpo_at_one_click(count, trainer, tmp_path):
     settings = Settings(home=tmp_path)
     votes = Votes(settings.data)

@@ -41,6 +41,7 @@ from .sweep_form import SweepForm
 from .words import quiet
 
 LOOKED_THROUGH = 50  # runs, for one to begin with
+ASIDE = 2  # pairs: of as few as these one may be held out, and one may be too long
 ANOTHER_MARK = "() => String(performance.now())"
 
 
@@ -239,7 +240,7 @@ class TrainTab:
         """
         is_pairs = (event._data or {}).get("on") == "pairs"
         data = DatasetChoice(source="file", id=PAIRS if is_pairs else EXAMPLES)
-        trainer = "dpo" if is_pairs and self._pairs(data) >= FEWEST else "sft"
+        trainer = "dpo" if is_pairs and self._pairs(data) >= FEWEST + ASIDE else "sft"
         answer = self.form.with_data(given, data_value(data), trainer)
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("data") | answer
 
