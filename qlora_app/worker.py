@@ -52,7 +52,8 @@ def command(arguments: list[str]) -> int:
         return _stand_by()
     if arguments == ["--asked"]:
         return _work_as_told()
-    folder, attempt = [*arguments, "", "0"][:2] if len(arguments) < 2 else arguments[:2]
+    given = dict(zip(("folder", "attempt"), arguments, strict=False))
+    folder, attempt = given.get("folder", ""), given.get("attempt", "0")
     if not folder or folder.startswith("-") or len(arguments) > 2 or not attempt.isdecimal():
         print(__doc__, file=sys.stderr)
         return WRONG_COMMAND

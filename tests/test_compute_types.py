@@ -46,6 +46,7 @@ from qlora_app.methods import (
 from qlora_app.train import computing
 from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.trainer import arguments
+from qlora_app.train.world import ALONE
 from tests.conftest import UNASKED, short_recipe
 from tests.tiny_models import tiny_model
 
@@ -410,7 +411,8 @@ def test_the_trainer_is_told_the_type_and_copies_the_model_nowhere(card, kind, b
     recipe = short_recipe(optimizer="paged_adamw_8bit").model_copy(
         update={"base_model": ModelChoice(compute_type=kind)}
     )
-    job = SimpleNamespace(recipe=recipe, run=store.create(recipe), train=range(10), micro_batch=2, packing=True)
+    run = store.create(recipe)
+    job = SimpleNamespace(recipe=recipe, run=run, train=range(10), micro_batch=2, packing=True, world=ALONE)
     assert arguments(job)._n_gpu == 1
     assert (made["bf16"], made["fp16"], made["use_cpu"], made["optim"]) == (bf16, fp16, False, "paged_adamw_8bit")
 

@@ -18,6 +18,7 @@ from qlora_app.train import callbacks, kind
 from qlora_app.train.budget import USED_UP, Budget
 from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.paged import takes_whole_state
+from qlora_app.train.ranks import Ranks
 from qlora_app.train.relief import Relief
 from qlora_app.train.trainer import MethodTrainer
 from tests.conftest import UNASKED, short_recipe
@@ -222,6 +223,8 @@ def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, m
         warnings=[],
         is_checkpointed=False,
         train=SimpleNamespace(cache=SimpleNamespace(save=lambda: None)),
+        out=None,
+        shared_by=lambda world: job,
     )
     parts = {
         "prepare": lambda *_: job,
@@ -234,7 +237,7 @@ def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, m
     for name, value in parts.items():
         monkeypatch.setattr(kind, name, value)
     with run.hold() as out, pytest.raises(torch.OutOfMemoryError):
-        kind._attempt(out, run.recipe(), [], Budget(Training(), run, MIDNIGHT))
+        kind._attempt(out, run.recipe(), [], Budget(Training(), run, MIDNIGHT), Ranks(out, 1))
     assert trained == [1] and run.events() == [] and Relief.of(run) == Relief()
 
 

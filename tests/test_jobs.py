@@ -216,6 +216,12 @@ def test_a_command_that_makes_no_sense_is_told_so(arguments, capsys):
     assert "JOB_DIR" in capsys.readouterr().err
 
 
+def test_a_worker_is_told_its_job_and_perhaps_an_attempt(jobs, monkeypatch):
+    told = []
+    monkeypatch.setattr(worker, "main", lambda folder, attempt: told.append((str(folder), attempt)) or 0)
+    assert worker.command(["a"]) == worker.command(["a", "3"]) == 0 and told == [("a", 0), ("a", 3)]
+
+
 def test_a_worker_that_died_is_interrupted_and_one_on_its_way_is_starting(jobs):
     job = jobs.create("one", Counting())
     write_status(job, Status("running", step=2, total=4))
