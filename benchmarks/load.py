@@ -73,7 +73,8 @@ async def chats(site: Site, run: Run, seconds: float, found: Measured) -> None:
 async def ask(site: Site, run: Run, session: str, found: Measured) -> None:
     """One question; how long it took until the first word of its answer was there."""
     event = {"asking": "1", "question": QUESTION, "before": []}
-    question = site.call(("room", "ask"), session, [run.id, "", 0, 0.7, 256, "auto"], event)
+    data = [run.id if one == site.room else None for one in site.endpoints["room", "ask"]["inputs"]]
+    question = site.call(("room", "ask"), session, data, event)
     began = time.perf_counter()
     joined = await site.client.post("/gradio_api/queue/join", json=question)
     if joined.status_code == 400 and "moment" in joined.text:

@@ -43,6 +43,7 @@ class Site:
         }
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
         self.card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
+        self.room = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "room")
 
     @classmethod
     async def open(cls, client: httpx.AsyncClient) -> "Site":
@@ -75,7 +76,8 @@ class Site:
     async def chat(self, session: str, run: Run) -> None:
         """Ask one question and read the whole answer."""
         event = {"asking": "1", "question": QUESTION, "before": []}
-        question = self.call(("room", "ask"), session, [run.id, "", 0, 0.7, 256, "auto"], event)
+        data = [run.id if one == self.room else None for one in self.endpoints["room", "ask"]["inputs"]]
+        question = self.call(("room", "ask"), session, data, event)
         joined = await self.client.post("/gradio_api/queue/join", json=question)
         joined.raise_for_status()
         async with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
