@@ -28,7 +28,7 @@ from qlora_app.hub.publishing import _not_sent
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
 from qlora_app.kinds.publish import PublishSpec, check, check_hub, files_of, publish_job, suggested
-from qlora_app.runs import RunStore
+from qlora_app.runs import Run, RunStore
 from qlora_app.runs.exports import Export
 from qlora_app.runs.labels import relabel
 from qlora_app.settings import Settings
@@ -148,6 +148,19 @@ def test_a_name_that_was_made_of_own_data_leaves_in_nothing(hub, run):
     assert public_id(run).startswith("2026-11-30-1755-") and hub.messages
     relabel(run, name="Nurse")
     assert public_title(run) == "Nurse", "what somebody called it may be read"
+
+
+@pytest.mark.parametrize("id", ["ab-patients", "2026-patients-of-ann", "2026-11-30-1755-patients", "p"])
+def test_whatever_the_folder_of_a_run_is_called_its_name_stays_here(run, id, tmp_path):
+    """One that was copied by hand bears no minute."""
+    other = Run(run.folder.rename(run.folder.with_name(id)))
+    assert re.fullmatch(r"(run|2026-11-30-1755)-[0-9a-f]{8}", public_id(other))
+    assert "patients" not in public_title(other) and public_title(other).endswith(" adapter")
+    recipe = other.recipe()
+    folder = shutil.copytree(starter.BASE, tmp_path / "ab-patients-model")
+    base = recipe.base_model.model_copy(update={"source": "folder", "id": str(folder), "revision": ""})
+    (other.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base}).to_yaml())
+    assert public_title(other) == "An adapter"
 
 
 def test_an_adapter_of_somebody_else_is_not_called_ours(hub, run):

@@ -82,7 +82,7 @@ def told(run: Run) -> dict[str, Any]:
     _check_asked_alike(template, shape)
     return {
         "title": public_title(run),
-        "base": base.id if base.source == "hub" else base.title,
+        "base": base.id if base.source == "hub" else "base",
         "revision": base.revision or None,
         "dtype": opened.dtype,
         "quantization": opened.quantization,
