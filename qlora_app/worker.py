@@ -39,6 +39,7 @@ KINDS = {  # one line a kind: the module that does it, imported when there is su
     "download": "qlora_app.kinds.download",
     "measure": "qlora_app.train.measure",
     "adapter": "qlora_app.kinds.adapter_import",
+    "merge": "qlora_app.kinds.merge",
 }
 
 
