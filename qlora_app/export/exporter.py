@@ -29,6 +29,11 @@ class Exporter(Choices):
     takes_adapter: ClassVar[bool] = False  # do its files go along as they are, and unmeasured?
     is_offered: ClassVar[bool] = True  # does the page offer it, with its usual settings?
 
+    @classmethod
+    def is_offered_for(cls, run: Run) -> bool:
+        """Does the page of this run offer it?"""
+        return cls.is_offered
+
     def problems(self, run: Run) -> dict[str, Problem]:
         """What cannot work, before anything is loaded: {setting: why, and what would}."""
         return {}

@@ -29,7 +29,7 @@ def exports_part(run: Run) -> str:
     """Nothing before the run has finished: only a finished adapter is exported."""
     if run.newest_adapter() != run.adapter:
         return ""
-    return "".join(_export(run, kind()) for kind in EXPORTERS.values() if kind.is_offered)
+    return "".join(_export(run, kind()) for kind in EXPORTERS.values() if kind.is_offered_for(run))
 
 
 def _export(run: Run, exporter: Exporter) -> str:
