@@ -9,12 +9,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from qlora_app import worker
-from qlora_app.export import LoraExporter
+from qlora_app.export import LoraExporter, exporter_of
 from qlora_app.export.lora import _Change, _lost, _matrices, _rank_for
 from qlora_app.kinds.export import export_job
 from qlora_app.methods import METHODS
 from qlora_app.methods.fitting import CONFIG, WEIGHTS
 from qlora_app.runs.exports import FILES, made_by
+from qlora_app.ui.runs.export_part import exports_part
 from tests.fixtures.finished import finished_run
 from tests.refusing import refused
 from tests.tiny_models import tiny_model
@@ -124,3 +125,14 @@ def test_what_can_be_none_is_refused_before_the_start_and_what_is_one_is_not_off
         (run.folder / "recipe.yaml").write_text(recipe.to_yaml())
         with refused(code):
             export_job(run, LoraExporter())
+
+
+def test_the_page_offers_it_with_a_rank_for_what_is_none_yet(home):
+    run = finished_run("llama", "chat", home)
+    assert "As plain LoRA" not in exports_part(run)
+    recipe = run.recipe()
+    method = recipe.method.model_copy(update={"rank_stabilized": True})
+    (run.folder / "recipe.yaml").write_text(recipe.model_copy(update={"method": method}).to_yaml())
+    shown = exports_part(run)
+    assert '<option value="0" selected>As measured</option><option value="4">4</option>' in shown
+    assert exporter_of("lora", {"rank": "16"}).rank == 16 and 'data-format="lora"' in shown

@@ -47,6 +47,9 @@ class LoraExporter(Exporter):
         "asked what the adapter was asked."
     )
 
+    asked: ClassVar[str] = "rank"
+    offered: ClassVar[dict[Any, str]] = {0: "As measured"} | {rank: str(rank) for rank in (4, 8, 16, 32, 64, 128, 256)}
+
     name: Literal["lora"] = setting("lora", "Export", "What is made.", labels={"lora": "Plain LoRA (PEFT)"})
     rank: int = setting(0, "Rank", "0: the smallest that loses no more than the bound below.", ge=0, le=MOST_RANK)
     tolerance: float = setting(
