@@ -67,6 +67,15 @@ def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str,
     return _function_of(answer, "everyone")
 
 
+def shared(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The same for what many pages ask again and again: whoever asks alike, in the same language, within half a second
+    gets the same answer.
+    """
+    function = served(answer)
+    function.is_shared = True  # type: ignore[attr-defined]
+    return function
+
+
 def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """The same for a method that changes something: visitors of a demonstration are not even served it."""
     return _function_of(answer, "owner", is_noted=True)
