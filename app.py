@@ -44,6 +44,7 @@ from qlora_app.ui import (
 from qlora_app.ui.audit import Audit
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
+from qlora_app.ui.door.looks import Looks
 from qlora_app.ui.guard import DEMONSTRATION, OWNERS_HINT
 from qlora_app.ui.health import Health, figures_of
 from qlora_app.ui.translate import in_every_language
@@ -94,7 +95,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             pwa=False,
             max_file_size=f"{settings.max_upload_mb}mb",
             app_kwargs={
-                "middleware": [door],
+                "middleware": [door, Middleware(Looks)],
                 "routes": [
                     Route(SCRIPTS, served_file),
                     *exported(store),

@@ -9,17 +9,15 @@ from urllib.parse import parse_qs
 
 from starlette.requests import cookie_parser
 
-from ...errors import UserError
 from ...settings import Settings
 from ..audit import Asker, Audit, at_the_door
 from ..frame.login import KEPT_QUERY, WRONG, login_page
 from ..guard import DEMONSTRATION
-from ..language import language_of, problem_in
+from ..language import language_of
 from . import bodies, logins, routes, visitors
 from .bodies import Body, Held, Received, TooMuchError
 from .document import Documents, as_accepted
 from .logins import TOO_MANY, LoginLimiter
-from .looks import PAUSE, Looks, is_look
 from .origins import Came, Origins, neighbourhood
 from .visitors import Visitors
 
@@ -111,7 +109,6 @@ class RequestGuard:
         self.guesses = LoginLimiter(settings.home / ".devices")
         self.in_frame = bool(own_name)
         self.documents = Documents()
-        self.looks = Looks()
         self.held = Held(bodies.OF_ADDRESS_VISITING if settings.is_demonstration else bodies.OF_ADDRESS)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
@@ -206,26 +203,8 @@ class RequestGuard:
         if asked.is_login:
             await self._log_in(asked, content, receive, answer)
             return
-        given = _json_in(content)
-        self._claim(asked, _session_in(given))
-        if is_look(asked.path) and await self._looked(asked, given, answer):
-            return
-        try:
-            await self.app(asked.scope, bodies.again(content, receive), answer)
-        finally:
-            self.looks.forget()
-
-    async def _looked(self, asked: Asked, given: Any, answer: "_Answer") -> bool:
-        """Was it a look that many share?"""
-        try:
-            told = await self.looks.answer(asked.scope.get("app"), asked.scope, given)
-        except UserError as error:
-            raise TooMuchError(503, problem_in(error.problem, asked.language)) from error
-        if told is None:
-            return False
-        pause = str(round(1000 * self.looks.pause())).encode()
-        await answer.whole(200, told, [(b"content-type", b"application/json"), (PAUSE, pause)])
-        return True
+        self._claim(asked, _session_in(content))
+        await self.app(asked.scope, bodies.again(content, receive), answer)
 
     async def _open(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
         """The page. With a login Gradio writes into it who it is for, and is asked each time."""
@@ -410,16 +389,12 @@ def _query_of(content: bytes) -> str:
     return f"?{query}" if query and A_QUERY.fullmatch(query) else ""
 
 
-def _json_in(body: bytes) -> Any:
-    """What was sent; None where it is no JSON: then Gradio says so."""
+def _session_in(body: bytes) -> str:
+    """The session a request names; "" where it names none, or is no JSON: then Gradio says so."""
     try:
-        return json.loads(body or b"{}")
+        given = json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        return None
-
-
-def _session_in(given: Any) -> str:
-    """The session a request names; "" where it names none."""
+        return ""
     named = given.get("session_hash") if isinstance(given, dict) else None
     return named if isinstance(named, str) else ""
 
