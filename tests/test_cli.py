@@ -604,6 +604,7 @@ COMMANDS = [
     "keep",
     "serve",
     "keys",
+    "accounts",
     "data",
     "presets",
     "models",

@@ -7,10 +7,9 @@ in a folder of their own. What is common to all is the machine: the models that 
 import asyncio
 import contextlib
 import logging
-import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +65,10 @@ class PersonsPage:
         self.demo, self.app, self.files = demo, app, files
         self.open = 0  # requests that are being answered, streams among them
         self._life: Any = None
+
+    async def answer(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
+        """A request. What it is told of the app that answers does not reach the door, which asks the server's own."""
+        await self.app(dict(scope), receive, send)
 
     async def begin(self) -> None:
         self._life = self.app.router.lifespan_context(self.app)
@@ -123,10 +126,12 @@ class Pages:
         page = self._contexts[name] = self.page.of_member(name)
         self.page.supervisor.look_after(page.settings, page.store)
 
-    def files_of(self, person: Person) -> Path | None:
-        """Where the uploads of a page lie, which nobody else's finds; None for the page that the server began with."""
+    def theirs(self, person: Person) -> list[Path] | None:
+        """The folders in which lies what a member may name; None for those who may name anything, or change nothing."""
         page = self._pages.get(person.home)
-        return page.files if page else None
+        if person.role != "member" or page is None:
+            return None
+        return [self._contexts[person.name].settings.home, page.files]
 
     async def _forget_idle(self, but: str) -> None:
         while len(self._pages) > MOST:
@@ -164,8 +169,3 @@ class Pages:
         for block in demo.blocks.values():
             block.GRADIO_CACHE = str(files)
         return PersonsPage(demo, outer, files)
-
-
-def upload_folder() -> Path:
-    """Of all pages. It is in the folder of temporary files, unless GRADIO_TEMP_DIR says otherwise."""
-    return Path(get_upload_folder() or tempfile.gettempdir())

@@ -11,6 +11,7 @@ from starlette.requests import cookie_parser
 
 from ...accounts import Person
 from ...settings import Settings
+from ...storage.outside import named_outside
 from ..audit import Asker, Audit, at_the_door
 from ..frame.login import KEPT_QUERY, WRONG, login_page
 from ..guard import DEMONSTRATION
@@ -26,6 +27,7 @@ from .visitors import Visitors
 
 NOT_LOGGED_IN = "Log in first."
 NOT_KNOWN = "You are logged in at the proxy, and have no account here. Ask the owner of this page for one."
+NOT_YOURS = "That names a file of this machine that is not yours. Upload what you need."
 NOTHING_HERE = "There is nothing at this address."
 LONGEST_FIELD = 500  # characters of a login form
 A_QUERY = re.compile(r"[\w.~%&=+-]+", re.ASCII)
@@ -207,7 +209,7 @@ class RequestGuard:
             return
         page.open += 1
         try:
-            await self._admit(asked, receive, answer, page.app)
+            await self._admit(asked, receive, answer, page.answer)
         finally:
             page.open -= 1
 
@@ -245,7 +247,11 @@ class RequestGuard:
         if asked.is_login:
             await self._log_in(asked, content, receive, answer)
             return
-        self._claim(asked, _session_in(content))
+        given = _json_in(content)
+        self._claim(asked, _session_in(given))
+        theirs = self.pages.theirs(asked.person) if self.pages is not None and asked.person else None
+        if theirs is not None and named_outside(given, theirs):
+            raise TooMuchError(403, NOT_YOURS)
         await app(asked.scope, bodies.again(content, receive), answer)
 
     async def _open(self, asked: Asked, receive: Callable, answer: Answer, app: Callable) -> None:
@@ -366,13 +372,18 @@ def _query_of(content: bytes) -> str:
     return f"?{query}" if query and A_QUERY.fullmatch(query) else ""
 
 
-def _session_in(body: bytes) -> str:
-    """The session a request names; "" where it names none, or is no JSON: then Gradio says so."""
+def _json_in(body: bytes) -> dict[str, Any]:
+    """Empty for what is no JSON: then Gradio says so."""
     try:
         given = json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        return ""
-    named = given.get("session_hash") if isinstance(given, dict) else None
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def _session_in(given: dict[str, Any]) -> str:
+    """The session a request names; "" where it names none."""
+    named = given.get("session_hash")
     return named if isinstance(named, str) else ""
 
 
