@@ -32,7 +32,7 @@ SHORTEST = 8  # characters of a password
 log = logging.getLogger(__name__)
 # 19 MiB and two passes, as OWASP has it: 50 ms here, as long as the page stands still for a try.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-_OF_NOBODY = _HASHER.hash("nobody has this password")
+_OF_NOBODY = _HASHER.hash("nobody")
 # What of the environment is the owner's: a member's worker goes without.
 _OWNERS = (
     f"{PREFIX}DATA_FOLDER",
@@ -91,7 +91,7 @@ class Accounts:
         try:
             return _accounts_in(self.path)
         except (UserError, OSError):
-            log.exception("Nobody of %s can log in", self.path)
+            log.exception("%s cannot be read", self.path)
             return {}
 
     def role_of(self, name: str) -> Role | None:
