@@ -91,7 +91,7 @@ class Accounts:
         try:
             return _accounts_in(self.path)
         except (UserError, OSError):
-            log.exception("%s cannot be read", self.path)
+            log.exception(FILE)
             return {}
 
     def role_of(self, name: str) -> Role | None:

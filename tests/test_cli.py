@@ -587,6 +587,7 @@ COMMANDS = [
     "resume",
     "extend",
     "import",
+    "merge",
     "queue",
     "sweep",
     "sweeps",

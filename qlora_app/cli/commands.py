@@ -32,6 +32,7 @@ from .judging import add_judge
 from .keeping import add_keep
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
+from .merging import add_merge
 from .models import add_models
 from .presets import add_presets
 from .publishing import add_publish
@@ -56,6 +57,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_resume,
     add_extend,
     add_import,
+    add_merge,
     add_queue,
     add_sweep,
     add_sweeps,
