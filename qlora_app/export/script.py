@@ -44,8 +44,8 @@ class ScriptExporter(Exporter):
         recipe = run.recipe()
         if not run.task().is_chat or not recipe.method.is_plain_peft:
             return {"name": not_plain(recipe.method.title())}
-        is_imported = bool(Proof.from_json(run.proof()).imported)
-        if recipe.training.start_from or recipe.training.extends or is_imported:
+        is_trained = Proof.from_json(run.proof()).is_trained
+        if recipe.training.start_from or recipe.training.extends or not is_trained:
             return {"name": _began_elsewhere()}
         return {}
 
