@@ -605,6 +605,7 @@ COMMANDS = [
     "keep",
     "serve",
     "keys",
+    "accounts",
     "data",
     "presets",
     "models",

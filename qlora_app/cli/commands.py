@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..storage.disk import disk_trouble
 from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
+from .accounts import add_accounts
 from .arena import add_arena
 from .asking import add_answer, add_ask, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
@@ -74,6 +75,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_keep,
     add_serve,
     add_keys,
+    add_accounts,
     add_data,
     add_presets,
     add_models,

@@ -26,7 +26,7 @@ from ...runs.labels import relabel
 from ...storage.reading import LARGEST, is_regular
 from ..context import PRIVATE_FILES, AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import NOT_TOLD, changes, in_words, owner_reads, reads, served
+from ..guard import NOT_TOLD, changes, in_words, owner_reads, reads, served, shared
 from ..language import problem_in, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -127,7 +127,7 @@ class OneRun:
             "",
             html_template=f'<div class="live-part" data-part="{name}"></div>',
             js_on_load=f"const TEXTS = {texts};\n{script}",
-            server_functions=[served(self.part), served(self.answered), served(self.table.losing)],
+            server_functions=[shared(self.part), served(self.answered), served(self.table.losing)],
             **words,
         )
 
