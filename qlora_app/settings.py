@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,19 @@ class Settings(BaseModel):
         None,
         description="Addresses or networks of the proxies in front, with commas between; only these are believed about "
         "who asks. Without a login it makes the page a demonstration",
+    )
+    login_header: str | None = Field(
+        None,
+        description="Header in which a proxy says who has logged in there, such as X-Forwarded-User; believed from "
+        "QLORA_APP_PROXIES only, which must let nobody else set it",
+    )
+    others: Literal["nobody", "visitor", "member"] = Field(
+        "nobody",
+        description="What those are who have logged in at the proxy or at Hugging Face and have no account: nobody, "
+        "visitor or member",
+    )
+    visitors: bool = Field(
+        False, description="With a login: may others look around without one, as visitors of what is shared?"
     )
     show_private: bool = Field(
         False,
@@ -141,6 +155,13 @@ class Settings(BaseModel):
             raise ValueError("an address like https://example.org/guanaco is needed")
         return url.rstrip("/") if url else None
 
+    @field_validator("login_header")
+    @classmethod
+    def _is_header(cls, name: str | None) -> str | None:
+        if name and not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name):
+            raise ValueError("a name of a header like X-Forwarded-User is needed")
+        return name
+
     @field_validator("proxies")
     @classmethod
     def _are_addresses(cls, proxies: str | None) -> str | None:
@@ -180,6 +201,17 @@ class Settings(BaseModel):
     @property
     def tokens(self) -> Path:
         return self.home / "tokens"
+
+    @property
+    def members(self) -> Path:
+        """The homes of members, one each."""
+        return self.home / "members"
+
+    def of_member(self, name: str) -> "MemberSettings":
+        """Of their own home, without what is the owner's: the data folder, secrets, programs."""
+        own: dict[str, Any] = {"home": self.members / name, "member": name, "data_folder": None, "keep_runs": None}
+        secrets = dict.fromkeys(("password", "hub_token", "wandb_key", "endpoints"))
+        return MemberSettings.model_construct(**(dict(self) | own | secrets | {"metrics": False, "mcp": False}))
 
     @property
     def is_local(self) -> bool:
@@ -285,6 +317,16 @@ class Settings(BaseModel):
             if (folder := getattr(settings, name))
         }
         return settings.model_copy(update=folders)
+
+
+class MemberSettings(Settings):
+    """Of one who trains here and owns nothing beside their own home."""
+
+    member: str = ""
+
+    @property
+    def is_demonstration(self) -> bool:
+        return False
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

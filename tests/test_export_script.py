@@ -84,6 +84,6 @@ def test_what_a_script_of_one_run_cannot_make_again_is_refused(run):
             export_job(run, ScriptExporter())
     (run.folder / "recipe.yaml").write_text(kept)
     (run.adapter / "proof.json").write_text(json.dumps(json.loads(proof) | {"imported": "elsewhere"}))
-    with refused("export.script_imported"):
+    with refused("export.script_not_trained"):
         export_job(run, ScriptExporter())
     (run.adapter / "proof.json").write_text(proof)

@@ -44,8 +44,8 @@ class ScriptExporter(Exporter):
 
     def problems(self, run: Run) -> dict[str, Problem]:
         recipe = run.recipe()
-        if Proof.from_json(run.proof()).imported:
-            return {"name": _was_imported()}
+        if not Proof.from_json(run.proof()).is_trained:
+            return {"name": _was_made()}
         if recipe.training.extends:
             return {"name": _goes_on(recipe.training.extends)}
         if recipe.preferences.is_on:
@@ -66,10 +66,10 @@ class ScriptExporter(Exporter):
         return self.made(run, folder, began)
 
 
-def _was_imported() -> Problem:
+def _was_made() -> Problem:
     return Problem(
-        "export.script_imported",
-        "This adapter was imported: how it was trained is not known here, so no script can do it again.",
+        "export.script_not_trained",
+        "This adapter was not trained by this run: it was imported or merged, so no script can train it again.",
     )
 
 

@@ -21,7 +21,7 @@ from ..launch.places import end_now
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
-from .guard import changes, served
+from .guard import changes, shared
 from .language import problem_in, translated
 from .theme import plain
 from .translate import translate, visitors_language
@@ -44,7 +44,7 @@ class JobCard:
             "",
             html_template='<div class="job"></div>',
             js_on_load=SCRIPT,
-            server_functions=[served(self.poll)],
+            server_functions=[shared(self.poll)],
             **words,
         )
         return self.card

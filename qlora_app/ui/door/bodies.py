@@ -108,13 +108,13 @@ class Body:
             self._counted = length
 
 
-def most(settings: Settings, is_upload: bool, is_before_login: bool) -> int:
+def most(settings: Settings, is_upload: bool, is_before_login: bool, may_change: bool) -> int:
     """How many bytes a request may bring."""
     if is_before_login:
         return OF_A_FORM
     if is_upload:
         return settings.max_upload_mb * 1_000_000 + AROUND_FILES
-    return OF_A_VISITOR if settings.is_demonstration else OF_THE_OWNER
+    return OF_THE_OWNER if may_change else OF_A_VISITOR
 
 
 def check_length(headers: dict[bytes, str], limit: int, is_upload: bool) -> None:

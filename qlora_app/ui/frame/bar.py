@@ -17,7 +17,7 @@ from ...jobs import RESUMABLE
 from ...runs import Run
 from ..context import AppContext
 from ..events import FAST
-from ..guard import changes, served
+from ..guard import changes, shared
 from ..job_card import JobCard
 from ..language import problem_in, texts_in, translated
 from ..line_buttons import SCRIPT as LINE_SCRIPT
@@ -105,7 +105,7 @@ class Bar:
             "",
             html_template=template,
             js_on_load=f"const TEXTS = {texts};\n{script}",
-            server_functions=[served(self.poll)],
+            server_functions=[shared(self.poll)],
             elem_id="bar",
         )
         return self.bar
