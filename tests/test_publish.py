@@ -27,7 +27,7 @@ from qlora_app.hub import Repository
 from qlora_app.hub.publishing import _not_sent
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
-from qlora_app.kinds.publish import PublishSpec, check, check_hub, files_of, publish_job, suggested
+from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job, suggested
 from qlora_app.runs import Run, RunStore
 from qlora_app.runs.exports import Export
 from qlora_app.runs.labels import relabel
@@ -176,17 +176,6 @@ def test_the_card_of_an_export_says_what_the_export_says_of_itself(run):
     made = Export(format="merged", notes=("Not trained.",))
     card = hub_card(run, "merged", {}, "me/mine", {}, made=made)
     assert "**Not trained.**" in card and "base_model_relation: finetune" in card
-
-
-def test_every_secret_of_the_settings_is_looked_for(hub, run):
-    keys = {"wandb_key": "wandb-key-of-mine", "user": "ann", "password": "a long password"}
-    far = [{"name": "far", "url": "https://far.example/v1", "model": "m", "key": "key-of-far"}]
-    settings = Settings(home=run.folder.parent.parent, hub_token=GOOD, endpoints=far, **keys)
-    template = run.adapter / "chat_template.jinja"
-    for secret in (GOOD, "wandb-key-of-mine", "a long password", "key-of-far"):
-        template.write_text("{# " + secret + " #}")
-        with refused("publish.holds_secret"):
-            files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", settings)
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ FIELD_OF = {
     "hub.changed_meanwhile": "repository",
     "hub.not_what_was_sent": "repository",
     "publish.holds_secret": "what",
+    "publish.holds_setting": "what",
     "publish.names_folder": "what",
     "publish.not_made": "what",
     "publish.base_not_on_hub": "what",
