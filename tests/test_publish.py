@@ -286,7 +286,7 @@ def form(run, workshop, page):
 def asked_on(form, run, **values):
     """What its handlers are given."""
     wanted = {"what": "adapter", "repository": "me/mine", "private": True} | values
-    return {form.card: run.id, **{getattr(form, name): value for name, value in wanted.items()}}
+    return {form.card: run.id, form.drafts: {}, **{getattr(form, name): value for name, value in wanted.items()}}
 
 
 def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_sent(hub, run, form):
@@ -303,9 +303,24 @@ def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_
     assert job.is_asked("start") and worker.main(job.folder) == 0
     assert f"{hub.url}/me/mine" in form.finished(event(job=began[form.progress]))[form.sent]
     assert "is there already" in form.list_files(asked_on(form, run))[form.listed]
-    turned = form.turned({form.card: run.id})
+    turned = form.turned({form.card: run.id, form.drafts: {}})
     assert turned[form.repository] == "me/mine" and "me/mine" in turned[form.sent]
-    assert form.turned({form.card: ""})[form.sent] == ""
+    assert form.turned({form.card: "", form.drafts: {}})[form.sent] == ""
+
+
+def test_what_was_typed_is_there_again_when_its_run_is(hub, run, form):
+    typed = asked_on(form, run, repository="me/half-ty", what="gguf", private=False)
+    drafts = form.edited(typed)[form.drafts]
+    other = form.turned({form.card: "another", form.drafts: drafts})
+    assert (other[form.repository], other[form.what], other[form.private]) == ("", "adapter", True)
+    again = form.turned({form.card: run.id, form.drafts: drafts})
+    assert (again[form.repository], again[form.what], again[form.private]) == ("me/half-ty", "gguf", False)
+    chosen = form.chosen(typed | {form.what: "space", form.drafts: drafts})
+    assert form.turned({form.card: run.id, form.drafts: chosen[form.drafts]})[form.what] == "space"
+    began = form.publish(asked_on(form, run) | {form.drafts: drafts})
+    assert began[form.drafts] == {}, "it is sent"
+    for damaged in (None, [], {run.id: "x"}, {run.id: ["nonsense", 1, 2]}):
+        assert form.turned({form.card: run.id, form.drafts: damaged})[form.repository] == "me/mine"
 
 
 @pytest.mark.parametrize("is_private", [True, False])
@@ -354,7 +369,7 @@ def test_a_refusal_stands_at_its_field(hub, run, form):
 def test_a_damaged_job_stands_in_nobodys_way(hub, run, form):
     job = published(run)
     (job.folder / "job.yaml").write_text("kind: publish\nwhat: nonsense\n")
-    assert form.turned({form.card: run.id})[form.what] == "adapter"
+    assert form.turned({form.card: run.id, form.drafts: {}})[form.what] == "adapter"
     assert published(run, repository="me/other").status().state == "done"
 
 
