@@ -1,6 +1,7 @@
 """What leaves this machine says nothing of it: planted secrets, folders and names, in every place that holds text."""
 
 import json
+import re
 import shutil
 from urllib.parse import quote
 
@@ -9,9 +10,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save_file
 
+from qlora_app import starter
+from qlora_app.export.public_names import public_id, public_title
 from qlora_app.export.published import check_says_nothing
 from qlora_app.kinds.publish import PublishSpec, files_of
-from qlora_app.runs import RunStore
+from qlora_app.runs import Run, RunStore
 from qlora_app.settings import Settings
 from tests.fixtures.damages import OLD
 from tests.refusing import refused
@@ -21,15 +24,29 @@ TOKEN = "hf_" + "good" * 9
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A finished one whose base is on the Hub."""
+    """A finished one whose base is on the Hub, on data of its owner."""
     home = tmp_path / "home of Ann"
     monkeypatch.setenv("QLORA_APP_HOME", str(home))
     shutil.copytree(OLD / "finished", home / "runs" / "finished")
     run = RunStore(home / "runs").get("finished")
     recipe = run.recipe()
     base = recipe.base_model.model_copy(update={"source": "hub", "id": "tiny/llama", "revision": "0" * 40})
-    (run.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base}).to_yaml())
+    data = recipe.dataset.model_copy(update={"source": "file", "id": "ab-patients.jsonl"})
+    (run.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base, "dataset": data}).to_yaml())
     return run
+
+
+@pytest.mark.parametrize("id", ["ab-patients", "2026-patients-of-ann", "2026-11-30-1755-patients", "p"])
+def test_whatever_the_folder_of_a_run_is_called_its_name_stays_here(run, id, tmp_path):
+    """One that was copied by hand bears no minute."""
+    other = Run(run.folder.rename(run.folder.with_name(id)))
+    assert re.fullmatch(r"(run|2026-11-30-1755)-[0-9a-f]{8}", public_id(other))
+    assert "patients" not in public_title(other) and public_title(other).endswith(" adapter")
+    recipe = other.recipe()
+    folder = shutil.copytree(starter.BASE, tmp_path / "ab-patients-model")
+    base = recipe.base_model.model_copy(update={"source": "folder", "id": str(folder), "revision": ""})
+    (other.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base}).to_yaml())
+    assert public_title(other) == "An adapter"
 
 
 ENDPOINT = {"name": "far", "url": "https://far.example/v1", "model": "m", "key": "key-of-far"}
