@@ -155,6 +155,25 @@ def test_two_processes_learn_what_one_does_in_every_task(family, rows, task, mor
     same(recipe_of(bases(family), rows, home, "lora", task, **more), store, second)
 
 
+DIVIDED = {"launch": {"share": "fsdp", "processes": 2}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method, more",
+    [
+        ("lora", {}),
+        pytest.param("lora", {"training": {"micro_batch": 1, "gradient_checkpointing": "on"}}, marks=pytest.mark.matrix),
+    ],
+)
+def test_two_processes_that_divide_the_base_learn_what_one_does(method, more, bases, store, home, second):
+    """An epoch of two steps and a bit: the second one's batches are of unequal lengths, and one has nothing."""
+    same(recipe_of(bases("llama"), CHAT, home, method, **DIVIDED, **more), store, second)
+    ran = json.loads((store.list()[0].folder / "processes.json").read_text())
+    assert ran["distributed_type"] == "FSDP2" and ran["dtensors"]
+    assert ran["mb_a_process"] < 0.7 * ran["mb_whole"]
+
+
 def going_on(store, home, folder, rows=CHAT, **training):
     return store.create(recipe_of(folder, rows, home, "lora", training={"checkpoints": 2, **training}))
 
