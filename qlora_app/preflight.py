@@ -89,6 +89,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
         return None, {"task.name": not_made_for(recipe.task.name, possible)}
     problems = _method_problems(recipe, facts, recipe.task_on(possible)) | _problems_beside(recipe)
     problems |= _preference_problems(recipe, recipe.task_on(possible), examples)
+    problems |= _divided_problems(recipe, recipe.task_on(possible))
     if problems or not possible or examples is None:
         return None, problems
     try:

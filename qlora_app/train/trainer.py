@@ -159,6 +159,9 @@ class MethodTrainer(Trainer):
         """Nobody is shown them, and counting walks through every parameter at every step."""
         return 0
 
+    def store_flos(self) -> None:
+        """They would be added up over all processes, of which the first may be measuring then."""
+
 
 def _tokens_of(batch: dict[str, Any]) -> int:
     is_padded = "position_ids" not in batch
