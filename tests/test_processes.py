@@ -1,25 +1,32 @@
 """Several processes share each step, and learn what one alone does."""
 
+import contextlib
 import datetime
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.launch.local import launch
 from qlora_app.methods import METHODS
+from qlora_app.methods.lora import LoraMethod
 from qlora_app.place import Place
 from qlora_app.recipe import Recipe
 from qlora_app.runs.asking import ask
 from qlora_app.runs.proof import Proof
+from qlora_app.train.divided import divide
 from qlora_app.train.ranks import log_of
+from qlora_app.train.shared import check_divided
 from qlora_app.train.world import HERE, World, joined, open_store
 from qlora_app.worker import main
 from tests.conftest import PATIENCE, wait_for
+from tests.refusing import refused
 from tests.second_process import train
 from tests.tiny_models import dropout_of, tiny_model
 
@@ -91,7 +98,7 @@ def recipe_of(folder, rows, home, method, task="auto", precision="", **more):
             "base_model": {"source": "folder", "id": str(folder), "precision": precision},
             "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0},
             "task": {"name": task},
-            "method": {"name": method, **quiet, **more.pop("method", {})},
+            "method": {"name": method, **quiet, **more.pop("settings", {})},
             "training": QUIET | STEPS | more.pop("training", {}),
             **more,
         }
@@ -160,10 +167,10 @@ def test_two_processes_learn_what_one_does_in_every_task(family, rows, task, mor
 DIVIDED = {"launch": {"share": "fsdp", "processes": 2}}
 DIVIDED_RARELY = [
     ("llama", CHAT, "chat", {"training": {"micro_batch": 1, "gradient_checkpointing": "on"}}),
-    ("llama", CHAT, "chat", {"precision": "nf4", "method": {"weight_decomposed": True}}),
-    ("llama", CHAT, "chat", {"precision": "nf4", "method": {"initialisation": "loftq"}}),
-    ("llama", CHAT, "chat", {"method": {"initialisation": "pissa"}}),
-    ("llama", CHAT, "chat", {"method": {"train_embeddings": True}}),
+    ("llama", CHAT, "chat", {"precision": "nf4", "settings": {"weight_decomposed": True}}),
+    ("llama", CHAT, "chat", {"precision": "nf4", "settings": {"initialisation": "loftq"}}),
+    ("llama", CHAT, "chat", {"settings": {"initialisation": "pissa"}}),
+    ("llama", CHAT, "chat", {"settings": {"train_embeddings": True}}),
     ("llama", PAIRS, "chat", {"precision": "nf4", "preferences": {"trainer": "orpo"}}),
     ("bert", LABELLED, "classification", {"precision": "nf4"}),
     ("bert", PLAIN, "fill_mask", {}),
@@ -184,6 +191,18 @@ def test_two_processes_that_divide_the_base_learn_what_one_does(family, rows, ta
     ran = json.loads((store.list()[0].folder / "processes.json").read_text())
     assert ran["distributed_type"] == "FSDP2" and ran["dtensors"]
     assert ran["mb_a_process"] < ran["mb_whole"]
+
+
+@pytest.mark.parametrize("stored_as, refusal", [("float32", None), ("uint8", "ranks.hardly_divided")])
+def test_a_base_that_stays_whole_is_not_trained(stored_as, refusal, bases):
+    """As 4-bit codes do that are stored in bytes: FSDP leaves out what is not like the rest."""
+    chosen = ModelChoice(source="folder", id=str(bases("llama")), precision="nf4")
+    model = LoraMethod().attach(load_model(chosen, to_divide=stored_as == "float32"))
+    meeting = open_store()
+    with joined(World(0, 1), meeting.port, meeting) as world:
+        job = SimpleNamespace(model=model, world=divide(model, world))
+        with refused(refusal) if refusal else contextlib.nullcontext():
+            assert check_divided(job)["dtensors"]
 
 
 def going_on(store, home, folder, rows=CHAT, **training):
@@ -231,8 +250,8 @@ def test_a_divided_run_measures_answers_is_proven_and_moves_to_one_process_and_b
     held_out = recipe.dataset.model_copy(update={"held_out_share": 0.4})
     whole, run = (store.create(recipe.model_copy(update={"dataset": held_out})) for _ in range(2))
     assert main(whole.folder) == 0
-    for step, launch in enumerate(before, start=1):
-        run.move_to(Place(**launch))
+    for step, where in enumerate(before, start=1):
+        run.move_to(Place(**where))
         run.request("stop")
         assert main(run.folder) == 0, run.log_tail()
         assert (run.status().state, run.status().step) == ("stopped", step), run.status()

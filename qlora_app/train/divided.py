@@ -128,9 +128,12 @@ def divide(model: Any, world: World) -> DividedWorld:
 
 
 def blocks_of(base: Any) -> list[torch.nn.Module]:
-    """The blocks of a model, as its family names what belongs together."""
+    """The blocks of a model, one after another in a list; its family names what belongs together. Embeddings may be so
+    named too, and share their weights with the output.
+    """
     names = set(getattr(base, "_no_split_modules", None) or ())
-    return [part for part in base.modules() if type(part).__name__ in names]
+    lists = [part for part in base.modules() if isinstance(part, torch.nn.ModuleList)]
+    return [block for some in lists for block in some if type(block).__name__ in names]
 
 
 @dataclass(frozen=True)
