@@ -141,6 +141,7 @@ class Held:
     """What a process holds of the base: megabytes of its parts, of what is whole, and of the whole base."""
 
     tensors: int  # that are divided
+    left_whole: float  # share of the blocks' numbers that are in the type of no other and stay whole, from 0 to 1
     parts_mb: float
     whole_mb: float
     base_mb: float
@@ -153,7 +154,10 @@ def held_of(base: Any) -> Held:
     parts = sum(p.to_local().numel() * p.element_size() for p in divided)
     of_parts = sum(p.numel() * p.element_size() for p in divided)
     whole = sum(p.numel() * p.element_size() for p in frozen if not isinstance(p, DTensor)) + _scales(base)
-    return Held(len(divided), *(round(count / 1e6, 3) for count in (parts, whole, of_parts + whole)))
+    of_blocks = [p for block in blocks_of(base) for p in block.parameters() if not p.requires_grad]
+    left = sum(p.numel() * p.element_size() for p in of_blocks if not isinstance(p, DTensor))
+    share = left / max(1, sum(p.numel() * p.element_size() for p in of_blocks))
+    return Held(len(divided), share, *(round(count / 1e6, 3) for count in (parts, whole, of_parts + whole)))
 
 
 def _scales(base: Any) -> int:

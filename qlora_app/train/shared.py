@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .callbacks import MetricsCallback
 
 MOST_OF_PART = 1.1  # of what would be exactly its part: rows that do not divide evenly are filled up
+MOST_WHOLE = 0.1  # of the blocks
 SHARED_FILE = "processes"  # what really ran, in the run's folder
 
 
@@ -62,13 +63,12 @@ def check_divided(job: TrainingSetup) -> dict[str, Any]:
             largest=largest,
             whole=held.base_mb,
         )
-    if held.whole_mb > held.base_mb / 2:
+    if held.left_whole > MOST_WHOLE:
         raise UserError(
             "ranks.hardly_divided",
-            "Of this base {whole:.1f} of {all:.1f} MB cannot be divided, for they are no weights of its blocks in the "
-            "type of all others. Nothing was trained. Choose data parallel (DDP).",
-            whole=held.whole_mb,
-            all=held.base_mb,
+            "Of this base's blocks {share:.0%} cannot be divided, for it is not in the type of the rest. Nothing was "
+            "trained. Choose data parallel (DDP).",
+            share=held.left_whole,
         )
     return {"dtensors": held.tensors, "mb_a_process": round(largest, 3), "mb_whole": held.base_mb}
 
