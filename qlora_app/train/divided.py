@@ -133,7 +133,8 @@ def blocks_of(base: Any) -> list[torch.nn.Module]:
     """
     names = set(getattr(base, "_no_split_modules", None) or ())
     lists = [part for part in base.modules() if isinstance(part, torch.nn.ModuleList)]
-    return [block for some in lists for block in some if type(block).__name__ in names]
+    # FSDP makes each block one of a class of its own, below that of its family.
+    return [block for some in lists for block in some if names & {kind.__name__ for kind in type(block).__mro__}]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def held_of(base: Any) -> Held:
     whole = sum(p.numel() * p.element_size() for p in frozen if not isinstance(p, DTensor)) + _scales(base)
     of_blocks = [p for block in blocks_of(base) for p in block.parameters() if not p.requires_grad]
     left = sum(p.numel() * p.element_size() for p in of_blocks if not isinstance(p, DTensor))
-    share = left / max(1, sum(p.numel() * p.element_size() for p in of_blocks))
+    share = left / sum(p.numel() * p.element_size() for p in of_blocks) if of_blocks else 1.0
     return Held(len(divided), share, *(round(count / 1e6, 3) for count in (parts, whole, of_parts + whole)))
 
 
