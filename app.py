@@ -65,7 +65,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     people = People(settings)
     role = "owner" if people.has_login else people.all_are.role
     audit = Audit(None if settings.is_local and not people.has_login else settings.home)
-    page = AppContext(settings, store, supervisor, models, audit=audit, role=role)
+    page = AppContext(settings, store, supervisor, models, audit=audit, role=role, has_login=people.has_login)
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     admission = Admission(page.visitors)

@@ -125,6 +125,16 @@ class Settings(BaseModel):
         20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
     )
 
+    member_jobs: int = Field(
+        3, ge=0, description="Most jobs of one member that wait or are worked on; each run of a sweep is one"
+    )
+    member_gb: int = Field(20, ge=0, description="Most gigabytes that the home of a member may hold")
+    member_upload_mb: int = Field(500, ge=1, description="Most that a member may upload at once, in megabytes")
+    member_chats: int = Field(2, ge=1, description="Most questions of one member for models at once")
+    member_tokens: int = Field(60_000, ge=0, description="Most tokens a minute written for a member; 0: any number")
+    visitor_tokens: int = Field(
+        20_000, ge=0, description="Most tokens a minute written for visitors of one address; 0: any number"
+    )
     runs_at_once: int = Field(
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )

@@ -1,6 +1,7 @@
 """Owners, members and visitors on one server: what each may do, and that nobody finds what is another's."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
@@ -16,13 +17,15 @@ from qlora_app.runs.labels import relabel
 from qlora_app.runs.shared import SHARED
 from qlora_app.settings import Settings
 from qlora_app.storage.outside import named_outside
+from qlora_app.ui import quota
+from qlora_app.ui.door import request_guard, routes
 from qlora_app.ui.door.origins import Came
 from qlora_app.ui.door.people import People
-from qlora_app.ui.guard import server_functions
+from qlora_app.ui.guard import callers_of, server_functions
 from tests.fixtures.page import PROOF, make_run
 from tests.fixtures.serving import served
 from tests.refusing import refused
-from tests.test_strangers import OF_A_RUN, SECRET, addresses_of, around, given_to, private_run, send
+from tests.test_strangers import OF_A_RUN, SECRET, addresses_of, around, given_to, private_run, routes_of, send
 
 OWNER = {"user": "ada", "password": "correct horse"}
 ROLES = {"bob": "member", "eve": "member", "vic": "visitor"}
@@ -285,3 +288,171 @@ def test_nobody_is_told_of_another_s_run_or_changes_it(server, name, whose):
     said = told(server, name, run)
     assert {where: around(text) for where, text in said.items() if SECRET in text.replace(f"ab-{SECRET}", "")} == {}
     assert as_it_lies(run) == before
+
+
+@pytest.mark.slow
+def test_every_page_has_marks_on_all_its_handlers(server):
+    """Also those that members see: what has none is nobody's."""
+    for name in ("bob", ""):
+        demo = page_of(server, name)
+        assert [fn.fn.__qualname__ for fn in demo.fns.values() if fn.fn and callers_of(fn.fn) is None] == []
+        parts = [(block, one) for block in demo.blocks.values() for one in server_functions(block)]
+        assert parts and all(callers_of(getattr(block, one)) for block, one in parts)
+        assert [path for path in routes_of(demo.app) if routes.mark_of(path) is None] == []
+
+
+def poll_of(server, name, **asked):
+    """What the bar of somebody's page says."""
+    demo = page_of(server, name)
+    bar = next(id for id, block in demo.blocks.items() if block.elem_id == "bar")
+    body = {"component_id": bar, "fn_name": "poll", "session_hash": f"bar-{name}", "data": asked}
+    return server.people[name].client.post("/gradio_api/component_server", json=body)
+
+
+@pytest.mark.slow
+def test_the_bar_says_who_it_is_and_how_to_leave(server):
+    for name in ("ada", "bob", "vic"):
+        said = poll_of(server, name, seen={}).json()["parts"]["who"]
+        assert name in said and "./logout" in said
+    said = poll_of(server, "", seen={}).json()["parts"]["who"]
+    assert "./login" in said and "logout" not in said
+    assert 'name="password"' in server.people[""].client.get("/login").text
+
+
+@pytest.mark.slow
+def test_what_a_member_uploads_is_read_and_named_by_nobody_else(server):
+    brought = server.people["bob"].client.post("/gradio_api/upload", files={"files": ("a.jsonl", f"row {SECRET}")})
+    (path,) = brought.json()
+    assert server.people["bob"].client.get(f"/gradio_api/file={path}").status_code == 200
+    for name in ("eve", "vic", ""):
+        client = server.people[name].client
+        assert client.get(f"/gradio_api/file={path}").status_code == 403, name
+        assert client.post("/gradio_api/upload", files={"files": ("a", "b")}).status_code == (
+            200 if name == "eve" else 403
+        )
+    for sent in (path, f"file:{path}", str(server.runs.bobs.log), str(server.runs.owners.folder)):
+        body = {"fn_index": 0, "data": [{"path": sent}], "session_hash": "eve"}
+        assert server.people["eve"].client.post("/gradio_api/queue/join", json=body).status_code == 403, sent
+
+
+@pytest.mark.slow
+def test_a_session_of_one_page_is_nobody_s_on_another(server):
+    assert (
+        server.people["bob"].client.post("/gradio_api/queue/join", json=restoring(server, "bob", "of-bob")).status_code
+        == 200
+    )
+    for name in ("eve", "vic", ""):
+        client = server.people[name].client
+        for path in ("/gradio_api/queue/data?session_hash=of-bob", "/gradio_api/heartbeat/of-bob"):
+            assert client.get(path).status_code == 403, (name, path)
+        told = client.post("/gradio_api/cancel", json={"session_hash": "of-bob", "fn_index": 0, "event_id": "x"})
+        assert told.status_code == 403
+
+
+def restoring(server, name, session):
+    demo = page_of(server, name)
+    number = next(n for n, fn in demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
+    return {"fn_index": number, "data": [], "session_hash": session}
+
+
+@pytest.mark.slow
+def test_what_is_shared_is_read_by_members_and_changed_by_its_owner_alone(server):
+    run = server.runs.shared
+    before = as_it_lies(run)
+    for name in ("eve", "vic", ""):
+        assert shown_to(server, name) == {run.id}, name
+    assert shown_to(server, "bob") == {run.id, server.runs.bobs.id}
+    assert shown_to(server, "ada") == {run.id, server.runs.owners.id}
+    site = asks(server, "eve")
+    for deed in ("stop", "discard", "kill", "resume", "delete"):
+        for number, fn in site.demo.fns.items():
+            if fn.fn and callers_of(fn.fn) == "owner" and deed in fn.fn.__qualname__:
+                send(site, number, [given_to(one, run, "x") for one in fn.inputs], {"run": run.id, "job": run.id})
+    assert as_it_lies(run) == before
+
+
+def shown_to(server, name):
+    """Which of the runs that were there are in somebody's list."""
+    demo = page_of(server, name)
+    id = next(id for id, block in demo.blocks.items() if "rows" in server_functions(block))
+    body = {"component_id": id, "fn_name": "rows", "session_hash": f"table-{name}", "data": {"count": 9}}
+    rows = server.people[name].client.post("/gradio_api/component_server", json=body).json()["rows"]
+    return {row["id"] for row in rows} & {run.id for run in vars(server.runs).values()}
+
+
+@pytest.mark.slow
+def test_a_session_ends_when_its_account_is_another_or_gone(server):
+    client = server.people["vic"].client
+    for change in (
+        lambda: server.accounts.change("vic", role="member"),
+        lambda: server.accounts.change("vic", password="password of vic"),
+        lambda: server.accounts.remove("vic"),
+        lambda: server.accounts.add("vic", "visitor", password_of("vic")),
+    ):
+        client.post("/login", data={"username": "vic", "password": password_of("vic")})
+        was_in = client.get("/config").json().get("username"), server.accounts.role_of("vic")
+        change()
+        assert poll_of(server, "vic", seen={}).json()["parts"]["who"].count("./login") == 1, was_in
+
+
+@pytest.mark.slow
+def test_a_stream_ends_with_its_account(server, monkeypatch):
+    monkeypatch.setattr(request_guard, "LOOKED_AFTER", 0.1)
+    server.accounts.add("zoe", "member", password_of("zoe"))
+    zoe = Browser(server, "zoe")
+    with zoe.client.stream("GET", "/gradio_api/heartbeat/of-zoe") as stream:
+        lines = stream.iter_lines()
+        assert "ALIVE" in next(lines)
+        server.accounts.remove("zoe")
+        assert all("ALIVE" in line or not line for line in lines), "it comes to an end"
+
+
+@pytest.mark.slow
+def test_who_did_what_is_written_down(server):
+    lines = [json.loads(line) for line in (server.home / "audit.jsonl").read_text().splitlines()]
+    assert {one["user"] for one in lines if one["deed"] == "logged in"} >= {"ada", "bob", "eve"}
+    assert [one for one in lines if one["user"] == "eve" and "stop" in one["deed"]]
+
+
+# ---- how much
+
+
+def test_a_member_has_so_many_jobs_at_work_and_no_more(page, store):
+    settings = Settings(home=store.root.parent, member_jobs=2)
+    member = replace(page, settings=settings).of_member("bob")
+    runs = [member.store.create(Recipe()) for _ in range(3)]
+    member.supervisor._whole.look_after(member.settings, member.store)
+    for run in runs[:2]:
+        member.start(run)
+    member.start(runs[0])  # a second click
+    with refused("member.too_many_jobs"):
+        member.start(runs[2])
+    assert [run.id for run in member.store.list()] == [run.id for run in reversed(runs[:2])], "nothing is left of it"
+    again = replace(page, settings=settings).of_member("bob")  # after a restart
+    again.supervisor._whole.look_after(again.settings, again.store)
+    with refused("member.too_many_jobs"):
+        again.make_room()
+    page.start(page.store.create(Recipe()))  # the owner has no quota
+
+
+def test_a_full_home_begins_nothing_and_takes_no_upload(page, store):
+    member = replace(page, settings=Settings(home=store.root.parent, member_gb=0)).of_member("bob")
+    (member.settings.home / "x").write_bytes(b"x" * 1000)
+    for check in (member.make_room, lambda: member.quota.check_space(1)):
+        with refused("member.no_room"):
+            check()
+
+
+def test_tokens_are_counted_for_each_who_asks_and_forgotten_after_a_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(quota.time, "monotonic", lambda: now[0])
+    tokens = quota.Tokens(10)
+    tokens.add("a", 10)
+    tokens.check("b")
+    with refused("chat.tokens_used"):
+        tokens.check("a")
+    now[0] = 61.0
+    tokens.check("a")
+    assert not tokens._sums
+    quota.Tokens(0).add("a", 10**9)
+    quota.Tokens(0).check("a")

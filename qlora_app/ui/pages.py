@@ -22,7 +22,9 @@ from starlette.middleware import Middleware
 from ..accounts import Person
 from .build import build
 from .context import AppContext
+from .door.bodies import upload_mb
 from .door.looks import Looks
+from .quota import Quota
 from .theme import STYLE, THEME
 from .translate import in_every_language
 
@@ -90,10 +92,10 @@ class Pages:
         self,
         page: AppContext,
         routes: Callable[[AppContext], list[Any]],
-        joins: Callable[[gr.Blocks], None],
+        joins: Callable[[gr.Blocks, int | None], None],
     ) -> None:
         """page: the one that the server began with. routes: those that a page has beside Gradio's. joins: told of each
-        page that is made; counts its questions with those of the others.
+        page that is made, and how many questions it may have for models at once; counts them with those of the others.
         """
         self.page, self._routes, self._joins = page, routes, joins
         self._pages: OrderedDict[str, PersonsPage] = OrderedDict()
@@ -115,7 +117,8 @@ class Pages:
             if found is None:
                 found = await asyncio.to_thread(self._make, person)
                 await found.begin()
-                self._joins(found.demo)
+                is_members = person.role == "member"
+                self._joins(found.demo, self.page.settings.member_chats if is_members else None)
                 self._pages[person.home] = found
         self._pages.move_to_end(person.home)
         await self._forget_idle(but=person.home)
@@ -134,6 +137,11 @@ class Pages:
         if person.role != "member" or page is None:
             return None
         return [self._contexts[person.name].settings.home, page.files]
+
+    def quota_of(self, person: Person) -> Quota | None:
+        """Of a member whose page is open."""
+        page = self._contexts.get(person.name) if person.role == "member" else None
+        return page.quota if page else None
 
     async def _forget_idle(self, but: str) -> None:
         while len(self._pages) > MOST:
@@ -162,7 +170,7 @@ class Pages:
             auth_dependency=(lambda _: person.name) if person.role == "member" else None,
             app_kwargs={"middleware": [Middleware(Looks)], "routes": self._routes(page)},
             mcp_server=False,
-            **how_shown(demo, settings.max_upload_mb),
+            **how_shown(demo, upload_mb(settings, person.role)),
         )
         files = Path(get_upload_folder()) / FOLDER / person.home.replace("/", "_")
         files.mkdir(parents=True, exist_ok=True, mode=0o700)

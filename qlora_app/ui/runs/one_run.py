@@ -181,13 +181,14 @@ class OneRun:
 
     @changes
     def export(self, event: gr.EventData) -> None:
-        """{run, format: the exporter's name, dtype: of the weights}: its adapter for other programs."""
+        """{run, format: the exporter's name, dtype or rank, where it has one}: its adapter for other programs."""
         given = given_by(event)
         run = self.page.store.get(str(given.get("run") or ""))
-        name, dtype = str(given.get("format")), given.get("dtype")
+        name = str(given.get("format"))
+        chosen = {one: given[one] for one in ("dtype", "rank") if given.get(one)}
         if name not in EXPORTERS:
             return
-        job = export_job(run, exporter_of(name, {"dtype": dtype} if dtype else {}))
+        job = export_job(run, exporter_of(name, chosen))
         if job.status().state != "done":
             self.page.sessions.make_way()  # its worker loads the model once more
             self.page.start(job)
