@@ -28,7 +28,7 @@ from .hardware import known_accelerators, usable_cores
 from .methods.layers import no_such_layer
 from .recipe import Recipe, wrong_settings
 from .settings import MemberSettings, Settings
-from .storage.outside import named_outside
+from .storage.outside import named_outside, not_yours
 from .tasks import Task, not_made_for, task_for, unsuitable_tasks
 from .tasks.classification import label_counts
 from .tasks.options import answer_options
@@ -248,7 +248,7 @@ def refuse_of_others(recipe: Recipe, settings: Settings) -> None:
     if recipe.launch.where != "here":
         raise UserError.at("launch.where", "member.elsewhere", "Members train on this machine only.")
     if named := named_outside(recipe.model_dump(mode="json"), [settings.home]):
-        raise UserError("member.not_yours", "{named} is no file of yours. Upload what you need.", named=named)
+        raise not_yours(named)
 
 
 def gather(
