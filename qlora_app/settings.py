@@ -125,6 +125,16 @@ class Settings(BaseModel):
         20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
     )
 
+    member_jobs: int = Field(
+        3, ge=0, description="Most jobs of one member that wait or are worked on; each run of a sweep is one"
+    )
+    member_gb: int = Field(20, ge=0, description="Most gigabytes that the home of a member may hold")
+    member_upload_mb: int = Field(500, ge=1, description="Most that a member may upload at once, in megabytes")
+    member_chats: int = Field(2, ge=1, description="Most questions of one member for models at once")
+    member_tokens: int = Field(60_000, ge=0, description="Most tokens a minute written for a member; 0: any number")
+    visitor_tokens: int = Field(
+        20_000, ge=0, description="Most tokens a minute written for visitors of one address; 0: any number"
+    )
     runs_at_once: int = Field(
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )
@@ -297,9 +307,10 @@ class Settings(BaseModel):
         storage.
         """
         values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX) and v}
-        lines = [_unknown(name) for name in values if name not in cls.model_fields]
+        lines = [_unknown(name) for name in values if name not in (*cls.model_fields, "member")]
         if len(missing := {"user", "password"} - values.keys()) == 1:
             lines.append(f"{PREFIX}{missing.pop().upper()} is not set: a login needs a user and a password.")
+        member = values.pop("member", "")  # of a worker's
         if key := environment.get("WANDB_API_KEY"):
             values.setdefault("wandb_key", key)
         if storage := persistent_storage(environment):
@@ -307,6 +318,8 @@ class Settings(BaseModel):
         if is_space(environment):
             values["host"] = "0.0.0.0"
             values.setdefault("proxies", PRIVATE_NETWORKS)
+        if values.get("login_header") and not values.get("proxies"):
+            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only, which names none.")
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
@@ -319,7 +332,8 @@ class Settings(BaseModel):
             for name in ("home", "data_folder")
             if (folder := getattr(settings, name))
         }
-        return settings.model_copy(update=folders)
+        settings = settings.model_copy(update=folders)
+        return settings.of_member(member) if member else settings
 
 
 class MemberSettings(Settings):

@@ -56,6 +56,23 @@ def changes(handler: Callable) -> Callable:
     return _marked(handler, "owner")
 
 
+def changes_machine(handler: Callable) -> Callable:
+    """As `changes`, for what concerns the whole machine: a member may not, whose page it is or not."""
+
+    @functools.wraps(handler)
+    def asked(self: Any, *values: Any) -> Any:
+        check_owns_machine(self.page)
+        return handler(self, *values)
+
+    return changes(asked)
+
+
+def check_owns_machine(page: Any) -> None:
+    """Raises UserError for a member."""
+    if not page.is_owners:
+        raise UserError("member.owners_only", "Only the owner of this server may do that.")
+
+
 def owner_reads(handler: Callable) -> Callable:
     """A method that changes nothing, and tells what is only the owner's."""
     return _marked(handler, "owner", is_noted=False)
