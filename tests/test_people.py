@@ -457,8 +457,6 @@ def test_who_did_what_is_written_down(server):
     assert {one["user"] for one in lines if one["deed"] == "logged in"} >= {"ada", "bob", "eve"}
     deeds = [(one["user"], one["deed"], one["about"]) for one in lines]
     assert ("eve", "RunCards.stop_run", server.runs.bobs.id) in deeds
-        (one["user"], one["deed"], one["about"]) for one in lines
-    ]
 
 
 @pytest.mark.slow
