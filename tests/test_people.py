@@ -71,6 +71,14 @@ def test_what_cannot_be_an_account_is_refused(tmp_path):
         accounts.remove("eve")
 
 
+def test_an_account_with_the_owner_s_name_opens_nothing(tmp_path):
+    Accounts(Settings(home=tmp_path)).add("ada", "member", "long enough")
+    for user in ("ada", "Ada"):
+        people = People(Settings(home=tmp_path, user=user, password="correct horse"))
+        assert not people.accounts.lets_in("ada", "long enough")
+        assert people.accounts.role_of(user) == "owner" and people.accounts.all() == {}
+
+
 @pytest.mark.parametrize(
     "text", ["[", "bob: 1", "bob: {role: king, hash: x}", "bob: {role: owner}", "../x: {role: owner, hash: y}", "- bob"]
 )
