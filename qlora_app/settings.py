@@ -270,10 +270,13 @@ class Settings(BaseModel):
         return self.hub_token.get_secret_value() if self.hub_token else None
 
     @property
-    def secrets(self) -> list[str]:
-        """Words that may stand in no file that leaves this machine."""
-        keys = [self.hub_token, self.wandb_key, self.password, *(one.key for one in self.endpoints or ())]
-        return [key.get_secret_value() for key in keys if key and key.get_secret_value()]
+    def secrets(self) -> dict[str, str]:
+        """{setting: its word}, of those that may stand in no file that leaves this machine."""
+        keys = {"HUB_TOKEN": self.hub_token, "WANDB_KEY": self.wandb_key, "PASSWORD": self.password}
+        keys |= {f"ENDPOINTS ({one.name})": one.key for one in self.endpoints or ()}
+        return {
+            f"{PREFIX}{name}": key.get_secret_value() for name, key in keys.items() if key and key.get_secret_value()
+        }
 
     @property
     def is_demonstration(self) -> bool:
