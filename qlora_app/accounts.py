@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from .errors import Problem, UserError
-from .settings import OF_ALL, PREFIX, Settings
+from .settings import OF_ALL_BEGIN, PREFIX, Settings
 from .storage.disk import said
 from .storage.files import replace_file
 from .storage.outside import confine_process
@@ -233,9 +233,9 @@ def work_in_home_of(folder: Path) -> Settings:
     member = member_at(folder, settings)
     if not member:
         return settings
-    of_all = {f"{PREFIX}{name.upper()}" for name in ("home", *OF_ALL)}
     for name in list(os.environ):
-        if name in _OWNERS_ELSEWHERE or (name.startswith(PREFIX) and name not in of_all):
+        own = name.removeprefix(PREFIX).lower()
+        if name in _OWNERS_ELSEWHERE or (own != name.lower() and not own.startswith(("home", *OF_ALL_BEGIN))):
             del os.environ[name]
     os.environ[f"{PREFIX}MEMBER"] = member
     own = Settings.from_environment()

@@ -26,11 +26,7 @@ PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::
 
 
 # What a member's part of this machine is run with as well.
-OF_ALL = (
-    *("host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at_once"),
-    *("max_upload_mb", "max_unpacked_mb", "max_unpacked_ratio", "max_rows", "max_cache_mb"),
-    *("member_jobs", "member_gb", "member_upload_mb", "member_chats", "member_tokens"),
-)
+OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 
@@ -226,7 +222,7 @@ class Settings(BaseModel):
     def of_member(self, name: str) -> "MemberSettings":
         """Of their own home. Whatever is not known to be everybody's is the owner's, and left out."""
         others = {key: field.default for key, field in Settings.model_fields.items()}
-        own = others | {key: getattr(self, key) for key in OF_ALL}
+        own = others | {key: getattr(self, key) for key in others if key.startswith(OF_ALL_BEGIN)}
         return MemberSettings.model_construct(**(own | {"home": self.members / name, "member": name}))
 
     @property
