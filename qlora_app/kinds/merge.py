@@ -58,7 +58,7 @@ def equal_parts(runs: Sequence[str], weights: Sequence[float] | None = None) -> 
     """Each run with its weight; without weights they are equal and make 1 together. Raises UserError where there are
     not as many weights as runs, or one is too large.
     """
-    given = list(weights) if weights else [1 / len(runs)] * len(runs)
+    given = list(weights) if weights else [1 / max(1, len(runs))] * len(runs)
     if len(given) != len(runs):
         raise UserError.at(
             "weights",

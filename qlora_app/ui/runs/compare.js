@@ -1,6 +1,6 @@
 // The comparison: asks for the curves one looks at, draws them, reads them at the cursor, and says where its buttons lead.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; SERIES stands in front of this.
-const EVENTS = ['back', 'open', 'csv', 'parquet'];
+const EVENTS = ['back', 'open', 'csv', 'parquet', 'merge'];
 const KEY = 'guanaco-compare';
 let view = {series: '', by: 'step', log: false, smoothing: 3}, lines = [], made = null, place = null, asked = 0;
 try { view = {...view, ...JSON.parse(localStorage.getItem(KEY))}; } catch (error) { /* nothing was kept */ }
@@ -59,7 +59,7 @@ function keep(changes, anew) {
 element.addEventListener('click', e => {
   const button = e.target.closest('button'); if (!button) return;
   if (button.dataset.do === 'evaluate') { window.dispatchEvent(new CustomEvent('guanaco-evaluate', {detail: {runs: runs()}})); return; }
-  if (button.dataset.do) trigger(button.dataset.do, {});
+  if (EVENTS.includes(button.dataset.do)) trigger(button.dataset.do, {});
   if (button.dataset.run) trigger('open', {run: button.dataset.run});
   if (button.dataset.series) keep({series: button.dataset.series}, true);
 });
@@ -81,6 +81,6 @@ element.addEventListener('keydown', e => {
 });
 let width = 0;
 new ResizeObserver(() => { const now = find('.overlay .plot')?.clientWidth || 0; if (now !== width) { width = now; draw(); } }).observe(element);
-const turn = () => { lines = []; made = null; ask(); };
+const turn = () => { lines = []; made = null; ask(); restoreMerge(); };
 watch('value', () => setTimeout(turn, 0));
 turn();
