@@ -22,7 +22,7 @@ function draw() {
   const plot = find('.overlay .plot'); if (!plot) return;
   const series = view.series || 'held_out', width = Math.round(plot.clientWidth); if (width < 60) return;
   for (const one of element.querySelectorAll('[data-series]')) one.setAttribute('aria-pressed', one.dataset.series === series);
-  find('[name="by"]').value = view.by; find('[name="log"]').checked = view.log; find('[name="smoothing"]').value = view.smoothing;
+  find('.overlay [name="by"]').value = view.by; find('[name="log"]').checked = view.log; find('[name="smoothing"]').value = view.smoothing;
   const box = {width, height: width < 480 ? 220 : 300, left: 58, right: 14, top: 10, bottom: 30};
   made = overlay(lines, {series, by: view.by}, box, view.log, view.smoothing);
   if (!made) { plot.replaceChildren(); find('.read').textContent = word('These runs have no figures of that.'); return; }
@@ -63,7 +63,7 @@ element.addEventListener('click', e => {
   if (button.dataset.run) trigger('open', {run: button.dataset.run});
   if (button.dataset.series) keep({series: button.dataset.series}, true);
 });
-element.addEventListener('change', e => { if (e.target.name === 'by') keep({by: e.target.value}, true); if (e.target.name === 'log') keep({log: e.target.checked}, false); });
+element.addEventListener('change', e => { if (e.target.matches('.overlay [name="by"]')) keep({by: e.target.value}, true); if (e.target.name === 'log') keep({log: e.target.checked}, false); });
 element.addEventListener('input', e => { if (e.target.name === 'smoothing') keep({smoothing: +e.target.value}, false); });
 element.addEventListener('pointermove', e => {
   const svg = e.target.closest('.overlay svg'); if (!svg || !made) return;

@@ -41,4 +41,5 @@ element.addEventListener('input', e => { const form = e.target.closest('.merge-f
 element.addEventListener('submit', e => {
   const form = e.target.closest('.merge-form'); if (!form) return;
   e.preventDefault(); trigger('merge', mergeAsked(form)); openMerge(false);
+  setTimeout(() => document.getElementById('merge-job')?.scrollIntoView({block: 'center'}), 800);
 });

@@ -11,7 +11,7 @@ from ...choices import bounds, options
 from ...errors import UserError
 from ...kinds.merge import MergeSpec, equal_parts, merge_job, merge_spec, merged
 from ...kinds.merge_checks import checked
-from ...methods.combining import ON_MATRICES, By, Combination
+from ...methods.combining import By, Combination
 from ...runs import Run, address_of
 from ...runs.labels import LONGEST_NAME
 from ..context import AppContext
@@ -29,10 +29,6 @@ READ_BY = {  # {setting: does this combination read it?}
     "seed": lambda how: how.draws,
 }
 PROBLEM = '<small class="warning" role="alert" data-problem="{}"></small>'
-APART = (
-    "A and B are combined each for itself, times the root of the weight: of different adapters that is not the sum of "
-    "what they learned."
-)
 
 
 class MergeForm:
@@ -102,7 +98,6 @@ def merge_form(runs: Sequence[Run]) -> str:
         '<p class="quiet">A run of its own comes of it, which is asked what each of them is asked.</p>'
         f'<p class="quiet">Weights</p><div class="fields">{weights}</div>{PROBLEM.format("parts")}'
         f'{PROBLEM.format("weights")}<div class="fields">{fields}{_name()}</div>'
-        f'<p class="note" data-by="{" ".join(ON_MATRICES)}">{APART}</p>'
         '<div class="told"></div><small class="warning others" role="alert"></small>'
         '<div class="does"><button type="submit" class="main">Merge</button>'
         '<button type="button" data-close>Close</button></div></form>'

@@ -24,7 +24,7 @@ def _parent(one: Parent, is_there: bool) -> str:
     name = escape(one.title)
     title = f'<b translate="no">{name}</b>'
     if is_there:
-        title = f'<a href="?tab=runs&amp;run={escape(one.run)}" translate="no">{name}</a>'
+        title = f'<a class="link" href="?tab=runs&amp;run={escape(one.run)}" translate="no">{name}</a>'
     chances = f'<p class="note">{one.fidelity.chances}</p>' if one.fidelity.chances else ""
     share = f'<span class="quiet">Weight {one.weight:g}, rank {one.rank}</span>'
     return (

@@ -157,7 +157,8 @@ def _of_elsewhere(run: Run, recipe: Recipe) -> str:
     rows = []
     for leaf, field in iter_settings(Recipe):
         name = dotted_name(leaf)
-        value = said[name] if name in said else value_at(recipe, leaf, ...)
+        value = value_at(recipe, leaf, ...)
+        value = value if value is ... else said.get(name, value)
         if name.startswith(KNOWN_OF_ELSEWHERE) and field.title and value not in (..., None, "", []):
             rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{value_words(field, value)}</td></tr>")
     return f'<table class="settings all"><tbody>{"".join(rows)}</tbody></table>'
