@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from qlora_app import worker
 from qlora_app.cli import main
-from qlora_app.errors import UserError
+from qlora_app.errors import UserError, sentence_of
 from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.merge import MergeSpec, equal_parts, merge_job, merge_spec, merged
 from qlora_app.kinds.merge_checks import checked
@@ -32,7 +32,7 @@ from qlora_app.start_from import problems_of
 from qlora_app.ui.runs.run_pages import settings_page
 from tests.fixtures.finished import finished_run
 from tests.fixtures.page import event
-from tests.refusing import refused
+from tests.refusing import check_problem, refused
 from tests.tiny_models import tiny_network
 
 PLAIN = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
@@ -213,7 +213,8 @@ def test_each_is_asked_on_the_base_that_it_learned_beside_and_data_of_several_ar
     assert worker.main(job.folder) == 0, job.status().sentence
     run = RunStore(home / "runs").get(merged(job))
     assert run.base_model().precision == "nf4" and run.recipe().dataset.id == "not known"
-    assert len(merge_of(run).notes) == 1
+    (note,) = merge_of(run).notes
+    check_problem(sentence_of(note), "merge.other_precision", "nf4", "fp32")
 
 
 # ---- what is refused, before anything is loaded

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from ..errors import Problem, UserError
+from ..errors import Problem, UserError, with_code
 from ..export.exporter import checksum_of, telling, versions
 from ..export.fidelity import of_model, questions_for, reference
 from ..inference.loaded import LoadedBase, give_memory_back
@@ -217,7 +217,7 @@ def _told(found: Checked, measured: list[Fidelity], rank: int, began: float) -> 
         weights=first.weights,
         precision=first.run.base_model().precision,
         rank=rank,
-        notes=tuple(map(str, found.notes)),
+        notes=tuple(with_code({"sentence": note}) for note in found.notes),
         seconds=round(time.monotonic() - began, 1),
         versions=versions(),
     )

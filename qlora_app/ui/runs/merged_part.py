@@ -2,6 +2,7 @@
 
 from html import escape
 
+from ...errors import sentence_of
 from ...runs import Run
 from ...runs.merges import Merge, Parent
 from ..translate import translate
@@ -11,7 +12,7 @@ from .export_part import SIGNS, differing_rows
 def merged_part(made: Merge, there: set[str]) -> str:
     """there: the ids of its parents that can still be opened."""
     parents = "".join(_parent(one, one.run in there) for one in made.parents)
-    notes = "".join(f'<p class="note">{escape(translate(note))}</p>' for note in made.notes)
+    notes = "".join(f'<p class="note">{escape(translate(sentence_of(note)))}</p>' for note in made.notes)
     return f'<h3>Merged of</h3><p class="note" translate="no">{escape(made.sum)}</p>{notes}{parents}'
 
 
