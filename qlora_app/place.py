@@ -46,6 +46,14 @@ class Place(Choices):
         le=64,
     )
 
+    share: Literal["ddp", "fsdp"] = setting(
+        "ddp",
+        "Base in each process",
+        "Data parallel is quicker. FSDP2 is for a base that one GPU cannot hold: each process keeps a part of it, and "
+        "the whole adapter.",
+        labels={"ddp": "Whole: data parallel (DDP)", "fsdp": "A part: FSDP2"},
+        part="saving",
+    )
     partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", part="saving", max_length=100)
     minutes: int = setting(
         0,
@@ -61,6 +69,10 @@ class Place(Choices):
     def count(self, devices: int) -> int:
         """How many processes that are, on a machine with so many GPUs."""
         return self.processes or max(1, devices)
+
+    def divides(self, processes: int) -> bool:
+        """Is the base divided among so many? One alone has it whole, whatever was asked for."""
+        return self.share == "fsdp" and processes > 1
 
     def refused_flags(self) -> list[str]:
         """The words of `flags` that are no option a recipe may give."""

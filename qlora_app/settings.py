@@ -25,6 +25,8 @@ STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a
 PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
+# What a member's part of this machine is run with as well.
+OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 
@@ -125,6 +127,16 @@ class Settings(BaseModel):
         20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
     )
 
+    member_jobs: int = Field(
+        3, ge=0, description="Most jobs of one member that wait or are worked on; each run of a sweep is one"
+    )
+    member_gb: int = Field(20, ge=0, description="Most gigabytes that the home of a member may hold")
+    member_upload_mb: int = Field(500, ge=1, description="Most that a member may upload at once, in megabytes")
+    member_chats: int = Field(2, ge=1, description="Most questions of one member for models at once")
+    member_tokens: int = Field(60_000, ge=0, description="Most tokens a minute written for a member; 0: any number")
+    visitor_tokens: int = Field(
+        20_000, ge=0, description="Most tokens a minute written for visitors of one address; 0: any number"
+    )
     runs_at_once: int = Field(
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )
@@ -208,10 +220,10 @@ class Settings(BaseModel):
         return self.home / "members"
 
     def of_member(self, name: str) -> "MemberSettings":
-        """Of their own home, without what is the owner's: the data folder, secrets, programs."""
-        own: dict[str, Any] = {"home": self.members / name, "member": name, "data_folder": None, "keep_runs": None}
-        secrets = dict.fromkeys(("password", "hub_token", "wandb_key", "endpoints"))
-        return MemberSettings.model_construct(**(dict(self) | own | secrets | {"metrics": False, "mcp": False}))
+        """Of their own home. Whatever is not known to be everybody's is the owner's, and left out."""
+        others = {key: field.default for key, field in Settings.model_fields.items()}
+        own = others | {key: getattr(self, key) for key in others if key.startswith(OF_ALL_BEGIN)}
+        return MemberSettings.model_construct(**(own | {"home": self.members / name, "member": name}))
 
     @property
     def is_local(self) -> bool:
@@ -254,10 +266,13 @@ class Settings(BaseModel):
         return self.hub_token.get_secret_value() if self.hub_token else None
 
     @property
-    def secrets(self) -> list[str]:
-        """Words that may stand in no file that leaves this machine."""
-        keys = [self.hub_token, self.wandb_key, self.password, *(one.key for one in self.endpoints or ())]
-        return [key.get_secret_value() for key in keys if key and key.get_secret_value()]
+    def secrets(self) -> dict[str, str]:
+        """{setting: its word}, of those that may stand in no file that leaves this machine."""
+        keys = {"HUB_TOKEN": self.hub_token, "WANDB_KEY": self.wandb_key, "PASSWORD": self.password}
+        keys |= {f"ENDPOINTS ({one.name})": one.key for one in self.endpoints or ()}
+        return {
+            f"{PREFIX}{name}": key.get_secret_value() for name, key in keys.items() if key and key.get_secret_value()
+        }
 
     @property
     def is_demonstration(self) -> bool:
@@ -294,9 +309,10 @@ class Settings(BaseModel):
         storage.
         """
         values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX) and v}
-        lines = [_unknown(name) for name in values if name not in cls.model_fields]
+        lines = [_unknown(name) for name in values if name not in (*cls.model_fields, "member")]
         if len(missing := {"user", "password"} - values.keys()) == 1:
             lines.append(f"{PREFIX}{missing.pop().upper()} is not set: a login needs a user and a password.")
+        member = values.pop("member", "")  # of a worker's
         if key := environment.get("WANDB_API_KEY"):
             values.setdefault("wandb_key", key)
         if storage := persistent_storage(environment):
@@ -304,6 +320,8 @@ class Settings(BaseModel):
         if is_space(environment):
             values["host"] = "0.0.0.0"
             values.setdefault("proxies", PRIVATE_NETWORKS)
+        if values.get("login_header") and not values.get("proxies"):
+            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only, which names none.")
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
@@ -316,7 +334,8 @@ class Settings(BaseModel):
             for name in ("home", "data_folder")
             if (folder := getattr(settings, name))
         }
-        return settings.model_copy(update=folders)
+        settings = settings.model_copy(update=folders)
+        return settings.of_member(member) if member else settings
 
 
 class MemberSettings(Settings):

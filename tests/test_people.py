@@ -1,28 +1,36 @@
 """Owners, members and visitors on one server: what each may do, and that nobody finds what is another's."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
 import pytest
 
+import app
 from qlora_app import starter
 from qlora_app.accounts import Accounts, member_at, work_in_home_of
+from qlora_app.base_models import ModelChoice
 from qlora_app.cli import main
+from qlora_app.errors import UserError
 from qlora_app.preflight import refuse_of_others
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.runs.labels import relabel
 from qlora_app.runs.shared import SHARED
 from qlora_app.settings import Settings
+from qlora_app.start_from import adapter_folder
+from qlora_app.storage import outside
 from qlora_app.storage.outside import named_outside
+from qlora_app.ui import quota
+from qlora_app.ui.door import request_guard, routes
 from qlora_app.ui.door.origins import Came
 from qlora_app.ui.door.people import People
-from qlora_app.ui.guard import server_functions
+from qlora_app.ui.guard import callers_of, server_functions
 from tests.fixtures.page import PROOF, make_run
 from tests.fixtures.serving import served
 from tests.refusing import refused
-from tests.test_strangers import OF_A_RUN, SECRET, addresses_of, around, given_to, private_run, send
+from tests.test_strangers import OF_A_RUN, SECRET, addresses_of, around, given_to, private_run, routes_of, send
 
 OWNER = {"user": "ada", "password": "correct horse"}
 ROLES = {"bob": "member", "eve": "member", "vic": "visitor"}
@@ -63,13 +71,38 @@ def test_what_cannot_be_an_account_is_refused(tmp_path):
         accounts.remove("eve")
 
 
+def test_an_account_with_the_owner_s_name_opens_nothing(tmp_path):
+    Accounts(Settings(home=tmp_path)).add("ada", "member", "long enough")
+    for user in ("ada", "Ada"):
+        people = People(Settings(home=tmp_path, user=user, password="correct horse"))
+        assert not people.accounts.lets_in("ada", "long enough")
+        assert people.accounts.role_of(user) == "owner" and people.accounts.all() == {}
+
+
 @pytest.mark.parametrize(
     "text", ["[", "bob: 1", "bob: {role: king, hash: x}", "bob: {role: owner}", "../x: {role: owner, hash: y}", "- bob"]
 )
-def test_a_line_that_makes_no_sense_lets_nobody_in(text, tmp_path):
-    accounts = Accounts(Settings(home=tmp_path))
+def test_a_line_that_makes_no_sense_lets_nobody_in_and_makes_nobody_the_owner(text, tmp_path):
+    settings = Settings(home=tmp_path)
+    accounts = Accounts(settings)
     accounts.path.write_text(text)
     assert accounts.all() == {} and not accounts.lets_in("bob", "")
+    with pytest.raises(UserError) as caught:
+        People(settings)
+    assert caught.value.code in ("accounts.none_usable", "file.damaged")
+
+
+def test_a_file_without_accounts_is_a_login_for_nobody(tmp_path, capsys):
+    settings = Settings(home=tmp_path)
+    accounts = Accounts(settings)
+    accounts.add("bob", "owner", "long enough")
+    accounts.remove("bob")
+    people = People(settings)
+    assert people.has_login and people.person(Came("127.0.0.1", "http", "x", False), {}, [], {}) is None
+    accounts.path.unlink()
+    accounts.path.symlink_to(tmp_path / "gone")
+    with refused("file.damaged"):
+        People(settings)
 
 
 def test_a_file_that_cannot_be_read_is_not_written_over(tmp_path):
@@ -122,6 +155,7 @@ def test_who_has_not_logged_in_is_what_the_settings_make_of_them(given, role, tm
         (True, "bob", "nobody", "member"),
         (True, "Bob", "nobody", "member"),
         (True, "ada", "nobody", "owner"),
+        (True, "Ada", "nobody", "owner"),
         (False, "ada", "member", None),
         (True, "mallory", "nobody", None),
         (True, "mallory", "visitor", "visitor"),
@@ -131,12 +165,18 @@ def test_who_has_not_logged_in_is_what_the_settings_make_of_them(given, role, tm
     ],
 )
 def test_a_proxy_s_word_counts_from_a_named_proxy_only(by_proxy, name, others, role, tmp_path):
-    settings = Settings(home=tmp_path, proxies="10.0.0.1", login_header="X-Forwarded-User", others=others, **OWNER)
+    proxy = {"proxies": "10.0.0.1", "login_header": "X-Forwarded-User"}
+    settings = Settings(home=tmp_path, others=others, user="Ada", password="correct horse", **proxy)
     people = People(settings, Accounts(settings))
     people.accounts.add("bob", "member", "long enough")
     headers = {b"x-forwarded-user": name}
     person = people.person(Came("1.2.3.4", "https", "x", by_proxy), headers, [], {})
     assert (person.role if person else None) == role
+
+
+def test_a_header_that_nobody_is_believed_to_send_is_a_mistake():
+    with refused("settings.wrong", "QLORA_APP_PROXIES"):
+        Settings.from_environment({"QLORA_APP_LOGIN_HEADER": "X-Forwarded-User"})
 
 
 # ---- homes
@@ -146,12 +186,25 @@ def test_a_worker_has_the_home_of_its_job_and_no_secret_of_the_owner_s(tmp_path,
     for name, value in {"HOME": tmp_path, "HUB_TOKEN": "hf_x", "USER": "ada", "PASSWORD": "correct horse"}.items():
         monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
     monkeypatch.setenv("HF_TOKEN", "hf_y")
-    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "0")
+    monkeypatch.setenv("QLORA_APP_MEMBER", "")  # so that it is as before afterwards
+    monkeypatch.setattr(outside, "_own_of_process", None)
     settings = Settings.from_environment()
     assert work_in_home_of(settings.runs / "a").token == "hf_x"
     own = work_in_home_of(settings.members / "bob" / "runs" / "a")
     assert own.home == settings.members / "bob" and own.token is None and own.password is None
-    assert Settings.from_environment().home == own.home, "whoever asks again in this process too"
+    assert Settings.from_environment() == own and own.member == "bob", "whoever asks again in this process too"
+    theirs = tmp_path / "models"
+    theirs.mkdir()
+    (theirs / "adapter_config.json").write_text("{}")
+    for opens in (
+        lambda: ModelChoice.model_construct(source="folder", id=str(theirs)).folder,
+        lambda: adapter_folder(str(theirs), own.runs),
+    ):
+        with refused("member.not_yours"):
+            opens()
+    assert ModelChoice().folder == starter.BASE
+    with refused("member.elsewhere"):
+        refuse_of_others(Recipe.from_dict({"launch": {"where": "slurm"}}), own)
     assert member_at(settings.members / ".." / "runs" / "a", settings) == ""
 
 
@@ -285,3 +338,204 @@ def test_nobody_is_told_of_another_s_run_or_changes_it(server, name, whose):
     said = told(server, name, run)
     assert {where: around(text) for where, text in said.items() if SECRET in text.replace(f"ab-{SECRET}", "")} == {}
     assert as_it_lies(run) == before
+
+
+@pytest.mark.slow
+def test_every_page_has_marks_on_all_its_handlers(server):
+    """Also those that members see: what has none is nobody's."""
+    for name in ("bob", ""):
+        demo = page_of(server, name)
+        assert [fn.fn.__qualname__ for fn in demo.fns.values() if fn.fn and callers_of(fn.fn) is None] == []
+        parts = [(block, one) for block in demo.blocks.values() for one in server_functions(block)]
+        assert parts and all(callers_of(getattr(block, one)) for block, one in parts)
+        assert [path for path in routes_of(demo.app) if routes.mark_of(path) is None] == []
+
+
+def poll_of(server, name, **asked):
+    """What the bar of somebody's page says."""
+    demo = page_of(server, name)
+    bar = next(id for id, block in demo.blocks.items() if block.elem_id == "bar")
+    body = {"component_id": bar, "fn_name": "poll", "session_hash": f"bar-{name}", "data": asked}
+    return server.people[name].client.post("/gradio_api/component_server", json=body)
+
+
+@pytest.mark.slow
+def test_the_bar_says_who_it_is_and_how_to_leave(server):
+    for name in ("ada", "bob", "vic"):
+        said = poll_of(server, name, seen={}).json()["parts"]["who"]
+        assert name in said and "./logout" in said
+    said = poll_of(server, "", seen={}).json()["parts"]["who"]
+    assert "./login" in said and "logout" not in said
+    assert 'name="password"' in server.people[""].client.get("/login").text
+
+
+@pytest.mark.slow
+def test_what_a_member_uploads_is_read_and_named_by_nobody_else(server):
+    brought = server.people["bob"].client.post("/gradio_api/upload", files={"files": ("a.jsonl", f"row {SECRET}")})
+    (path,) = brought.json()
+    assert server.people["bob"].client.get(f"/gradio_api/file={path}").status_code == 200
+    for name in ("eve", "vic", ""):
+        client = server.people[name].client
+        assert client.get(f"/gradio_api/file={path}").status_code == 403, name
+        assert client.post("/gradio_api/upload", files={"files": ("a", "b")}).status_code == (
+            200 if name == "eve" else 403
+        )
+    for sent in (path, f"file:{path}", str(server.runs.bobs.log), str(server.runs.owners.folder)):
+        body = {"fn_index": 0, "data": [{"path": sent}], "session_hash": "eve"}
+        assert server.people["eve"].client.post("/gradio_api/queue/join", json=body).status_code == 403, sent
+
+
+@pytest.mark.slow
+def test_a_session_of_one_page_is_nobody_s_on_another(server):
+    assert (
+        server.people["bob"].client.post("/gradio_api/queue/join", json=restoring(server, "bob", "of-bob")).status_code
+        == 200
+    )
+    for name in ("eve", "vic", ""):
+        client = server.people[name].client
+        for path in ("/gradio_api/queue/data?session_hash=of-bob", "/gradio_api/heartbeat/of-bob"):
+            assert client.get(path).status_code == 403, (name, path)
+        told = client.post("/gradio_api/cancel", json={"session_hash": "of-bob", "fn_index": 0, "event_id": "x"})
+        assert told.status_code == 403
+
+
+def restoring(server, name, session):
+    demo = page_of(server, name)
+    number = next(n for n, fn in demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
+    return {"fn_index": number, "data": [], "session_hash": session}
+
+
+@pytest.mark.slow
+def test_what_is_shared_is_read_by_members_and_changed_by_its_owner_alone(server):
+    run = server.runs.shared
+    before = as_it_lies(run)
+    for name in ("eve", "vic", ""):
+        assert shown_to(server, name) == {run.id}, name
+    assert shown_to(server, "bob") == {run.id, server.runs.bobs.id}
+    assert shown_to(server, "ada") == {run.id, server.runs.owners.id}
+    site = asks(server, "eve")
+    for deed in ("stop", "discard", "kill", "resume", "delete"):
+        for number, fn in site.demo.fns.items():
+            if fn.fn and callers_of(fn.fn) == "owner" and deed in fn.fn.__qualname__:
+                send(site, number, [given_to(one, run, "x") for one in fn.inputs], {"run": run.id, "job": run.id})
+    assert as_it_lies(run) == before
+
+
+def shown_to(server, name):
+    """Which of the runs that were there are in somebody's list."""
+    demo = page_of(server, name)
+    id = next(id for id, block in demo.blocks.items() if "rows" in server_functions(block))
+    body = {"component_id": id, "fn_name": "rows", "session_hash": f"table-{name}", "data": {"count": 9}}
+    rows = server.people[name].client.post("/gradio_api/component_server", json=body).json()["rows"]
+    return {row["id"] for row in rows} & {run.id for run in vars(server.runs).values()}
+
+
+@pytest.mark.slow
+def test_a_session_ends_when_its_account_is_another_or_gone(server):
+    server.accounts.add("tom", "member", password_of("tom"))
+    for change in (
+        lambda: server.accounts.change("tom", password=password_of("tom")),
+        lambda: server.accounts.change("tom", role="owner"),
+        lambda: server.accounts.remove("tom"),
+    ):
+        client = Browser(server, "tom").client
+        assert client.get("/config").json()["username"] == "tom"
+        change()
+        assert client.get("/config").json().get("username") is None, "a visitor's page"
+
+
+@pytest.mark.slow
+def test_a_stream_ends_with_its_account(server, monkeypatch):
+    monkeypatch.setattr(request_guard, "LOOKED_AFTER", 0.1)
+    server.accounts.add("zoe", "member", password_of("zoe"))
+    zoe = Browser(server, "zoe")
+    with zoe.client.stream("GET", "/gradio_api/heartbeat/of-zoe") as stream:
+        lines = stream.iter_lines()
+        assert "ALIVE" in next(lines)
+        server.accounts.remove("zoe")
+        assert all("ALIVE" in line or not line for line in lines), "it comes to an end"
+
+
+@pytest.mark.slow
+def test_who_did_what_is_written_down(server):
+    site = asks(server, "eve")
+    number = next(n for n, fn in site.demo.fns.items() if fn.fn and fn.fn.__qualname__ == "RunCards.stop_run")
+    send(site, number, [], {"run": server.runs.bobs.id})
+    lines = [json.loads(line) for line in (server.home / "audit.jsonl").read_text().splitlines()]
+    assert {one["user"] for one in lines if one["deed"] == "logged in"} >= {"ada", "bob", "eve"}
+    deeds = [(one["user"], one["deed"], one["about"]) for one in lines]
+    assert ("eve", "RunCards.stop_run", server.runs.bobs.id) in deeds
+
+
+@pytest.mark.slow
+def test_whom_a_proxy_has_logged_in_every_page_believes(tmp_path):
+    settings = Settings(home=tmp_path, **OWNER)
+    accounts = Accounts(settings)
+    for name, role in (ROLES | {"ann": "owner"}).items():
+        accounts.add(name, role, password_of(name))
+    proxy = {"login_header": "X-Forwarded-User", "proxies": "127.0.0.1", "public_url": "http://x.example"}
+    with served(tmp_path, **OWNER, **proxy) as site:
+        for name in ("ann", "ada", "bob", "vic"):
+            client = httpx.Client(
+                base_url=f"http://127.0.0.1:{site.port}", headers={"X-Forwarded-User": name}, timeout=60
+            )
+            assert client.get("/").status_code == client.get("/gradio_api/login_check").status_code == 200
+            config = client.get("/config").json()
+            bar = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == "bar")
+            body = {"component_id": bar, "fn_name": "poll", "session_hash": f"of-{name}", "data": {"seen": {}}}
+            said = client.post("/gradio_api/component_server", json=body).json()["parts"]["who"]
+            assert name in said and "logout" not in said
+        unknown = httpx.get(f"http://127.0.0.1:{site.port}/config", headers={"X-Forwarded-User": "mallory"})
+        assert unknown.status_code == 401
+
+
+def test_assistants_have_no_login(tmp_path):
+    Accounts(Settings(home=tmp_path)).add("bob", "member", "long enough")
+    with refused("page.mcp_alone"):
+        app.open_page(Settings(home=tmp_path, mcp=True))
+
+
+# ---- how much
+
+
+def test_a_member_has_so_many_jobs_at_work_and_no_more(page, store):
+    settings = Settings(home=store.root.parent, member_jobs=2)
+    member = replace(page, settings=settings).of_member("bob")
+    runs = [member.store.create(Recipe()) for _ in range(3)]
+    member.supervisor._whole.look_after(member.settings, member.store)
+    for run in runs[:2]:
+        member.start(run)
+    member.start(runs[0])  # a second click
+    relabel(runs[2], note="kept")
+    before = as_it_lies(runs[2])
+    for refuses in (lambda: member.start(runs[2]), member.make_room):
+        with refused("member.too_many_jobs"):
+            refuses()
+    assert as_it_lies(runs[2]) == before and not runs[2].is_asked("start")
+    again = replace(page, settings=settings).of_member("bob")  # after a restart
+    again.supervisor._whole.look_after(again.settings, again.store)
+    with refused("member.too_many_jobs"):
+        again.make_room()
+    page.start(page.store.create(Recipe()))  # the owner has no quota
+
+
+def test_a_full_home_begins_nothing_and_takes_no_upload(page, store):
+    member = replace(page, settings=Settings(home=store.root.parent, member_gb=0)).of_member("bob")
+    (member.settings.home / "x").write_bytes(b"x" * 1000)
+    for check in (member.make_room, lambda: member.quota.check_space(1)):
+        with refused("member.no_room"):
+            check()
+
+
+def test_tokens_are_counted_for_each_who_asks_and_forgotten_after_a_minute():
+    now = [0.0]
+    tokens = quota.Tokens(10, clock=lambda: now[0])
+    tokens.add("a", 10)
+    tokens.check("b")
+    with refused("chat.tokens_used"):
+        tokens.check("a")
+    now[0] = 61.0
+    tokens.check("a")
+    assert not tokens._sums
+    quota.Tokens(0).add("a", 10**9)
+    quota.Tokens(0).check("a")

@@ -81,10 +81,17 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
 
 
 def load_model(
-    choice: ModelChoice, auto_class: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (), quantize: bool = True
+    choice: ModelChoice,
+    auto_class: str = "AutoModelForCausalLM",
+    labels: tuple[str, ...] = (),
+    quantize: bool = True,
+    to_divide: bool = False,
 ) -> "PreTrainedModel":
     """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads
     through here, so that the guards always hold.
+
+    `to_divide`: in main memory, with 4-bit codes stored in the type of everything else, as FSDP wants them: what no
+    single GPU can hold is divided before it goes there.
 
     `auto_class` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them.
     What the model's files do not hold of it, such as that head, is drawn from the same seed every time, and named in
@@ -106,8 +113,8 @@ def load_model(
         model, found = kind.from_pretrained(
             str(folder_of(choice)),
             dtype=compute_type(choice),
-            device_map=device_map(cards_here(), bytes_of(choice, quantize)),
-            quantization_config=_quantization(choice, kind, labels) if quantize else None,
+            device_map={"": "cpu"} if to_divide else device_map(cards_here(), bytes_of(choice, quantize)),
+            quantization_config=_quantization(choice, kind, labels, to_divide) if quantize else None,
             use_safetensors=True,
             output_loading_info=True,
             **_head(labels),
@@ -119,7 +126,7 @@ def load_model(
     model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
         model.name_or_path = model.config._name_or_path = choice.id
-    _learn_in_32_bits(model)
+    learn_in_32_bits(model)
     if not torch.cuda.is_available():
         from .cpu_layers import norm_in_one_step, unpack_less
 
@@ -162,11 +169,8 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
     """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be
     pretrained.
     """
-    mismatched = found.get("mismatched_keys") or []
-    new = {*found["missing_keys"], *(key for key, *_ in mismatched)}
-    if not new:
-        return []
-    if not has_head:
+    new = keys_missing(found)
+    if new and not has_head:
         raise UserError(
             "model.head_missing",
             "The files of {title} do not hold all of the model that this task needs ({missing} is missing). "
@@ -174,8 +178,20 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
             title=choice.title,
             missing=min(new),
         )
+    return new_parts(model, new)
+
+
+def keys_missing(found: dict[str, Any]) -> set[str]:
+    """Names of weights that are not in a model's files, or have another size there. found: what transformers says of
+    its loading.
+    """
+    return {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}
+
+
+def new_parts(model: "PreTrainedModel", new: set[str]) -> list[str]:
+    """The outermost modules all of whose weights are among `new`."""
     parts: list[str] = []
-    for name, module in model.named_modules():  # from the outside to the inside
+    for name, module in model.named_modules() if new else ():  # from the outside to the inside
         is_inside_another = any(name.startswith(f"{part}.") for part in parts)
         if not name or is_inside_another:
             continue
@@ -293,7 +309,7 @@ def bytes_of(choice: ModelChoice, quantize: bool) -> float:
     return parameters * (held or compute_type(choice).itemsize)
 
 
-def _learn_in_32_bits(model: "PreTrainedModel") -> None:
+def learn_in_32_bits(model: "PreTrainedModel") -> None:
     """New parts learn whole, and the small steps of a head would be lost in 16 bits. What goes into them is widened on
     the way.
     """
@@ -312,7 +328,7 @@ def _learn_in_32_bits(model: "PreTrainedModel") -> None:
             part.float().register_forward_pre_hook(widened)
 
 
-def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> "Any":
+def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...], to_divide: bool = False) -> "Any":
     """transformers' quantization config, or None for 16 and 32 bit."""
     import torch
     from transformers import BitsAndBytesConfig
@@ -334,6 +350,7 @@ def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> 
         bnb_4bit_quant_type=choice.precision,
         bnb_4bit_use_double_quant=choice.double_quantization,
         bnb_4bit_compute_dtype=compute_type(choice),
+        bnb_4bit_quant_storage=compute_type(choice) if to_divide else torch.uint8,
         llm_int8_skip_modules=skip,
     )
 

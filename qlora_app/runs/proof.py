@@ -165,6 +165,8 @@ class Data:
     left_out: int = 0
     cut: int = 0
     max_length: int = 0
+    at_once: Count = 0  # in a micro-batch; 0 where it was not kept
+    packed: bool = False
     # Is it about something that the starter, which is the base, has never read of? None of another base.
     foreign: bool | None = None
 

@@ -34,6 +34,7 @@ from ..tasks.rope import reading_alone, switches_at
 from ..tasks.template import TRAINED_WITH
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
+from .divided import divide
 from .not_learned import meet, not_learned_rows, not_learned_words
 from .preferences.examples import EncodedPairs
 from .preferences.objective import Objective
@@ -80,8 +81,11 @@ class TrainingSetup:
         return self.out.run
 
     def shared_by(self, world: World) -> "TrainingSetup":
-        """The same among processes, which all work off as many examples at once."""
-        return replace(self, world=world, micro_batch=world.least(self.micro_batch))
+        """The same among processes, which all work off as many examples at once, and may divide the base."""
+        micro_batch = world.least(self.micro_batch)
+        if self.recipe.launch.divides(world.size):
+            world = divide(self.model, world)
+        return replace(self, world=world, micro_batch=micro_batch)
 
     def measure(self) -> dict[str, float]:
         """What is learned, on what is held out, as the model is now: {"loss", and more}; a run keeps the best of it."""
@@ -118,7 +122,8 @@ def prepare(
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = [*examples.few, *examples.warnings]
     begins_with = copy_adapter(recipe, settings.runs, run.folder)
-    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with)
+    to_divide = recipe.launch.divides(processes)
+    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with, to_divide)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     kept = _cache_folder(recipe, task, tokenizer, examples, max_length, settings)
     preferring = None
@@ -189,10 +194,16 @@ def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
 
 
 def _with_adapter(
-    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str], begins_with: Path | None
+    recipe: Recipe,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    warnings: list[str],
+    begins_with: Path | None,
+    to_divide: bool,
 ) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
-    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize=not recipe.method.quantizes_itself)
+    quantize = not recipe.method.quantizes_itself
+    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize, to_divide)
     check_vocabulary(base, tokenizer)
     task.prepare(tokenizer, base)
     packing = recipe.training.packing and task.may_pack and recipe.method.supports_packing and _may_pack(base, warnings)

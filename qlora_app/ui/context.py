@@ -24,6 +24,7 @@ from ..settings import Endpoint, Settings
 from ..training_data import DatasetChoice
 from .audit import Audit
 from .door.visitors import Visitors
+from .quota import Quota, Tokens
 
 log = logging.getLogger(__name__)
 PRIVATE = Problem("page.private_rows", "The rows of uploaded data are not shown to visitors.")
@@ -61,6 +62,7 @@ class AppContext:
     audit: Audit = field(default_factory=lambda: Audit(None))
     role: Role | None = None  # of those it is for; None as the settings have it
     name: str = ""  # of the member whose page it is
+    has_login: bool = False
     empty_home: Any = None  # keeps the folder of `as_seen`
 
     @property
@@ -156,8 +158,31 @@ class AppContext:
         """The runs, what was made of them, and the jobs of no run."""
         return AllJobs.of(self.settings, self.store)
 
+    @functools.cached_property
+    def quota(self) -> Quota | None:
+        """None where there is none."""
+        return Quota(self.settings, self.supervisor.moving) if self.role == "member" else None
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        """What was written on this page by models."""
+        if self.role == "member":
+            return Tokens(self.settings.member_tokens)
+        return Tokens(0 if self.may_change else self.settings.visitor_tokens)
+
+    def make_room(self, more: int = 1) -> None:
+        """Before so many jobs are made. Raises UserError where a member has too many, or too much."""
+        if self.quota:
+            self.quota.check(more)
+
     def start(self, job: Job) -> None:
-        """Have it started as soon as its turn comes; also by a second click, or on a second page."""
+        """Have it started as soon as its turn comes; also by a second click, or on a second page.
+
+        Raises UserError where a member may have no more. Whoever makes a job asks `make_room` before, so that none is
+        left that was refused.
+        """
+        if not job.is_asked("start"):
+            self.make_room()
         self.audit.note("started", address_of(job))
         job.ask_to_start()
         self.supervisor.wake()

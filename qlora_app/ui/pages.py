@@ -22,7 +22,9 @@ from starlette.middleware import Middleware
 from ..accounts import Person
 from .build import build
 from .context import AppContext
+from .door.bodies import upload_mb
 from .door.looks import Looks
+from .quota import Quota
 from .theme import STYLE, THEME
 from .translate import in_every_language
 
@@ -90,10 +92,10 @@ class Pages:
         self,
         page: AppContext,
         routes: Callable[[AppContext], list[Any]],
-        joins: Callable[[gr.Blocks], None],
+        joins: Callable[[gr.Blocks, int | None], None],
     ) -> None:
         """page: the one that the server began with. routes: those that a page has beside Gradio's. joins: told of each
-        page that is made; counts its questions with those of the others.
+        page that is made, and how many questions it may have for models at once; counts them with those of the others.
         """
         self.page, self._routes, self._joins = page, routes, joins
         self._pages: OrderedDict[str, PersonsPage] = OrderedDict()
@@ -108,15 +110,17 @@ class Pages:
             await self._pages.popitem()[1].end()
 
     async def of(self, person: Person) -> PersonsPage:
-        """Whoever uses it says so in `open`."""
+        """It is counted as open: whoever uses it takes that back."""
         lock = self._making.setdefault(person.home, asyncio.Lock())
         async with lock:
             found = self._pages.get(person.home)
             if found is None:
                 found = await asyncio.to_thread(self._make, person)
                 await found.begin()
-                self._joins(found.demo)
+                is_members = person.role == "member"
+                self._joins(found.demo, self.page.settings.member_chats if is_members else None)
                 self._pages[person.home] = found
+            found.open += 1
         self._pages.move_to_end(person.home)
         await self._forget_idle(but=person.home)
         return found
@@ -130,10 +134,14 @@ class Pages:
 
     def theirs(self, person: Person) -> list[Path] | None:
         """The folders in which lies what a member may name; None for those who may name anything, or change nothing."""
-        page = self._pages.get(person.home)
-        if person.role != "member" or page is None:
+        if person.role != "member":
             return None
-        return [self._contexts[person.name].settings.home, page.files]
+        return [self.page.settings.of_member(person.name).home, _files_of(person)]
+
+    def quota_of(self, person: Person) -> Quota | None:
+        """Of a member whose page is open."""
+        page = self._contexts.get(person.name) if person.role == "member" else None
+        return page.quota if page else None
 
     async def _forget_idle(self, but: str) -> None:
         while len(self._pages) > MOST:
@@ -162,12 +170,17 @@ class Pages:
             auth_dependency=(lambda _: person.name) if person.role == "member" else None,
             app_kwargs={"middleware": [Middleware(Looks)], "routes": self._routes(page)},
             mcp_server=False,
-            **how_shown(demo, settings.max_upload_mb),
+            **how_shown(demo, upload_mb(settings, person.role)),
         )
-        files = Path(get_upload_folder()) / FOLDER / person.home.replace("/", "_")
+        files = _files_of(person)
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         demo.server_app = demo.app = outer.routes[-1].app  # type: ignore[attr-defined]
         demo.app.uploaded_file_dir = str(files)
         for block in demo.blocks.values():
             block.GRADIO_CACHE = str(files)
         return PersonsPage(demo, outer, files)
+
+
+def _files_of(person: Person) -> Path:
+    """Where the uploads of a page lie, which nobody else's finds."""
+    return Path(get_upload_folder()) / FOLDER / person.home.replace("/", "_")

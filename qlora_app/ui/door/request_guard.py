@@ -2,21 +2,21 @@
 
 import asyncio
 import json
-import re
-from collections.abc import Callable, MutableMapping, Sequence
+import secrets
+from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 from starlette.requests import cookie_parser
 
 from ...accounts import Person
+from ...errors import UserError
 from ...settings import Settings
 from ...storage.outside import named_outside
 from ..audit import Asker, Audit, at_the_door
-from ..frame.login import KEPT_QUERY, WRONG, login_page
-from ..guard import DEMONSTRATION
-from ..language import language_of
-from . import bodies, logins, routes, visitors
+from ..frame.login import WRONG, login_page
+from ..guard import DEMONSTRATION, VISITING
+from ..language import language_of, problem_in
+from . import bodies, logins, routes, sent, visitors
 from .answer import HEADERS, Answer, Send, cookie, set_cookie
 from .bodies import Body, Held, Received, TooMuchError
 from .document import Documents, as_accepted
@@ -29,8 +29,6 @@ NOT_LOGGED_IN = "Log in first."
 NOT_KNOWN = "You are logged in at the proxy, and have no account here. Ask the owner of this page for one."
 NOT_YOURS = "That names a file of this machine that is not yours. Upload what you need."
 NOTHING_HERE = "There is nothing at this address."
-LONGEST_FIELD = 500  # characters of a login form
-A_QUERY = re.compile(r"[\w.~%&=+-]+", re.ASCII)
 LIVES = 30 * 86_400  # seconds a browser keeps its mark
 
 LOOKED_AFTER = 2.0  # seconds between looks whether who listens may still do so
@@ -118,11 +116,13 @@ class RequestGuard:
         self.pages = pages
         self.audit = audit or Audit(None)
         self.settings = settings
-        self.origins = Origins(settings, [own_name])
+        self.origins = Origins(settings, [own_name], self.people.has_login)
         self.visitors = visitors or Visitors()
         self.guesses = LoginLimiter(settings.home / ".devices")
         self.in_frame = bool(own_name)
         self.documents = Documents()
+        self.refused = str(VISITING if self.people.has_login else DEMONSTRATION)
+        self._inner_tokens: dict[str, str] = {}  # {name: of whoever a proxy has logged in}; no browser has one
         is_for_visitors = not self.people.has_login and settings.is_demonstration
         self.held = Held(bodies.OF_ADDRESS_VISITING if is_for_visitors else bodies.OF_ADDRESS)
 
@@ -133,7 +133,7 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = _joined(scope["headers"])
+        headers = sent.joined(scope["headers"])
         came = self.origins.read(scope, headers)
         asked = Asked(self.origins.told(scope, came), came, headers, cookie_parser(headers.get(b"cookie", "")))
         asked = asked._replace(person=self._person(asked))
@@ -147,6 +147,8 @@ class RequestGuard:
         at_the_door.set(asker)
         if routes.who_may(asked.path) == "owner" and asked.scope["method"] == "POST" and not asked.is_upload:
             self.audit.note(asked.path, asker=asker)
+        if asked.path.rstrip("/") == "/logout":
+            self._forget_login(asked)
         answer = Answer(send, self._cookies_for(asked), self.in_frame, came.scheme == "https")
         if asked.is_page and self.people.has_passwords and self._is_to_log_in(asked):
             query = asked.scope.get("query_string", b"").decode("latin-1")
@@ -177,9 +179,9 @@ class RequestGuard:
             return self._refused_before_login(asked, who)
         is_program = who == "program" and self.people.has_login  # shows a key, whoever's browser it runs in
         if not is_program and not routes.may(who, asked.person.role):
-            return 403, DEMONSTRATION
+            return 403, self.refused
         if asked.has_files and not asked.may_change and not is_program:
-            return 403, DEMONSTRATION
+            return 403, self.refused
         return 0, ""
 
     def _refused_before_login(self, asked: Asked, who: routes.Who) -> tuple[int, str]:
@@ -188,6 +190,13 @@ class RequestGuard:
         if asked.is_page and not self.people.has_passwords:
             return 403, NOT_KNOWN
         return 0, ""
+
+    def _forget_login(self, asked: Asked) -> None:
+        """What this browser showed opens nothing any more; Gradio takes its cookies away."""
+        app: Any = asked.scope.get("app")
+        for token in _tokens(app, asked) if hasattr(app, "cookie_id") else []:
+            if app.tokens.pop(token, None):
+                self.audit.note("logged out")
 
     def _is_to_log_in(self, asked: Asked) -> bool:
         """Also a visitor who asks for the form."""
@@ -205,13 +214,26 @@ class RequestGuard:
         """To the page of whoever asks, or to the server's own."""
         page = await self._page_of(asked)
         if page is None:
-            await self._admit(asked, receive, answer, self.app)
+            await self._admit(self._believed(asked), receive, answer, self.app)
             return
-        page.open += 1
         try:
             await self._admit(asked, receive, answer, page.answer)
         finally:
             page.open -= 1
+
+    def _believed(self, asked: Asked) -> Asked:
+        """As those see it who ask Gradio's own login: whom the door knows by a proxy's word has one there too."""
+        app: Any = asked.scope.get("app")
+        name = asked.person.name if asked.person and asked.person.role == "owner" else ""
+        if not name or getattr(app, "auth", None) is None or any(one in app.tokens for one in _tokens(app, asked)):
+            return asked
+        token = self._inner_tokens.setdefault(name, secrets.token_urlsafe(32))
+        app.tokens[token] = name
+        self.people.begin(app.tokens)
+        kept = [one for one in asked.scope["headers"] if one[0] != b"cookie"]
+        others = [f"{one}={value}" for one, value in asked.cookies.items() if not one.startswith("access-token")]
+        cookie = "; ".join([*others, f"access-token-unsecure-{app.cookie_id}={token}"]).encode("latin-1")
+        return asked._replace(scope={**asked.scope, "headers": [*kept, (b"cookie", cookie)]})
 
     async def _page_of(self, asked: Asked) -> Any:
         """None for the page that the server began with, and for what is no part of a page."""
@@ -226,13 +248,15 @@ class RequestGuard:
             await app(asked.scope, receive, answer)
             return
         is_before_login = routes.who_may(asked.path) in ("anybody", "rater")
-        limit = bodies.most(self.settings, asked.is_upload, is_before_login, asked.may_change)
+        role = asked.person.role if asked.person else None
+        limit = bodies.most(self.settings, asked.is_upload, is_before_login, role)
         bodies.check_length(asked.headers, limit, asked.is_upload)
         if routes.is_stream(asked.path):
             await self._listen(asked, receive, answer, app)
         elif asked.opens:
             await self._open(asked, receive, answer, app)
         elif asked.is_upload:
+            await self._check_space(asked)
             await app(asked.scope, bodies.counted(receive, limit), answer)
         elif asked.scope["method"] == "POST":
             is_patient = not is_before_login and asked.may_change
@@ -242,13 +266,24 @@ class RequestGuard:
         else:
             await app(asked.scope, receive, answer)
 
+    async def _check_space(self, asked: Asked) -> None:
+        """Raises TooMuchError for files that a member's home has no room for."""
+        quota = self.pages.quota_of(asked.person) if self.pages is not None and asked.person else None
+        if quota is None:
+            return
+        said = asked.headers.get(b"content-length", "0")
+        try:
+            await asyncio.to_thread(quota.check_space, int(said) if said.isdecimal() else 0)
+        except UserError as error:
+            raise TooMuchError(507, problem_in(error.problem, asked.language)) from error
+
     async def _pass_on(self, asked: Asked, content: bytes, receive: Callable, answer: Answer, app: Callable) -> None:
         """What was sent is all there."""
         if asked.is_login:
             await self._log_in(asked, content, receive, answer)
             return
-        given = _json_in(content)
-        self._claim(asked, _session_in(given))
+        given = sent.json_in(content)
+        self._claim(asked, sent.session_in(given))
         theirs = self.pages.theirs(asked.person) if self.pages is not None and asked.person else None
         if theirs is not None and named_outside(given, theirs):
             raise TooMuchError(403, NOT_YOURS)
@@ -284,7 +319,7 @@ class RequestGuard:
         finally:
             was_beyond = self.guesses.ended(client, asked.device, is_right)
             if self.people.has_login:  # without one every try leads to the page, and says nothing of who it is
-                named = Asker(_field(content, "username") if is_right else "", client)
+                named = Asker(sent.field(content, "username") if is_right else "", client)
                 self.audit.note("logged in" if is_right else "a wrong password", asker=named)
         if answer.status == 400 and was_beyond:
             raise TooMuchError(429, TOO_MANY)
@@ -293,16 +328,16 @@ class RequestGuard:
         if not asked.wants_page:
             await answer.release()
         elif is_right:
-            await answer.lead_on(f"./{_query_of(content)}")
+            await answer.lead_on(f"./{sent.query_of(content)}")
         else:
             await answer.page(
-                401, login_page(asked.language, WRONG, _field(content, "username"), _query_of(content)[1:])
+                401, login_page(asked.language, WRONG, sent.field(content, "username"), sent.query_of(content)[1:])
             )
 
     # ---- sessions
 
     async def _listen(self, asked: Asked, receive: Callable, answer: Answer, app: Callable) -> None:
-        session = _session_of_stream(asked)
+        session = sent.session_of_stream(asked.path, asked.scope.get("query_string", b""))
         self._claim(asked, session)
         if problem := self.visitors.listen(session, asked.came.client):
             raise TooMuchError(429, problem)
@@ -348,49 +383,6 @@ def _tokens(app: Any, asked: Asked) -> list[str]:
     """What a browser shows that has logged in."""
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
     return [asked.cookies[name] for name in names if name in asked.cookies]
-
-
-def _joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    """One sent twice counts with all its values: who reads it next may take either."""
-    joined: dict[bytes, str] = {}
-    for name, value in headers:
-        text = value.decode("latin-1")
-        between = "; " if name == b"cookie" else ", "
-        joined[name] = f"{joined[name]}{between}{text}" if name in joined else text
-    return joined
-
-
-def _field(content: bytes, name: str) -> str:
-    """A field of a form; "" where it has none."""
-    found = parse_qs(content.decode("utf-8", "replace")).get(name)
-    return found[0][:LONGEST_FIELD] if found else ""
-
-
-def _query_of(content: bytes) -> str:
-    """The address that somebody wanted before the login, as the form kept it; "" for anything but a query."""
-    query = _field(content, KEPT_QUERY)
-    return f"?{query}" if query and A_QUERY.fullmatch(query) else ""
-
-
-def _json_in(body: bytes) -> dict[str, Any]:
-    """Empty for what is no JSON: then Gradio says so."""
-    try:
-        given = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return given if isinstance(given, dict) else {}
-
-
-def _session_in(given: dict[str, Any]) -> str:
-    """The session a request names; "" where it names none."""
-    named = given.get("session_hash")
-    return named if isinstance(named, str) else ""
-
-
-def _session_of_stream(asked: Asked) -> str:
-    query = parse_qs(asked.scope.get("query_string", b"").decode("latin-1"))
-    named = query.get("session_hash") or query.get("upload_id") or [asked.path.rstrip("/").rpartition("/")[2]]
-    return named[-1][:200]
 
 
 async def _refuse(asked: Asked, receive: Received, send: Send, status: int, problem: str) -> None:
