@@ -100,6 +100,22 @@ class Settings(BaseModel):
         description="Private dataset repository on the Hub, owner/name, in which runs and uploaded data are kept: for "
         "a Space without storage",
     )
+    sync: str | None = Field(
+        None,
+        description="Folder or url at which runs are kept too, such as s3://bucket/runs: for `sync`, and for Ray whose "
+        "nodes do not see the home",
+    )
+    ray: str | None = Field(
+        None, pattern=r"^https?://", description="Address of a Ray cluster's jobs, such as http://head:8265"
+    )
+    ray_token: SecretStr | None = Field(None, description="Token of that Ray cluster, where it wants one")
+    jobs_owner: str | None = Field(
+        None, description="Who pays for Hugging Face Jobs: an organisation; the token's owner by default"
+    )
+    jobs_image: str = Field(
+        "ghcr.io/astral-sh/uv:python3.12-bookworm",
+        description="Container image of Hugging Face Jobs; it has uv, or all that this program needs",
+    )
     wandb_key: SecretStr | None = Field(
         None, description="Weights & Biases API key, for runs that report there; WANDB_API_KEY does the same"
     )
@@ -115,7 +131,7 @@ class Settings(BaseModel):
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )
 
-    @field_validator("hub_token", "wandb_key", mode="before")
+    @field_validator("hub_token", "wandb_key", "ray_token", mode="before")
     @classmethod
     def _is_one_word(cls, key: object) -> object:
         """Without the end of a line, which a file or a paste brings along."""
@@ -224,7 +240,13 @@ class Settings(BaseModel):
     @property
     def secrets(self) -> list[str]:
         """Words that may stand in no file that leaves this machine."""
-        keys = [self.hub_token, self.wandb_key, self.password, *(one.key for one in self.endpoints or ())]
+        keys = [
+            self.hub_token,
+            self.wandb_key,
+            self.password,
+            self.ray_token,
+            *(one.key for one in self.endpoints or ()),
+        ]
         return [key.get_secret_value() for key in keys if key and key.get_secret_value()]
 
     @property

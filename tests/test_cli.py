@@ -602,6 +602,7 @@ COMMANDS = [
     "export",
     "publish",
     "keep",
+    "sync",
     "serve",
     "keys",
     "data",

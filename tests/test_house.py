@@ -26,7 +26,7 @@ FLOORS = [  # lowest first
     ["hardware_fit", "doctor", "jobs", "speed"],
     ["runs", "measurement"],
     ["inference", "effort"],
-    ["answers", "sweep"],
+    ["answers", "sweep", "sync"],
     ["evaluate", "export", "serving"],
     ["launch", "train", "kinds", "tidy"],
     ["worker"],

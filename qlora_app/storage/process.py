@@ -21,7 +21,8 @@ STOPPED = "T"  # the state of a process that somebody halted
 @dataclass(frozen=True)
 class Engine:
     """A job as another program works on it. state: queued, alive, ended, or unknown where it did not answer; said: its
-    own word for it; attempt: how often a worker was sent to the job.
+    own word for it; attempt: how often a worker was sent to the job; store: the url by which its folder travels, ""
+    where the disk is shared.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Engine:
     said: str = ""
     attempt: int = 0
     asked_at: float = 0.0  # seconds since the epoch
+    store: str = ""
+    dollars: float = 0.0  # what it has cost so far, as far as the program says
 
     def as_seen(self, state: str, said: str) -> "Engine":
         """As it is now."""
@@ -92,6 +95,10 @@ class ProcessFile:
         """How often a worker was sent: an earlier one may write no more. 0 where none was."""
         attempt = self._known().get("attempt")
         return attempt if isinstance(attempt, int) else 0
+
+    def write_attempt(self, attempt: int) -> None:
+        """Name none, and how often a worker was sent so far, elsewhere."""
+        write_json(self.path, {"attempt": attempt})
 
     def _kept_attempt(self) -> dict[str, int]:
         """One more where another program had it before: what that one started may write no more."""
