@@ -12,13 +12,14 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from .errors import Problem, Stopped, UserError
-from .jobs import ALREADY_RUNNING, Job, JobWriter
+from .jobs import ALREADY_RUNNING, CALLED_BACK, Job, JobWriter
 from .jobs import failures as any_failure
 from .jobs.kind import Kind
 from .jobs.pulse import Pulse
@@ -64,7 +65,7 @@ def main(folder: Path, asked: bool = False, attempt: int = 0) -> int:
     """Do the job in `folder`; `asked`: only if it waits, since another worker may have been sent, or a stop came.
     `attempt`: of an engine, whose jobs may come after a later one was sent; 0: of this machine.
 
-    Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it.
+    Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it, 75 its engine had it stopped.
     """
     try:
         job = job_at(folder)
@@ -76,8 +77,10 @@ def main(folder: Path, asked: bool = False, attempt: int = 0) -> int:
             if not _is_wanted(job, out, asked):
                 return DONE
             job.tell_queue()
-            with _shutdown_is_a_wish(job, out), Pulse(out, lambda: _stopped_words(job)):
-                return _work(job, out)
+            with _shutdown_is_a_wish(job, out) as shutdown, Pulse(out, lambda: _stopped_words(job)):
+                code = _work(job, out)
+                is_called_back = attempt > 0 and shutdown.is_set() and job.last_word().state == "stopped"
+                return CALLED_BACK if is_called_back else code
     except BlockingIOError:
         print(f"Another worker is at {folder.name}.", file=sys.stderr)
         return ALREADY_RUNNING
@@ -152,19 +155,25 @@ def _explain(error: BaseException, job: Job, kind: Kind[Any, Any] | None) -> Pro
 
 
 @contextlib.contextmanager
-def _shutdown_is_a_wish(job: Job, out: JobWriter) -> Iterator[None]:
+def _shutdown_is_a_wish(job: Job, out: JobWriter) -> Iterator[threading.Event]:
     """Meanwhile SIGTERM asks for a stop: what was begun is finished and saved, and what may be left is left at once.
+    The event is set where that came first, and no person's wish.
 
     Before, it ends the process: then the job waits for the next one.
     """
+    came_first = threading.Event()
 
     def ask(*_: object) -> None:
+        if out.is_over:
+            return
+        if not job.wishes.wants_end():
+            came_first.set()
         job.wishes.put("stop")
         out.leave_if_asked()
 
     before = signal.signal(signal.SIGTERM, ask)
     try:
-        yield
+        yield came_first
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -20,6 +20,7 @@ from typing import Literal
 
 import pytest
 
+from qlora_app import place as where
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.cli.jobs import find_job
@@ -489,6 +490,26 @@ def test_so_many_work_at_once_each_on_the_least_used_device_or_one_on_all_and_wh
     move(made[-1], "now", jobs.list())
     supervisor._look()
     assert place.started[at_once:] == [made[-1].id] and not made[-1].is_asked("now")
+
+
+@pytest.mark.parametrize(
+    "at_once, processes, devices",
+    [
+        (2, [2, 1, 1], ["0,1"]),  # the second would share a device of the first
+        (2, [1, 2, 1], ["0"]),  # the third does not overtake the second
+        (3, [2, 1, 1], ["0,1", "0"]),  # more than there are devices, as somebody wished
+        (2, [0, 1], ["0,1"]),  # one process for each device
+        (1, [2, 1], [""]),  # all are its own
+    ],
+)
+def test_who_shares_steps_among_processes_has_a_device_for_each(jobs, at_once, processes, devices):
+    for job, count in zip(in_line(jobs, "one", "two", "three"), processes, strict=False):
+        job.move_to(where.Place(processes=count))
+    supervisor = Supervisor(jobs, at_once=at_once, devices=["0", "1"])
+    supervisor.launcher = place = Sending(lambda job: None)
+    for _ in range(2):
+        supervisor._look()
+    assert place.devices == devices
 
 
 @pytest.mark.parametrize("needs", ["little", "torch", "machine"])

@@ -18,14 +18,15 @@ import pytest
 
 from qlora_app import worker
 from qlora_app.jobs import ALREADY_RUNNING, JobStore
-from qlora_app.kinds.data_import import import_job
+from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local, places
 from qlora_app.launch.local import LocalLauncher
+from qlora_app.launch.queue import Supervisor
 from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
 from qlora_app.place import Place
 from qlora_app.settings import Settings
 from qlora_app.storage.process import Engine
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE, wait_for
 from tests.refusing import refused
 
 HERE = Path(__file__).parent
@@ -48,7 +49,7 @@ def here(home):
 @pytest.fixture
 def fake_slurm(home, monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fake-slurm")
-    monkeypatch.setenv("FAKE_SLURM", str(folder))
+    monkeypatch.setenv("SLURM_CONF", str(folder))
     monkeypatch.setenv("PATH", f"{HERE / 'fake_slurm'}{os.pathsep}{os.environ['PATH']}")
     yield At(SlurmLauncher(), Place(where="slurm"), (folder / "down").touch)
     for file in folder.glob("*.pid"):
@@ -81,8 +82,7 @@ def real_slurm(home, monkeypatch, tmp_path_factory):
         pytest.param("real_slurm", marks=[pytest.mark.machine, pytest.mark.slow, pytest.mark.matrix]),
     ]
 )
-def at(request, monkeypatch):
-    monkeypatch.setattr("qlora_app.launch.places.ASKED_EVERY", 0.0)
+def at(request):
     return request.getfixturevalue(request.param)
 
 
@@ -173,13 +173,71 @@ def test_an_earlier_worker_comes_too_late(fake_slurm, job):
 def test_what_slurm_wants_back_is_queued_again_and_goes_on(fake_slurm, job, held):
     begun(fake_slurm, job)
     id = job.launch_file.engine().id
-    at_work = Path(os.environ["FAKE_SLURM"]) / f"{id}.pid"
+    at_work = Path(os.environ["SLURM_CONF"]) / f"{id}.pid"
     first = at_work.read_text()
     subprocess.run(["scancel", "--signal=USR1", "--batch", id], check=True)
     wait_for(lambda: at_work.read_text() not in ("", first))
     held.unlink()
     wait_for(lambda: job.status().state == "done")
     assert job.launch_file.engine().id == id and not job.wishes.wants_end()
+
+
+@pytest.mark.slow
+def test_what_a_person_ended_is_not_queued_again_however_late_slurm_signals(fake_slurm, job):
+    """The batch script hears of the end when the worker has ended and taken the wish away."""
+    begun(fake_slurm, job)
+    pid = Path(os.environ["SLURM_CONF"]) / f"{job.launch_file.engine().id}.pid"
+    first = pid.read_text()
+    script = psutil.Process(int(first))
+    (at_work,) = script.children()
+    script.suspend()
+    job.request("stop")
+    at_work.terminate()
+    wait_for(lambda: job.last_word().has_ended and not job.is_alive() and not job.wishes.wants_end())
+    script.terminate()
+    script.resume()
+    wait_for(lambda: pid.read_text() != first or not fake_slurm.launcher.is_alive(job))
+    assert pid.read_text() == first and job.status().state == "stopped"
+
+
+HANGING = """#!/bin/sh
+echo "$*" >>"$SLURM_CONF/$(basename "$0").asked"
+while [ -e "$SLURM_CONF" ]; do sleep 0.1; done
+"""
+
+
+@pytest.mark.slow
+def test_an_engine_that_hangs_holds_up_nobody_who_works_elsewhere(fake_slurm, job, held, tmp_path, monkeypatch):
+    """Neither when it is asked, which is once for all that are there, nor when it is sent something."""
+    conf = tmp_path / "hanging"
+    conf.mkdir()
+    monkeypatch.setenv("SLURM_CONF", str(conf))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for name in ("squeue", "sbatch"):
+        (tmp_path / name).write_text(HANGING)
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setattr("qlora_app.launch.slurm.ANSWERS_WITHIN", PATIENCE)
+    held.unlink()
+    store = JobStore(job.folder.parent)
+    there = [store.create(f"there-{n}", job.spec(ImportSpec)) for n in (1, 2)]
+    for number, one in enumerate(there, start=1):
+        one.launch_file.write_engine(Engine("slurm", str(number), "alive", attempt=1))
+    sent = store.create("sent", job.spec(ImportSpec))
+    sent.move_to(fake_slurm.place)
+    for one in (sent, job):
+        one.request("start")
+    supervisor = Supervisor(store)
+    supervisor.start()
+    try:
+        wait_for(lambda: job.status().state == "done")
+        wait_for(lambda: (conf / "squeue.asked").exists() and (conf / "sbatch.asked").exists())
+        assert all(places.look(one) for one in there) and sent.is_asked("start")
+        (asked,) = (conf / "squeue.asked").read_text().splitlines()
+        assert "--jobs=2,1" in asked or "--jobs=1,2" in asked
+        assert len((conf / "sbatch.asked").read_text().splitlines()) == 1, "it is sent once"
+    finally:
+        shutil.rmtree(conf)
+        supervisor.close()
 
 
 @pytest.mark.parametrize(
@@ -211,10 +269,11 @@ def test_means_may_be_asked_for_and_the_page_keeps_its_secrets(job):
     job.move_to(place)
     told = flags_of(job, 1)
     assert told[-4:] == place.flags.split() and all(word.startswith("--") for word in told)
-    assert handed_on(["PATH", "QLORA_APP_HOME", "QLORA_APP_PASSWORD", "QLORA_APP_ENDPOINTS", "AWS_SECRET"]) == [
-        "PATH",
-        "QLORA_APP_HOME",
-    ]
+    secrets = dict.fromkeys(("QLORA_APP_PASSWORD", "QLORA_APP_ENDPOINTS", "AWS_SECRET"), "secret")
+    assert handed_on({"PATH": "/bin", "QLORA_APP_HOME": "/home", **secrets}) == {
+        "PATH": "/bin",
+        "QLORA_APP_HOME": "/home",
+    }
 
 
 def test_a_word_of_slurm_that_is_not_known_is_no_end(fake_slurm, job, tmp_path_factory, monkeypatch):
@@ -224,6 +283,6 @@ def test_a_word_of_slurm_that_is_not_known_is_no_end(fake_slurm, job, tmp_path_f
     job.move_to(fake_slurm.place)
     for word, known in {"POWER_UP_NODE": None, "": None, "TIMEOUT": False, "RUNNING": True}.items():
         job.launch_file.write_engine(Engine("slurm", "7", "queued", attempt=1))
-        (tools / "squeue").write_text(f"#!/bin/sh\necho '{word}|None'\n")
+        (tools / "squeue").write_text(f"#!/bin/sh\necho '7|{word}|None'\n")
         (tools / "squeue").chmod(0o700)
         assert fake_slurm.launcher.is_alive(job) is known

@@ -15,6 +15,7 @@ from ..storage.files import open_for_writing
 from ..storage.reading import NotAFile, open_regular
 
 ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
+CALLED_BACK = 75  # of one whose engine, and nobody else, had it stop before it was done: it is to be sent again
 _ATTEMPTS = 40
 _PAUSE = 0.05  # seconds between two attempts
 

@@ -36,6 +36,7 @@ class JobWriter:
         self._last_news = 0.0
         self.said_at = self._began  # as time.monotonic() says it: the last time something was written
         self.may_be_left = False  # may the work be broken off at any moment?
+        self.is_over = False  # is the last word being said, and are wishes no concern of this worker's any more?
         self.attempt = 0  # of an engine that started it; 0: of this machine
         # A stop that was there before the worker came is followed where the work asks for it itself, a training after
         # its first step: so one can be had that ends after a single one.
@@ -99,7 +100,7 @@ class JobWriter:
 
     def end(self, state: State, sentence: str) -> None:
         """The last word: no time is left, whatever was expected."""
-        self.may_be_left = False  # the last word is not interrupted
+        self.may_be_left, self.is_over = False, True  # the last word is not interrupted
         with contextlib.suppress(OSError):
             self._wishes.forget_stop()
         self.status = replace(self.status, sentence=sentence, state=state, seconds_left=None)

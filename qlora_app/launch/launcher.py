@@ -1,5 +1,6 @@
 """What the queue and the commands ask of a place where jobs are worked on."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..jobs import Job
@@ -23,3 +24,15 @@ class Launcher(Protocol):
 
     def sync(self, job: Job) -> None:
         """Bring what the worker has written into the job's folder; nothing to do where the disk is shared."""
+
+
+class EngineLauncher(Launcher, Protocol):
+    """A place where another program works, which may take long to answer, or never does. What it said last stands in a
+    job's launch.json; `engines.py` sees to it that nobody waits for it.
+    """
+
+    def look_at(self, jobs: Sequence[Job]) -> None:
+        """Ask once how all of these stand, and note it in each one's launch.json: `note_engine`."""
+
+    def end(self, job: Job) -> None:
+        """At once; what was saved is kept. Raises UserError where the engine does not do it."""

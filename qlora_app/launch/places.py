@@ -1,14 +1,11 @@
 """The launcher of each place, and whatever is asked of the one where a job is."""
 
-import time
-
 from ..jobs import Job
 from . import ending, local
-from .launcher import Launcher
+from .launcher import EngineLauncher
 from .slurm import SlurmLauncher
 
-ASKED_EVERY = 5.0  # seconds between two questions about one job
-ELSEWHERE: dict[str, SlurmLauncher] = {"slurm": SlurmLauncher()}
+ELSEWHERE: dict[str, EngineLauncher] = {"slurm": SlurmLauncher()}
 
 
 def is_elsewhere(job: Job) -> bool:
@@ -16,7 +13,7 @@ def is_elsewhere(job: Job) -> bool:
     return job.place().where in ELSEWHERE or job.launch_file.engine() is not None
 
 
-def elsewhere_for(job: Job) -> Launcher | None:
+def elsewhere_for(job: Job) -> EngineLauncher | None:
     """The launcher of the place that a job is to be sent to; None for this machine."""
     return ELSEWHERE.get(job.place().where)
 
@@ -32,12 +29,10 @@ def start(job: Job) -> None:
 
 
 def look(job: Job) -> bool | None:
-    """Is another program at it? Asked now and then only; None where it does not answer: unknown is never failed."""
+    """Was another program at it when it was last asked? None where it did not answer: unknown is never failed."""
     engine = job.launch_file.engine()
     if engine is None:
         return False
-    if engine.is_there and time.time() - engine.asked_at > ASKED_EVERY:
-        return ELSEWHERE[engine.name].is_alive(job)
     return None if engine.state == "unknown" else engine.is_there
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..storage.disk import cannot_begin
 from ..storage.reading import is_short_of_means
 from ..sweep import Sweeps
 from . import places
+from .engines import Engines
 from .line import in_line
 from .local import LocalLauncher
 from .moving import Jobs, Moving
@@ -102,6 +104,7 @@ class Supervisor:
         self._overseers = overseers
         self.leads = False
         self.launcher = LocalLauncher()
+        self._engines = Engines()
         self._last_error = ""  # the last trouble that was logged
         self._troubles: dict[Path, _Trouble] = {}  # of the jobs that could not be started, by their folders
         self._sent: dict[Path, int] = {}  # how often a worker was sent to a job that still waits
@@ -172,11 +175,14 @@ class Supervisor:
         """
         at_work = self.launcher.reap()
         self._moving = moving = self._all.jobs()
+        self._engines.look_at(moving)
+        for job, error in self._engines.sent():
+            self._note(job, error)
         self._sent = {job.folder: self._sent.get(job.folder, 0) for job in moving if job.is_asked("start")}
         self._troubles = {folder: one for folder, one in self._troubles.items() if folder in self._sent}
         needing: dict[Needs, list[Job]] = {needs: [] for needs in NEEDS}
         for job in in_line(moving):
-            if _has_worker(job) or not self._may_try(job):
+            if _has_worker(job) or self._engines.is_sending(job) or not self._may_try(job):
                 continue
             if job.needs == "little" or job.is_asked("now") or places.elsewhere_for(job):
                 self._start(job)
@@ -185,10 +191,10 @@ class Supervisor:
         limits: dict[Needs, int] = {"torch": 1, "machine": self.at_once}
         for needs, most in limits.items():
             if needing[needs]:
-                self._start_some(needing[needs], most - self._taken(needs, at_work))
+                self._start_some(needing[needs], self._working(needs, at_work), most)
         if self.launcher.has_standby or needing["machine"] or at_work:
             return
-        if not self._taken("machine", []):
+        if not self._working("machine", []):
             # Not while something needs the machine: importing would take one of its cores for five seconds.
             self.launcher.keep_warm()
 
@@ -196,26 +202,35 @@ class Supervisor:
         for told in self._overseers:
             told(self._moving)
 
-    def _start_some(self, waiting: Sequence[Job], room: int) -> None:
-        """The first ones that can be started."""
+    def _start_some(self, waiting: Sequence[Job], working: Sequence[Job], most: int) -> None:
+        """The first ones that can be started; none is overtaken by one that needs fewer accelerators."""
+        room = most - len(working)
+        free = max(most, len(self._devices)) - sum(map(self._devices_of, working))
         for job in waiting:
-            if room <= 0:
+            if room <= 0 or free < self._devices_of(job):
                 return
-            room -= self._start(job)
+            if self._start(job):
+                room, free = room - 1, free - self._devices_of(job)
 
-    def _taken(self, needs: Needs, at_work: list[Job]) -> int:
-        """How many jobs with these needs have a worker, also one of an earlier app or of the command line."""
+    def _working(self, needs: Needs, at_work: list[Job]) -> list[Job]:
+        """The jobs with these needs that have a worker, also one of an earlier app or of the command line."""
         working = [*at_work, *(job for job in self._moving if _has_worker(job) and not places.is_elsewhere(job))]
-        return len({job.folder for job in working if job.needs == needs})
+        return list({job.folder: job for job in working if job.needs == needs}.values())
+
+    def _devices_of(self, job: Job) -> int:
+        """How many accelerators a job takes, one for each of its processes."""
+        known = len(self._devices)
+        return min(job.place().count(known), max(1, known)) if job.needs == "machine" else 1
 
     def _device_for(self, job: Job) -> str:
-        """Which accelerator a job gets; "" for all: where there is one, and where one works at a time, so that a model
-        that one cannot hold is spread over all of them.
+        """Which accelerators a job gets, with commas; "" for all: where there is one, and where one works at a time, so
+        that a model that one cannot hold is spread over all of them.
         """
         if job.needs != "machine" or self.at_once == 1 or len(self._devices) < 2:
             return ""
-        used = [other.launch_file.device() for other in self._moving if _has_worker(other)]
-        return min(self._devices, key=used.count)
+        given = [other.launch_file.device().split(",") for other in self._moving if _has_worker(other)]
+        used = Counter(device for devices in given for device in devices)
+        return ",".join(sorted(self._devices, key=lambda device: used[device])[: self._devices_of(job)])
 
     def _may_try(self, job: Job) -> bool:
         trouble = self._troubles.get(job.folder)
@@ -227,32 +242,42 @@ class Supervisor:
         return False
 
     def _start(self, job: Job) -> bool:
-        """Send a worker to a job. False where that cannot be, or is not wanted any more: then it is another's turn.
-
-        A job that cannot be started goes on waiting and is tried again after a pause, longer each time. So is one whose
-        worker ended before it took the start.
+        """Send a worker to a job, or have an engine take it, which takes its time. False where that cannot be, or is
+        not wanted any more: then it is another's turn.
         """
         if not job.is_asked("start"):
             return False
-        times = self._sent.get(job.folder, 0)
+        is_second, elsewhere = self._sent.get(job.folder, 0) > 0, places.elsewhere_for(job)
+        if elsewhere is not None:
+            self._engines.send(elsewhere, job, cold=is_second)
+            return True
         try:
-            launcher = places.elsewhere_for(job) or self.launcher
-            launcher.start(job, cold=times > 0, device=self._device_for(job))
-            job.take("now")
+            self.launcher.start(job, cold=is_second, device=self._device_for(job))
         except Exception as error:  # its folder or its log, say: nothing that others should wait for
-            before = self._troubles.get(job.folder)
-            if before is None or str(error) != before.said:
-                logger.exception("%s could not be started, and goes on waiting", job.folder)
-            pause = min(2 * before.pause, LONGEST_PAUSE) if before else LOOK_EVERY
-            self._troubles[job.folder] = _Trouble(str(error), pause, time.monotonic() + pause)
-            job.say_why_it_waits(
-                Problem("job.cannot_start", "It cannot be started yet ({reason}), and is tried again.", reason=error)
-            )
+            self._note(job, error)
             return False
-        self._sent[job.folder] = times + 1
-        pause = LOOK_EVERY * times
-        self._troubles[job.folder] = _Trouble("", max(pause, LOOK_EVERY), time.monotonic() + pause)
+        self._note(job)
         return True
+
+    def _note(self, job: Job, error: BaseException | None = None) -> None:
+        """Remember that a worker was sent, or could not be. Then the job goes on waiting and is tried again after a
+        pause, longer each time. So is one whose worker ended before it took the start.
+        """
+        if error is None:
+            job.take("now")
+            times = self._sent.get(job.folder, 0)
+            pause = max(LOOK_EVERY * times, LOOK_EVERY)
+            self._sent[job.folder] = times + 1
+            self._troubles[job.folder] = _Trouble("", pause, time.monotonic() + pause)
+            return
+        before = self._troubles.get(job.folder)
+        if before is None or str(error) != before.said:
+            logger.error("%s could not be started, and goes on waiting", job.folder, exc_info=error)
+        pause = min(2 * before.pause, LONGEST_PAUSE) if before else LOOK_EVERY
+        self._troubles[job.folder] = _Trouble(str(error), pause, time.monotonic() + pause)
+        job.say_why_it_waits(
+            Problem("job.cannot_start", "It cannot be started yet ({reason}), and is tried again.", reason=error)
+        )
 
     def _give_up(self, job: Job) -> None:
         """Say of a job that no worker lives long enough to begin it."""

@@ -9,10 +9,10 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 from ..errors import UserError
-from ..jobs import Job
+from ..jobs import CALLED_BACK, Job
 from ..place import flags_problem
 from ..storage.files import replace_file
 from ..storage.process import Engine
@@ -21,6 +21,7 @@ from .local import PACKAGE_PARENT
 ANSWERS_WITHIN = 20  # seconds
 SAVES_WITHIN = 120  # seconds before the time limit at which it is told to save
 SCRIPT = "slurm.sh"
+ASKED_TOGETHER = 500  # job ids, which a command line has room for
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 OVER = (
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
@@ -29,7 +30,18 @@ OVER = (
 AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 READ_BY_WORKERS = (
     *("QLORA_APP_", "HF_", "WANDB_", "CUDA_", "OMP_", "NCCL_", "LD_LIBRARY_PATH", "PATH", "PYTHON", "HOME", "USER"),
-    *("LANG", "LC_", "TMPDIR", "SSL_CERT_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy"),
+    *(
+        "LANG",
+        "LC_",
+        "TMPDIR",
+        "SLURM_CONF",
+        "SSL_CERT_",
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "no_proxy",
+    ),
 )
 OF_THE_PAGE = tuple(
     f"QLORA_APP_{name}" for name in ("USER", "PASSWORD", "ENDPOINTS", "HOST", "PUBLIC_URL", "PROXIES", "KEEP_RUNS")
@@ -49,7 +61,8 @@ class SlurmLauncher:
             Engine(self.name, "", "queued", attempt=attempt)
         )  # an earlier one is none any more
         try:
-            id = _asked(["sbatch", "--parsable", *flags_of(job, attempt), str(script)]).partition(";")[0]
+            told = ["sbatch", "--parsable", *flags_of(job, attempt), str(script)]
+            id = _asked(told, handed_on(os.environ)).partition(";")[0]
         except UserError:
             job.launch_file.write_engine(Engine(self.name, "", "ended", attempt=attempt))
             raise
@@ -65,22 +78,24 @@ class SlurmLauncher:
         """At once; what was saved is kept."""
         engine = job.launch_file.engine()
         if engine is not None and engine.id:
-            waits = self.look(job).state == "queued"  # then there is nothing to signal
+            waits = _states([engine.id])[engine.id][0] == "queued"  # then there is nothing to signal
             how = [] if waits else ["--signal=KILL", "--full"]
             _asked(["scancel", *how, engine.id])
 
     def is_alive(self, job: Job) -> bool | None:
-        engine = self.look(job)
+        self.look_at([job])
+        engine = job.launch_file.engine()
+        if engine is None:
+            return False
         return None if engine.state == "unknown" else engine.state != "ended"
 
-    def look(self, job: Job) -> Engine:
-        """How Slurm says it stands, kept in launch.json."""
-        engine = job.launch_file.engine() or Engine(self.name, "", "ended")
-        if not engine.id:
-            return engine
-        seen = engine.as_seen(*_state(engine.id))
-        job.launch_file.write_engine(seen)
-        return seen
+    def look_at(self, jobs: Sequence[Job]) -> None:
+        engines = [(job, engine) for job in jobs if (engine := job.launch_file.engine()) and engine.id]
+        for first in range(0, len(engines), ASKED_TOGETHER):
+            some = engines[first : first + ASKED_TOGETHER]
+            states = _states([engine.id for _, engine in some])
+            for job, engine in some:
+                job.launch_file.note_engine(engine.as_seen(*states[engine.id]))
 
     def sync(self, job: Job) -> None:
         """The worker writes into the same folder."""
@@ -101,7 +116,7 @@ def flags_of(job: Job, attempt: int) -> list[str]:
         "ntasks": "1",
         "cpus-per-task": str(place.processes or 1),
         "signal": f"B:USR1@{SAVES_WITHIN}",
-        "export": ",".join(handed_on(os.environ)),
+        "export": "ALL",  # of what sbatch itself is given; by names, Slurm would have the node log in for the others
         "partition": place.partition,
         "time": str(place.minutes or ""),
     }
@@ -109,51 +124,51 @@ def flags_of(job: Job, attempt: int) -> list[str]:
     return [*ours, "--requeue", *place.flags.split()]
 
 
-def handed_on(environment: Iterable[str]) -> list[str]:
-    """The names of what a worker reads; Slurm keeps their values in its files. None is a login of the page or a key of
-    another endpoint.
+def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a worker reads of it; Slurm keeps it in its files. None is a login of the page or a key of another
+    endpoint.
     """
-    return sorted(name for name in environment if name.startswith(READ_BY_WORKERS) and name not in OF_THE_PAGE)
+    names = [name for name in environment if name.startswith(READ_BY_WORKERS) and name not in OF_THE_PAGE]
+    return {name: environment[name] for name in names}
 
 
 def script_of(job: Job, attempt: int) -> str:
     """A batch script that runs the worker, hands on what Slurm signals, and has itself queued again where that ended
     the work before it was done.
     """
-    folder, status, requests = (shlex.quote(str(job.folder / name)) for name in ("", "status.json", "requests"))
     worker = shlex.join([sys.executable, "-m", "qlora_app.worker", str(job.folder), str(attempt)])
     return f"""#!/bin/sh
 export PYTHONPATH={shlex.quote(PACKAGE_PARENT)}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1
-cd {folder}
+cd {shlex.quote(str(job.folder))}
 {worker} &
 worker=$!
-wanted_back=
-hand_on() {{
-    [ -e {requests}/stop ] || [ -e {requests}/stop-now ] || wanted_back=yes  # else a person wants it to end
-    kill -TERM $worker
-}}
-trap hand_on TERM USR1
+trap 'kill -TERM $worker' TERM USR1
 wait $worker
 code=$?
 while kill -0 $worker 2>/dev/null; do wait $worker; code=$?; done
 trap - TERM USR1
-if [ -n "$wanted_back" ] && grep -q '"state": "stopped"' {status}; then
+if [ $code = {CALLED_BACK} ]; then
     scontrol requeue "$SLURM_JOB_ID" && sleep 60
 fi
 exit $code
 """
 
 
-def _state(id: str) -> tuple[str, str]:
-    """(queued, alive, ended or unknown, Slurm's own words)"""
+def _states(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """{job id: (queued, alive, ended or unknown, Slurm's own words)}, all asked for at once."""
     try:
-        found = _run(["squeue", "--noheader", "--states=all", f"--jobs={id}", "--format=%T|%r"])
+        found = _run(["squeue", "--noheader", "--states=all", f"--jobs={','.join(ids)}", "--format=%i|%T|%r"])
     except (OSError, subprocess.SubprocessError) as error:
-        return "unknown", str(error)
-    if found.returncode:
-        is_forgotten = "invalid job id" in found.stderr.lower()
-        return ("ended", "") if is_forgotten else ("unknown", found.stderr.strip())
-    state, _, reason = found.stdout.strip().partition("|")
+        return dict.fromkeys(ids, ("unknown", str(error)))
+    is_forgotten = "invalid job id" in found.stderr.lower()  # so it says of a single one; of several it leaves it out
+    if found.returncode and not is_forgotten:
+        return dict.fromkeys(ids, ("unknown", found.stderr.strip()))
+    rows = [line.strip().split("|", 2) for line in found.stdout.splitlines()]
+    known = {row[0]: _state(*row[1:]) for row in rows if len(row) == 3}
+    return {id: known.get(id, ("ended", "")) for id in ids}
+
+
+def _state(state: str, reason: str) -> tuple[str, str]:
     words = f"{state}, {reason}" if reason not in ("", "None") else state
     if state in WAITING:
         return "queued", words
@@ -162,10 +177,10 @@ def _state(id: str) -> tuple[str, str]:
     return ("alive" if state in AT_WORK else "unknown"), words  # a word of another Slurm's is no proof of an end
 
 
-def _asked(command: list[str]) -> str:
+def _asked(command: list[str], environment: dict[str, str] | None = None) -> str:
     """What a command of Slurm's answers. Raises UserError where it does not do it."""
     try:
-        found = _run(command)
+        found = _run(command, environment)
     except FileNotFoundError as error:
         raise UserError(
             "slurm.not_here",
@@ -180,5 +195,5 @@ def _asked(command: list[str]) -> str:
     return found.stdout.strip()
 
 
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, timeout=ANSWERS_WITHIN, check=False)
+def _run(command: list[str], environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, timeout=ANSWERS_WITHIN, check=False, env=environment)

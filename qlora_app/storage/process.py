@@ -81,6 +81,12 @@ class ProcessFile:
         """Name a job of another program instead of a process."""
         write_json(self.path, {"engine": asdict(engine), "attempt": engine.attempt})
 
+    def note_engine(self, seen: Engine) -> None:
+        """Keep how its job stands, unless another one was sent meanwhile."""
+        now = self.engine()
+        if now is not None and (now.id, now.attempt) == (seen.id, seen.attempt):
+            self.write_engine(seen)
+
     def engine(self) -> Engine | None:
         """The job of another program that is named; None where it is a process of this machine."""
         known = self._known().get("engine")

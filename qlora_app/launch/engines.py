@@ -1,0 +1,86 @@
+"""Programs elsewhere are asked beside the queue: one that takes its time, or never answers, holds up nobody else."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from ..jobs import Job
+from . import places
+from .launcher import EngineLauncher
+
+ASKED_EVERY = 5.0  # seconds between two questions to an engine
+
+
+class Engines:
+    """Of one queue, whose thread alone calls this."""
+
+    def __init__(self) -> None:
+        self._asked: dict[tuple[str, str], tuple[float, Future[None]]] = {}  # (engine, what for): when, what came of it
+        self._sent: dict[Path, tuple[Job, Future[None]]] = {}
+
+    def look_at(self, moving: Sequence[Job]) -> None:
+        """Have every engine be asked now and then how its jobs stand, and what they wrote be brought. Returns at once;
+        an engine that has not answered yet is not asked again.
+        """
+        for name, launcher in places.ELSEWHERE.items():
+            jobs = [job for job in moving if _is_at(name, job)]
+            if jobs:
+                self._now_and_then(name, "look", _looking(launcher, jobs))
+                self._now_and_then(name, "sync", _syncing(launcher, jobs))
+
+    def send(self, launcher: EngineLauncher, job: Job, cold: bool) -> None:
+        """Have an engine take a job. Returns at once; `sent` tells what came of it."""
+        self._sent[job.folder] = (job, _beside(lambda: launcher.start(job, cold=cold)))
+
+    def is_sending(self, job: Job) -> bool:
+        return job.folder in self._sent
+
+    def sent(self) -> list[tuple[Job, BaseException | None]]:
+        """Those that were sent since this was asked last, each with what it failed with."""
+        over = [(job, future) for job, future in self._sent.values() if future.done()]
+        for job, _ in over:
+            del self._sent[job.folder]
+        return [(job, future.exception()) for job, future in over]
+
+    def _now_and_then(self, engine: str, what: str, ask: Callable[[], None]) -> None:
+        asked_at, answer = self._asked.get((engine, what), (0.0, None))
+        if answer is not None and (not answer.done() or time.monotonic() - asked_at < ASKED_EVERY):
+            return
+        self._asked[engine, what] = (time.monotonic(), _beside(ask))
+        if answer is not None:
+            answer.result()  # what it failed with is the queue's to log
+
+
+def _is_at(engine: str, job: Job) -> bool:
+    known = job.launch_file.engine()
+    return known is not None and known.name == engine and known.is_there and known.id != ""
+
+
+def _looking(launcher: EngineLauncher, jobs: Sequence[Job]) -> Callable[[], None]:
+    return lambda: launcher.look_at(jobs)
+
+
+def _syncing(launcher: EngineLauncher, jobs: Sequence[Job]) -> Callable[[], None]:
+    def sync() -> None:
+        for job in jobs:
+            launcher.sync(job)
+
+    return sync
+
+
+def _beside(do: Callable[[], None]) -> Future[None]:
+    """In a thread of its own that nobody waits for, also not at the end of this process."""
+    future: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            do()
+        except BaseException as error:  # whatever it is belongs to who asked
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=work, name="engine", daemon=True).start()
+    return future
