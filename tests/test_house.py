@@ -29,7 +29,7 @@ FLOORS = [  # lowest first
     ["answers", "sweep", "sync"],
     ["evaluate", "export", "serving"],
     ["launch", "train", "kinds", "tidy"],
-    ["worker"],
+    ["worker", "away"],
     ["api", "cli", "ui"],
     ["__main__"],
 ]

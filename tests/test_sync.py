@@ -46,8 +46,9 @@ def s3(monkeypatch):
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
     }.items():
         monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="runs")
-    yield "s3://runs/mine"
+    bucket = f"runs-{uuid.uuid4().hex}"  # the server's state is the process's
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    yield f"s3://{bucket}/mine"
     one.stop()
 
 

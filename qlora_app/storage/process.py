@@ -15,6 +15,7 @@ from .reading import is_short_of_means, read_json
 
 PROC = Path("/proc")
 _MARK = re.compile(r"-(\d+)-(\d+)-")
+ENGINES = {"slurm": "Slurm", "ray": "Ray", "hf_jobs": "Hugging Face Jobs"}  # other programs, as people call them
 STOPPED = "T"  # the state of a process that somebody halted
 
 
@@ -22,7 +23,7 @@ STOPPED = "T"  # the state of a process that somebody halted
 class Engine:
     """A job as another program works on it. state: queued, alive, ended, or unknown where it did not answer; said: its
     own word for it; attempt: how often a worker was sent to the job; store: the url by which its folder travels, ""
-    where the disk is shared.
+    where the disk is shared; has_begun: its worker has taken the wish to start; dollars: what it has cost so far.
     """
 
     name: str
@@ -32,7 +33,8 @@ class Engine:
     attempt: int = 0
     asked_at: float = 0.0  # seconds since the epoch
     store: str = ""
-    dollars: float = 0.0  # what it has cost so far, as far as the program says
+    has_begun: bool = False
+    dollars: float = 0.0
 
     def as_seen(self, state: str, said: str) -> "Engine":
         """As it is now."""
@@ -44,11 +46,15 @@ class Engine:
         return self.state != "ended"
 
     @property
+    def title(self) -> str:
+        return ENGINES.get(self.name, self.name)
+
+    @property
     def silence(self) -> Problem:
         return Problem(
             "job.engine_unknown",
             "How it stands is not known: {engine} does not answer about job {id} ({said}).",
-            engine=self.name,
+            engine=self.title,
             id=self.id,
             said=self.said,
         )
@@ -58,7 +64,7 @@ class Engine:
         return Problem(
             "job.engine_queued",
             "It waits in the queue of {engine} as job {id} ({said}).",
-            engine=self.name,
+            engine=self.title,
             id=self.id,
             said=self.said,
         )

@@ -81,14 +81,19 @@ def _sync_run(store: RunStore, id: str, target: Target, settings: Settings, dele
                 "sync.at_work_elsewhere",
                 "{id} is worked on by {engine}, which writes its copy itself. Sync it when that has ended.",
                 id=id,
-                engine=engine.name,
+                engine=engine.title,
             )
         )
     outcome = _both_ways(run_at(target, store, id), run, delete)
-    if (data := data_of(run, target, settings)) is not None:
-        with contextlib.suppress(FileNotFoundError):
-            _both_ways(data, None, False)
+    carry_data(run, target, settings)
     return outcome
+
+
+def carry_data(run: Run, target: Target, settings: Settings) -> None:
+    """The uploaded data that a run learns from is here and there, where it is on either side. Raises UserError."""
+    data = data_of(run, target, settings)
+    if data is not None and ((data.folder / data.only).exists() or data.newest() >= 0):
+        _both_ways(data, None, False)
 
 
 def _both_ways(carried: Carried, run: Run | None, delete: bool) -> Outcome:

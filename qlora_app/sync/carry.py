@@ -131,6 +131,8 @@ def sent(carried: Carried, attempt: int, by: str = "home", keep: Snapshot | None
             attempt=attempt,
         )
     old = carried._manifest(newest)
+    if old is not None and newest == attempt and (old.id, old.by) == (now.id, by):
+        return old
     target.write(f"{place}/{carried.manifest(attempt)}", json.dumps(now.to_json()).encode())
     carried.note(now)
     if old is not None and newest == attempt:
