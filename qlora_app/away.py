@@ -1,6 +1,6 @@
-"""`python -m qlora_app.away URL PLACE ATTEMPT [UNTIL]` works on a job whose folder is at a url: fetches it, has a worker
-do it here, and sends what that writes every few seconds, for as long as no later attempt was sent. UNTIL: seconds
-since the epoch, when it is to be saved and stopped.
+"""`python -m qlora_app.away URL PLACE ATTEMPT [UNTIL]` works on a job whose folder is at a url: fetches it, has a
+worker do it here, and sends what that writes every few seconds, for as long as no later attempt was sent. UNTIL:
+seconds since the epoch, when it is to be saved and stopped.
 """
 
 import contextlib

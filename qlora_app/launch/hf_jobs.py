@@ -1,14 +1,13 @@
 """Work on machines of Hugging Face, paid by the minute, for who has nothing but a token.
 
-A container is begun with `uv`, this very program (a zip of it in a private bucket, mounted to be read only) is installed
-in it, and the run's folder travels by the same bucket. The token goes as a secret, never in the command or environment,
-which Hugging Face shows. Each job ends by itself at its time limit, and is never begun twice.
+A container is begun with `uv`, this very program (a zip of it in a private bucket, mounted to be read only) is
+installed in it, and the run's folder travels by the same bucket. The token goes as a secret, never in the command or
+environment, which Hugging Face shows. Each job ends by itself at its time limit, and is never begun twice.
 """
 
 import hashlib
 import io
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from ..storage.process import Engine
 from ..sync import Target
 from .away import bring, note, place_of, sending
 from .local import PACKAGE_PARENT
-from .prices import dollars_of, limit_of, price_of
+from .prices import dollars_of, explained, limit_of, price_of
 
 BUCKET = "guanaco-workshop"
 CODE = "/workshop"  # where the program is mounted
@@ -43,7 +42,7 @@ SAVES_WITHIN = 180  # seconds before the time limit at which it is told to save
 LAST_WORDS = 60  # lines of its log that are kept where the worker never began
 PATIENCE = 20.0  # seconds for them
 BEGIN = f"""#!/bin/sh
-# Installs Guanaco Workshop, whose program lies beside this file, and works on the run at a url: URL PLACE ATTEMPT MINUTES
+# Installs Guanaco Workshop, whose program lies beside this file, and works on a run: URL PLACE ATTEMPT MINUTES
 set -e
 until=$(($(date +%s) + 60 * $4 - {SAVES_WITHIN}))
 here=$(dirname "$0")
@@ -133,7 +132,7 @@ class _Jobs:
 
         if not settings.token:
             raise UserError(
-                "hf_jobs.no_token",
+                "rent.no_token",
                 "Hugging Face Jobs need a token: set QLORA_APP_HUB_TOKEN to one that may write and start jobs, and "
                 "begin again.",
             )
@@ -149,7 +148,7 @@ class _Jobs:
         self._asked(lambda: self._api.create_bucket(id, private=True, exist_ok=True))
         if not self._asked(lambda: self._api.bucket_info(id)).private:
             raise UserError(
-                "hf_jobs.public_bucket",
+                "rent.public_bucket",
                 "The bucket {bucket} is public, so nothing is sent to it. Make it private on huggingface.co.",
                 bucket=id,
             )
@@ -161,7 +160,7 @@ class _Jobs:
         try:
             return str(self._asked(lambda: self._api.run_job(**asked, namespace=owner)).id)
         except UserError as error:
-            if error.code == "hf_jobs.no_answer" and (found := self._labelled(asked["labels"])):
+            if error.code == "rent.no_answer" and (found := self._labelled(asked["labels"])):
                 return found
             raise
 
@@ -217,31 +216,6 @@ class _Jobs:
             return ask()
         except Exception as error:  # whatever the network does, the person gets a sentence
             raise explained(error) from error
-
-
-def explained(error: Exception) -> UserError:
-    """What the API of jobs refuses, as a sentence."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if isinstance(error, UserError):
-        return error
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-    reason = " ".join(str(error).split())[:300]
-    if status in (401, 403):
-        return UserError(
-            "hf_jobs.denied",
-            "Hugging Face refuses the token for jobs ({reason}). It must be allowed to write and to start jobs.",
-            reason=reason,
-        )
-    if status == 402:
-        return UserError(
-            "hf_jobs.no_credit",
-            "There is no credit for it ({reason}). Add some at huggingface.co/settings/billing, or train here.",
-            reason=reason,
-        )
-    if 400 <= status < 500 and status != 429:
-        return UserError("hf_jobs.refused", "Hugging Face Jobs refuses it: {reason}", reason=reason)
-    return UserError("hf_jobs.no_answer", "Hugging Face Jobs does not answer ({reason}).", reason=reason)
 
 
 _NAMES: dict[str, str] = {}  # of tokens' owners: a question less at every look

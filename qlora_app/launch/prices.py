@@ -31,11 +31,34 @@ def limit_of(place: Place) -> int:
     return place.minutes or USUAL_LIMIT
 
 
+def explained(error: Exception) -> UserError:
+    """What the API of jobs refuses, as a sentence."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, UserError):
+        return error
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+    reason = " ".join(str(error).split())[:300]
+    if status in (401, 403):
+        return UserError(
+            "rent.denied",
+            "Hugging Face refuses the token for jobs ({reason}). It must be allowed to write and to start jobs.",
+            reason=reason,
+        )
+    if status == 402:
+        return UserError(
+            "rent.no_credit",
+            "There is no credit for it ({reason}). Add some at huggingface.co/settings/billing, or train here.",
+            reason=reason,
+        )
+    if 400 <= status < 500 and status != 429:
+        return UserError("rent.refused", "Hugging Face Jobs refuses it: {reason}", reason=reason)
+    return UserError("rent.no_answer", "Hugging Face Jobs does not answer ({reason}).", reason=reason)
+
+
 def machines(settings: Settings) -> dict[str, Machine]:
     """Those that can be rented now, by name, as the Hub lists them. Raises UserError where it does not answer."""
     from huggingface_hub import HfApi
-
-    from .hf_jobs import explained
 
     api: Any = HfApi(token=settings.token or False)
     asked_at, known = _KNOWN.get(api.endpoint, (0.0, {}))
@@ -60,7 +83,7 @@ def price_of(place: Place, settings: Settings) -> Machine:
     known = machines(settings)
     if place.flavor not in known:
         raise UserError(
-            "hf_jobs.no_such_machine",
+            "rent.no_such_machine",
             "Hugging Face has no machine {flavor}. There are: {known}.",
             flavor=place.flavor,
             known=", ".join(sorted(known, key=lambda name: known[name].dollars)),
@@ -72,11 +95,14 @@ def price_words(place: Place, settings: Settings, seconds: float | None = None) 
     """What it costs, before it is begun. seconds: how long it would take on this machine. Raises UserError."""
     machine, minutes = price_of(place, settings), limit_of(place)
     most = machine.dollars * minutes
-    words = f"{machine.title}: ${_figure(machine.dollars * 60)} an hour, at most ${_figure(most)} (ended after {minutes} min)."
+    an_hour = _figure(machine.dollars * 60)
+    words = f"{machine.title}: ${an_hour} an hour, at most ${_figure(most)} (ended after {minutes} min)."
     if seconds is None:
         return words
     here = machine.dollars * seconds / 60
-    return f"{words} If it trained as fast as here ({duration(seconds)}): ${_figure(here)}, and some minutes to set it up."
+    return (
+        f"{words} If it trained as fast as here ({duration(seconds)}): ${_figure(here)}, and some minutes to set it up."
+    )
 
 
 def _figure(dollars: float) -> str:

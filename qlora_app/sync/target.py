@@ -11,8 +11,8 @@ from ..storage.disk import is_full
 
 SCHEMES = ("file", "memory", "s3", "gs", "az", "abfs", "sftp", "hf")
 _URL = re.compile(r"([a-z0-9]+)://(.*)", re.DOTALL)
-_WORDS_OF_FULL = ("quota", "insufficient storage", "507", "entitytoolarge", "storagelimit", "no space left")
-_WORDS_OF_DENIED = ("access denied", "accessdenied", "forbidden", "403", "401", "credentials", "unauthorized")
+_WORDS_OF_FULL = ("quota", "insufficient", "507", "entitytoolarge", "storagelimit")
+_WORDS_OF_DENIED = ("denied", "forbidden", "403", "401", "credentials", "unauthorized")
 
 
 class Target:
