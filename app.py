@@ -20,6 +20,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
+from qlora_app.accounts import members_in
 from qlora_app.errors import UserError
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.keeper import Keeper
@@ -30,8 +31,6 @@ from qlora_app.runs.on_hub import KeptRuns
 from qlora_app.serving import ApiKeys, Endpoint, ServedModels
 from qlora_app.ui import (
     SCRIPTS,
-    STYLE,
-    THEME,
     TITLE,
     AppContext,
     ArenaRoutes,
@@ -44,9 +43,11 @@ from qlora_app.ui import (
 from qlora_app.ui.audit import Audit
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
+from qlora_app.ui.door.looks import Looks
+from qlora_app.ui.door.people import People
 from qlora_app.ui.guard import DEMONSTRATION, OWNERS_HINT
 from qlora_app.ui.health import Health, figures_of
-from qlora_app.ui.translate import in_every_language
+from qlora_app.ui.pages import Pages, how_shown
 
 
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
@@ -61,45 +62,50 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     store = RunStore(settings.runs)
     models = ModelPool(is_guarded=True)
     supervisor = queue_of(settings, store, models.give_way)
-    page = AppContext(settings, store, supervisor, models, audit=Audit(None if settings.is_local else settings.home))
+    people = People(settings)
+    role = "owner" if people.has_login else people.all_are.role
+    audit = Audit(None if settings.is_local and not people.has_login else settings.home)
+    page = AppContext(settings, store, supervisor, models, audit=audit, role=role, has_login=people.has_login)
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
-    admission = Admission(demo, page.visitors)
-    admission.install()
+    admission = Admission(page.visitors)
+    admission.install(demo)
+    pages = Pages(page, lambda one: [*exported(one.store), *standing_alone(one)], admission.install)
     own_name = os.environ.get("SPACE_HOST", "")
-    is_open = settings.is_local and settings.login is None
+    is_open = settings.is_local and not people.has_login
     programs = Endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open)
-    alone = [*ArenaRoutes(settings).routes(), *JudgeRoutes(page).routes()]  # pages that stand alone
     health = Health(page)
     watched = [*health.routes(), *figures_of(health, admission.under_way, programs)]
-    door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors, audit=page.audit)
+    door = Middleware(
+        RequestGuard,
+        settings=settings,
+        own_name=own_name,
+        visitors=page.visitors,
+        audit=audit,
+        people=people,
+        pages=pages if people.has_login else None,
+    )
     try:
         demo.launch(
             server_name=settings.host,
             server_port=settings.port,
-            auth=settings.lets_in if settings.login else None,
+            auth=people.let_in if people.has_passwords else None,
             root_path=settings.root_path,
             state_session_capacity=2000,
             prevent_thread_lock=True,
             quiet=True,
-            theme=THEME,
-            css=STYLE,
-            footer_links=[],
-            i18n=in_every_language(demo),
             _frontend=False,  # Gradio gives up when its own page takes over 3 s, as on a machine that is busy
             share=False,
-            run_history=False,
             mcp_server=settings.mcp,
-            ssr_mode=False,
-            pwa=False,
-            max_file_size=f"{settings.max_upload_mb}mb",
+            **how_shown(demo, settings.max_upload_mb),
             app_kwargs={
-                "middleware": [door],
+                "middleware": [door, Middleware(Looks)],
+                "lifespan": pages.living,
                 "routes": [
                     Route(SCRIPTS, served_file),
                     *exported(store),
                     Mount("/v1", programs.app()),
-                    *alone,
+                    *standing_alone(page),
                     *watched,
                 ],
             },
@@ -112,6 +118,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             host=settings.host,
             port=settings.port,
         ) from error
+    for name in members_in(settings):
+        pages.look_after(name)
     be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
     # Thousands of rows are read before somebody opens the list.
@@ -119,12 +127,17 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     return demo, supervisor
 
 
+def standing_alone(page: AppContext) -> list[Route]:
+    """Pages beside the page."""
+    return [*ArenaRoutes(page.settings).routes(), *JudgeRoutes(page).routes()]
+
+
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
     keeper = _keep_runs(settings) if settings.keep_runs else None
     demo, supervisor = open_page(settings)
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
-    if settings.is_demonstration:
+    if settings.is_demonstration and not People(settings).has_login:
         _say(settings, f"{DEMONSTRATION} {OWNERS_HINT}")
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
     wishes: list[int] = []  # no Event: a signal that comes while its lock is taken would wait for itself

@@ -1,11 +1,13 @@
 """Does the page stand two hundred people who look, twenty who chat and one training at once?  make load
 
 The real app with a real training run. Steps are timed alone and beside the pages in turn, then beside all for ten
-minutes, in which every poll, every first word and the app's memory are measured. Adds to RESULTS.md.
+minutes, in which every look, every first word and the app's memory are measured. The pages are played by this program
+on the same machine: what it takes itself is said beside what the server takes. Adds to RESULTS.md.
 """
 
 import argparse
 import asyncio
+import collections
 import json
 import statistics
 import tempfile
@@ -16,7 +18,9 @@ from typing import Any
 import httpx
 import psutil
 from measuring import App, record, seconds_until, used_by_others
-from page import QUESTION, VISIT, Site, look
+from page import QUESTION, VISIT, Site
+from player import Looked, Page, p95
+from soak import soak
 
 from qlora_app.presets import Presets
 from qlora_app.runs import Run, RunStore
@@ -27,33 +31,27 @@ ROUNDS, PART = 3, 30.0  # of steps alone and beside the pages; seconds of each
 SETTLES = 60.0  # seconds after which the app's memory counts as that of its beginning
 
 
-class Measured:
-    """What happened while all were there."""
+class Chatted:
+    """What happened while people chatted."""
 
     def __init__(self) -> None:
-        self.polls: list[float] = []
-        self.sizes: list[int] = []
         self.first_words: list[float] = []
         self.busy = 0  # questions answered by the sentence that many are asking
         self.errors: list[str] = []
 
 
-async def pages(site: Site, run: Run, seconds: float, found: Measured) -> None:
-    """Two hundred that do not open at the same instant; one that fails is an error, and opens again."""
+async def pages(app: App, site: Site, run: Run, seconds: float, found: Looked) -> None:
+    """Two hundred that do not open at the same instant."""
+    until = time.perf_counter() + seconds
 
     async def one(number: int) -> None:
         await asyncio.sleep(number / PAGES)
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            try:
-                await look(site, run, f"page{number}", until, found.sizes, found.polls)
-            except httpx.HTTPError as error:
-                found.errors.append(f"poll: {error!r}")
+        await Page(app.url, f"page{number}", run, site.card, site.bar, found).looked_at(until)
 
     await asyncio.gather(*(one(number) for number in range(PAGES)))
 
 
-async def chats(site: Site, run: Run, seconds: float, found: Measured) -> None:
+async def chats(site: Site, run: Run, seconds: float, found: Chatted) -> None:
     """Twenty people who ask, read and ask again."""
 
     async def one(number: int) -> None:
@@ -70,7 +68,7 @@ async def chats(site: Site, run: Run, seconds: float, found: Measured) -> None:
     await asyncio.gather(*(one(number) for number in range(CHATS)))
 
 
-async def ask(site: Site, run: Run, session: str, found: Measured) -> None:
+async def ask(site: Site, run: Run, session: str, found: Chatted) -> None:
     """One question; how long it took until the first word of its answer was there."""
     event = {"asking": "1", "question": QUESTION, "before": []}
     data = [run.id if one == site.room else None for one in site.endpoints["room", "ask"]["inputs"]]
@@ -119,52 +117,81 @@ class Steps:
 
 
 async def measure(app: App, finished: Run, live: Run, minutes: float, rounds: int) -> dict[str, str]:
-    process = psutil.Process(app.process.pid)
     # Shorter than the server's patience: a connection that it is about to end is not used again.
-    limits = httpx.Limits(max_connections=400, max_keepalive_connections=400, keepalive_expiry=2.0)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=app.url, timeout=120, limits=limits) as client:
         site, steps, alone, beside = await Site.open(client), Steps(live), [], []
+        shares, looked = Shares(app), Looked()
         for _ in range(rounds):
-            alone.append(await steps.of(asyncio.sleep(PART)))
-            beside.append(await steps.of(pages(site, live, PART, Measured())))
-        found, held = Measured(), []
+            alone.append(await steps.of(shares.of("nobody", asyncio.sleep(PART))))
+            beside.append(await steps.of(shares.of("pages", pages(app, site, live, PART, looked))))
+        found, chatted, held = Looked(), Chatted(), []
 
         async def watch() -> None:
             await asyncio.sleep(min(SETTLES, 15 * minutes))
-            held.append(process.memory_info().rss)
+            held.append(shares.server.memory_info().rss)
 
         everything = (
-            pages(site, live, 60 * minutes, found),
-            chats(site, finished, 60 * minutes, found),
+            pages(app, site, live, 60 * minutes, found),
+            chats(site, finished, 60 * minutes, chatted),
             watch(),
         )
         crowded = await steps.of(asyncio.gather(*everything))
-        held.append(process.memory_info().rss)
-    for error in found.errors[:10]:
+        held.append(shares.server.memory_info().rss)
+    for error in [*looked.errors, *found.errors, *chatted.errors][:10]:
         print(error)
+    server, player = (shares.beyond_rest(who) for who in ("server", "player"))
     return {
-        "errors": str(len(found.errors)),
-        "polls": f"{len(found.polls):,}",
-        "poll p95, ms": f"{1000 * p95(found.polls):.0f}",
-        "questions": str(len(found.first_words)),
-        "told that many ask": str(found.busy),
-        "first word p95, s": f"{p95(found.first_words):.2f}",
+        "errors": str(sum(map(len, (looked.errors, found.errors, chatted.errors)))),
+        "looks a second": f"{looked.count / (rounds * PART):.0f}",
+        "pause, s": f"{looked.pause:.1f}",
+        "server ms a look": f"{1000 * server / looked.count:.2f}",
+        "player ms a look": f"{1000 * player / looked.count:.2f}",
+        "look p95, ms": f"{1000 * p95(found.seconds):.0f}",
+        "questions": str(len(chatted.first_words)),
+        "told that many ask": str(chatted.busy),
+        "first word p95, s": f"{p95(chatted.first_words):.2f}",
         "memory at the end / after a minute": f"{held[1] / held[0]:.2f}",
         "a step beside the pages, times": f"{statistics.median(b / a for a, b in zip(alone, beside, strict=True)):.2f}",
         "a step beside all, times": f"{crowded / statistics.median(alone):.2f}",
     }
 
 
-def p95(values: list[float]) -> float:
-    """Of a hundred five are above it; nan where there is none."""
-    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else float("nan")
+class Shares:
+    """Processor seconds of the server and of this program, who plays the pages, while nobody looks and beside pages."""
+
+    def __init__(self, app: App) -> None:
+        self.server, self.player = psutil.Process(app.process.pid), psutil.Process()
+        self.used: dict[tuple[str, str], float] = collections.Counter()
+        self.passed: dict[str, float] = collections.Counter()
+
+    async def of(self, beside: str, what: Any) -> None:
+        """While something is awaited."""
+        before, began = self._now(), time.perf_counter()
+        await what
+        self.passed[beside] += time.perf_counter() - began
+        for who, seconds in self._now().items():
+            self.used[who, beside] += seconds - before[who]
+
+    def beyond_rest(self, who: str) -> float:
+        """What it used beside the pages, without what it uses in as many seconds while nobody looks."""
+        at_rest = self.used[who, "nobody"] / self.passed["nobody"]
+        return self.used[who, "pages"] - at_rest * self.passed["pages"]
+
+    def _now(self) -> dict[str, float]:
+        found = {"server": self.server.cpu_times(), "player": self.player.cpu_times()}
+        return {who: times.user + times.system for who, times in found.items()}
 
 
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--minutes", type=float, default=10)
     given.add_argument("--rounds", type=int, default=ROUNDS)
+    given.add_argument("--soak", type=float, metavar="MINUTES", help="look for what grows while much happens instead")
     asked = given.parse_args()
+    if asked.soak:
+        soak(asked.soak)
+        return
     others = used_by_others()
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
         home = Path(folder)

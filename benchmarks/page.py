@@ -42,8 +42,9 @@ class Site:
             for component, event in d["targets"]
         }
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
-        self.card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
-        self.room = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "room")
+        self.card, self.bar, self.room = (
+            next(id for id, name in names.items() if name == wanted) for wanted in ("live", "bar", "room")
+        )
 
     @classmethod
     async def open(cls, client: httpx.AsyncClient) -> "Site":

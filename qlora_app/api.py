@@ -25,6 +25,7 @@ from .evaluate.decoding import AnswerDecoding
 from .inference.pool import ModelPool
 from .kinds.evaluate import evaluate_job, evaluation_of, spec_from
 from .kinds.judging import judgeable
+from .kinds.merge import equal_parts, merge_job, merge_spec, merged
 from .launch import places
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
@@ -35,6 +36,7 @@ from .runs import RunStore
 from .runs.comparison import differing_settings, standings
 from .runs.extending import extended
 from .runs.finding import find_run
+from .runs.merges import merge_of
 from .runs.moved import shared_by
 from .runs.recipes import recipe_of
 from .settings import Settings
@@ -121,6 +123,33 @@ def evaluate(
     if status.state != "done" or found is None:
         raise UserError("evaluate.failed", "{why}", why=status.sentence)
     return found
+
+
+def merge(
+    *runs: "str | Run",
+    weights: Sequence[float] | None = None,
+    name: str = "",
+    questions: int = 100,
+    **how: Any,
+) -> "Run":
+    """Make the adapters of several runs of one base into one, wait, and return the run that came of it.
+
+    weights: one for each; equal ones that make 1 together where none are given. how: PEFT's words for it
+    (by="ties_svd", density=0.5, rank=16, majority_sign_method="total", seed=0); the exact sum ("cat") where none are
+    said. questions: held-out ones of each run that are asked afterwards; `run.merge()` has what came of that. Raises
+    UserError with all that speaks against it.
+    """
+    here = _settings()
+    here.make_home()
+    named = [one.id if isinstance(one, Run) else run(one).id for one in runs]
+    job = merge_job(merge_spec(equal_parts(named, weights), how, name, questions), here)
+    places.start(job)
+    while not (status := job.status()).has_ended:
+        time.sleep(LOOK_EVERY)
+    made = merged(job)
+    if status.state != "done" or made is None:
+        raise UserError("run.ended_badly", "{id} is {state}. {why}", id=job.id, state=status.state, why=status.sentence)
+    return run(made)
 
 
 def ratings(
@@ -247,6 +276,11 @@ class Run:
     def proof(self) -> dict[str, Any] | None:
         """What was measured when it ended; None before."""
         return self.job.proof()
+
+    def merge(self) -> dict[str, Any] | None:
+        """What it was merged of, how, and how far it answers as each of them; None for a run that was not."""
+        made = merge_of(self.job)
+        return made.to_json() if made else None
 
     def ask(self, question: str | Sequence[str], base: bool = False) -> str | list[str]:
         """Its likeliest answer, to each of several questions where several are asked; `base`: without the adapter."""

@@ -27,7 +27,8 @@ from .errors import Problem, UserError
 from .hardware import known_accelerators, usable_cores
 from .methods.layers import no_such_layer
 from .recipe import Recipe, wrong_settings
-from .settings import Settings
+from .settings import MemberSettings, Settings
+from .storage.outside import named_outside
 from .tasks import Task, not_made_for, task_for, unsuitable_tasks
 from .tasks.classification import label_counts
 from .tasks.options import answer_options
@@ -184,10 +185,21 @@ def as_kept(recipe: Recipe, data: DatasetChoice, settings: Settings) -> Recipe:
 
     Raises UserError where the adapter it is to begin with is not there, or does not fit.
     """
+    refuse_of_others(recipe, settings)
     unrecorded = recipe.training.model_copy(update={"extends": ""})  # whoever extends a run says so afterwards
     recipe = recipe.model_copy(update={"dataset": data, "training": unrecorded})
     refuse(start_from.problems_of(recipe, settings.runs))
     return start_from.in_full(recipe, settings.runs)
+
+
+def refuse_of_others(recipe: Recipe, settings: Settings) -> None:
+    """Raises UserError where a member's run would reach beyond their own home and this machine."""
+    if not isinstance(settings, MemberSettings):
+        return
+    if recipe.launch.where != "here":
+        raise UserError.at("launch.where", "member.elsewhere", "Members train on this machine only.")
+    if named := named_outside(recipe.model_dump(mode="json"), [settings.home]):
+        raise UserError("member.not_yours", "{named} is no file of yours. Upload what you need.", named=named)
 
 
 def gather(

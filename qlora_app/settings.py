@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,19 @@ class Settings(BaseModel):
         description="Addresses or networks of the proxies in front, with commas between; only these are believed about "
         "who asks. Without a login it makes the page a demonstration",
     )
+    login_header: str | None = Field(
+        None,
+        description="Header in which a proxy says who has logged in there, such as X-Forwarded-User; believed from "
+        "QLORA_APP_PROXIES only, which must let nobody else set it",
+    )
+    others: Literal["nobody", "visitor", "member"] = Field(
+        "nobody",
+        description="What those are who have logged in at the proxy or at Hugging Face and have no account: nobody, "
+        "visitor or member",
+    )
+    visitors: bool = Field(
+        False, description="With a login: may others look around without one, as visitors of what is shared?"
+    )
     show_private: bool = Field(
         False,
         description="In a demonstration: may visitors see and download runs on uploaded data as they do those on the "
@@ -127,6 +141,16 @@ class Settings(BaseModel):
         20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
     )
 
+    member_jobs: int = Field(
+        3, ge=0, description="Most jobs of one member that wait or are worked on; each run of a sweep is one"
+    )
+    member_gb: int = Field(20, ge=0, description="Most gigabytes that the home of a member may hold")
+    member_upload_mb: int = Field(500, ge=1, description="Most that a member may upload at once, in megabytes")
+    member_chats: int = Field(2, ge=1, description="Most questions of one member for models at once")
+    member_tokens: int = Field(60_000, ge=0, description="Most tokens a minute written for a member; 0: any number")
+    visitor_tokens: int = Field(
+        20_000, ge=0, description="Most tokens a minute written for visitors of one address; 0: any number"
+    )
     runs_at_once: int = Field(
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )
@@ -156,6 +180,13 @@ class Settings(BaseModel):
         ):
             raise ValueError("an address like https://example.org/guanaco is needed")
         return url.rstrip("/") if url else None
+
+    @field_validator("login_header")
+    @classmethod
+    def _is_header(cls, name: str | None) -> str | None:
+        if name and not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name):
+            raise ValueError("a name of a header like X-Forwarded-User is needed")
+        return name
 
     @field_validator("proxies")
     @classmethod
@@ -196,6 +227,17 @@ class Settings(BaseModel):
     @property
     def tokens(self) -> Path:
         return self.home / "tokens"
+
+    @property
+    def members(self) -> Path:
+        """The homes of members, one each."""
+        return self.home / "members"
+
+    def of_member(self, name: str) -> "MemberSettings":
+        """Of their own home, without what is the owner's: the data folder, secrets, programs."""
+        own: dict[str, Any] = {"home": self.members / name, "member": name, "data_folder": None, "keep_runs": None}
+        secrets = dict.fromkeys(("password", "hub_token", "wandb_key", "endpoints"))
+        return MemberSettings.model_construct(**(dict(self) | own | secrets | {"metrics": False, "mcp": False}))
 
     @property
     def is_local(self) -> bool:
@@ -307,6 +349,16 @@ class Settings(BaseModel):
             if (folder := getattr(settings, name))
         }
         return settings.model_copy(update=folders)
+
+
+class MemberSettings(Settings):
+    """Of one who trains here and owns nothing beside their own home."""
+
+    member: str = ""
+
+    @property
+    def is_demonstration(self) -> bool:
+        return False
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

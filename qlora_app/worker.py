@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from .accounts import work_in_home_of
 from .errors import Problem, Stopped, UserError
 from .jobs import ALREADY_RUNNING, CALLED_BACK, Job, JobWriter
 from .jobs import failures as any_failure
@@ -40,6 +41,7 @@ KINDS = {  # one line a kind: the module that does it, imported when there is su
     "download": "qlora_app.kinds.download",
     "measure": "qlora_app.train.measure",
     "adapter": "qlora_app.kinds.adapter_import",
+    "merge": "qlora_app.kinds.merge",
 }
 
 
@@ -111,7 +113,7 @@ def _work(job: Job, out: JobWriter) -> int:
         out.keep_spare()
         with out.leaving():  # importing takes seconds
             kind = kind_of(job)
-        kind.work(job, out, Settings.from_environment())
+        kind.work(job, out, work_in_home_of(job.folder))
         if job.last_word().state == "done":
             job.take("start")  # one that was left meanwhile: what is done needs no second time
     except Stopped:

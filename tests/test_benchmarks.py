@@ -16,7 +16,7 @@ from qlora_app.methods import METHODS, LoraMethod
 from qlora_app.methods.measured import measured_rows
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "measuring")
+QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("measuring", "player"))
 sys.path.insert(0, str(FOLDER))
 import gpu  # noqa: E402
 import measuring  # noqa: E402

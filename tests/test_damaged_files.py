@@ -1,6 +1,8 @@
 """Files that anybody may have put somewhere are read without waiting, and what is wrong with them is said."""
 
 import json
+import math
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from qlora_app.base_models.recognition import describe_folder
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus, RunStore
+from qlora_app.storage import reading
 from qlora_app.storage.reading import damage, parse_yaml, read_json, read_lines
 from qlora_app.storage.typed import filled, misfits
 from tests.fixtures.damages import DAMAGES
@@ -122,3 +125,32 @@ def test_a_config_that_no_model_has_is_refused(code, changes, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with refused(code):
         describe_folder(tmp_path)
+
+
+def test_a_file_is_looked_through_again_only_where_somebody_wrote_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_SETTLED", -math.inf)
+    looked, look = [], reading._looked_at
+    monkeypatch.setattr(reading, "_looked_at", lambda file: looked.append(1) or look(file))
+    file = tmp_path / "curve.json"
+    for content, code in (
+        ('{"a": 1}', None),
+        ('{"a": 1', "file.damaged"),
+        ('{"a": NaN}', None),
+        ("[]", "file.damaged"),
+    ):
+        file.write_text(content)
+        os.utime(file, ns=(0, len(looked)))  # a disk whose clock stands
+        for _ in range(3):
+            found = reading.damage(file)
+            assert (found.code if found else None) == code, content
+    assert len(looked) == 4
+
+
+def test_what_was_written_a_moment_ago_is_looked_through_once_more(tmp_path, monkeypatch):
+    """Within one tick of its clock a disk cannot tell it from what is written next."""
+    monkeypatch.setattr(reading, "_SETTLED", math.inf)
+    file = tmp_path / "curve.json"
+    for content, is_damaged in (("{}", False), ("{)", True)):
+        file.write_text(content)
+        os.utime(file, ns=(0, 0))
+        assert (reading.damage(file) is not None) == is_damaged

@@ -13,7 +13,6 @@ from qlora_app import worker
 from qlora_app.export import ScriptExporter
 from qlora_app.export.reproduce import as_notebook, as_script, cells
 from qlora_app.kinds.export import export_job
-from qlora_app.methods import METHODS
 from qlora_app.presets import Presets
 from qlora_app.runs import RunStore
 from qlora_app.runs.exports import FILES, made_by
@@ -70,19 +69,21 @@ def test_both_skins_hold_the_same_cells():
     assert len({cell["id"] for cell in notebook}) == 3 and "a = 1\n\n\nb = 2" in as_script(text)
 
 
-def test_a_method_of_our_own_is_refused_a_script():
-    plain = {kind.model_fields["name"].default for kind in METHODS if kind().is_plain_peft}
-    assert "lora" in plain and not plain & {"qalora", "adamix", "meft", "adalora"}
-
-
 @pytest.mark.slow
-def test_a_run_that_began_elsewhere_is_refused(run):
+def test_what_a_script_of_one_run_cannot_make_again_is_refused(run):
     recipe = run.recipe()
-    kept = (run.folder / "recipe.yaml").read_text()
-    training = recipe.training.model_copy(update={"start_from": "another"})
-    (run.folder / "recipe.yaml").write_text(recipe.model_copy(update={"training": training}).to_yaml())
-    try:
-        with refused("export.script_began"):
+    extended = recipe.training.model_copy(update={"extends": "another"})
+    preferring = recipe.preferences.model_copy(update={"trainer": "dpo"})
+    kept, proof = (run.folder / "recipe.yaml").read_text(), (run.adapter / "proof.json").read_text()
+    for changed, code in (
+        ({"training": extended}, "export.script_extends"),
+        ({"preferences": preferring}, "export.script_prefers"),
+    ):
+        (run.folder / "recipe.yaml").write_text(recipe.model_copy(update=changed).to_yaml())
+        with refused(code):
             export_job(run, ScriptExporter())
-    finally:
-        (run.folder / "recipe.yaml").write_text(kept)
+    (run.folder / "recipe.yaml").write_text(kept)
+    (run.adapter / "proof.json").write_text(json.dumps(json.loads(proof) | {"imported": "elsewhere"}))
+    with refused("export.script_not_trained"):
+        export_job(run, ScriptExporter())
+    (run.adapter / "proof.json").write_text(proof)

@@ -5,6 +5,7 @@ killed, and fails in a sentence; and what each does besides.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import types
@@ -30,6 +31,7 @@ from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from qlora_app.kinds.export import export_job
+from qlora_app.kinds.merge import equal_parts, merge_job, merge_spec, merged
 from qlora_app.kinds.publish import PublishSpec, publish_job
 from qlora_app.launch import local
 from qlora_app.launch.queue import unled
@@ -38,6 +40,7 @@ from qlora_app.preflight import examples_of
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.runs.exports import made_by
+from qlora_app.runs.merges import merge_of
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_files
 from qlora_app.training_data.sources.hub import paths_of
@@ -186,6 +189,18 @@ def an_evaluation(request) -> Toy:
     return Toy(job, made, 20, (run.adapter / "proof.json").unlink, "This run has saved nothing yet")
 
 
+def a_merge(request) -> Toy:
+    run, store = request.getfixturevalue("answering_run"), request.getfixturevalue("store")
+    other = store.get(shutil.copytree(run.folder, store.root / "other").name)
+    spec = merge_spec(equal_parts([run.id, other.id]), {}, questions=2)
+    job = merge_job(spec, Settings.from_environment())
+
+    def made():
+        return len(merge_of(store.get(merged(job))).parents)
+
+    return Toy(job, made, 2, (other.adapter / "proof.json").unlink, "has no finished adapter")
+
+
 TOYS = {
     "publish": a_publication,
     "answer": an_answer,
@@ -195,6 +210,7 @@ TOYS = {
     "download": a_download,
     "measure": a_measurement,
     "adapter": an_adapter,
+    "merge": a_merge,
 }
 
 

@@ -117,6 +117,7 @@ globalThis.document = {visibilityState: 'visible', addEventListener: (_, hear) =
 globalThis.ResizeObserver = class { constructor(hear) { hears.push(hear); } observe() {} };
 const place = {getClientRects: () => ({length: boxes})}, woken = () => hears.forEach(hear => hear());
 const ask = async () => { asked.push(clock); if (server === 'gone') throw new Error('no answer'); };
+Math.random = () => 0;
 async function pass(ms) {
   for (const until = clock + ms; clock < until; clock += 50) {
     for (let due = {what() {}}; due; due = timers.find(one => one.at <= clock)) {
@@ -168,6 +169,11 @@ def polled(program):
             "server = 'gone'; await pass(4000); server = 'here'; await pass(2500); const said = [asked, gone]",
             [[0, 1000, 3000, 5000, 6000], [False, True, True, False, False]],
             id="the app is gone, and back",
+        ),
+        pytest.param(
+            "guanacoServer.pause = 4000; await pass(4500); poll.want(); await pass(5000); const said = asked",
+            [0, 4000, 4500, 8500],
+            id="many look, each less often, and at once where it is wanted",
         ),
     ],
 )

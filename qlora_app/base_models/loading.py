@@ -119,7 +119,7 @@ def load_model(
     model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
         model.name_or_path = model.config._name_or_path = choice.id
-    _learn_in_32_bits(model)
+    learn_in_32_bits(model)
     if not torch.cuda.is_available():
         from .cpu_layers import norm_in_one_step, unpack_less
 
@@ -162,11 +162,8 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
     """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be
     pretrained.
     """
-    mismatched = found.get("mismatched_keys") or []
-    new = {*found["missing_keys"], *(key for key, *_ in mismatched)}
-    if not new:
-        return []
-    if not has_head:
+    new = keys_missing(found)
+    if new and not has_head:
         raise UserError(
             "model.head_missing",
             "The files of {title} do not hold all of the model that this task needs ({missing} is missing). "
@@ -174,8 +171,20 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
             title=choice.title,
             missing=min(new),
         )
+    return new_parts(model, new)
+
+
+def keys_missing(found: dict[str, Any]) -> set[str]:
+    """Names of weights that are not in a model's files, or have another size there. found: what transformers says of
+    its loading.
+    """
+    return {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}
+
+
+def new_parts(model: "PreTrainedModel", new: set[str]) -> list[str]:
+    """The outermost modules all of whose weights are among `new`."""
     parts: list[str] = []
-    for name, module in model.named_modules():  # from the outside to the inside
+    for name, module in model.named_modules() if new else ():  # from the outside to the inside
         is_inside_another = any(name.startswith(f"{part}.") for part in parts)
         if not name or is_inside_another:
             continue
@@ -293,7 +302,7 @@ def bytes_of(choice: ModelChoice, quantize: bool) -> float:
     return parameters * (held or compute_type(choice).itemsize)
 
 
-def _learn_in_32_bits(model: "PreTrainedModel") -> None:
+def learn_in_32_bits(model: "PreTrainedModel") -> None:
     """New parts learn whole, and the small steps of a head would be lost in 16 bits. What goes into them is widened on
     the way.
     """

@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..storage.disk import disk_trouble
 from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
+from .accounts import add_accounts
 from .arena import add_arena
 from .asking import add_answer, add_ask, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
@@ -31,6 +32,7 @@ from .judging import add_judge
 from .keeping import add_keep
 from .machine import add_doctor, add_settings
 from .measuring import add_measure
+from .merging import add_merge
 from .models import add_models
 from .presets import add_presets
 from .publishing import add_publish
@@ -56,6 +58,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_resume,
     add_extend,
     add_import,
+    add_merge,
     add_queue,
     add_sweep,
     add_sweeps,
@@ -74,6 +77,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_sync,
     add_serve,
     add_keys,
+    add_accounts,
     add_data,
     add_presets,
     add_models,

@@ -15,7 +15,7 @@ from ..settings import Settings
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_no_watch, add_run, find_run, stdout
 from .jobs import report, start_if_idle, watched
 
-SETTINGS = ("dtype", "onto", "questions")  # of exporters, as far as they have them
+SETTINGS = ("dtype", "onto", "rank", "tolerance", "questions")  # of exporters, as far as they have them
 
 
 def add_export(commands: Any) -> None:
@@ -28,6 +28,10 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--onto", metavar="BASE", help="trained (default): the rounded base; original: its weights before that"
     )
+    words = "of plain LoRA (lora); 0, the default: the smallest that is near enough"
+    parser.add_argument("--rank", metavar="N", type=int, help=words)
+    words = "most that it may lose of what was changed, as a share of its Frobenius norm (default 0.01)"
+    parser.add_argument("--tolerance", metavar="X", type=float, help=words)
     words = "held-out questions that adapter and export are both asked (default 200)"
     parser.add_argument("--questions", metavar="N", type=int, help=words)
     add_no_watch(parser)

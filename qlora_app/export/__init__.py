@@ -10,6 +10,7 @@ from .adapter import AdapterExporter
 from .exporter import Exporter
 from .gguf_exporter import GgufExporter
 from .gguf_lora import GgufLoraExporter
+from .lora import LoraExporter
 from .merged import MergedExporter
 from .ollama import OllamaExporter
 from .script import ScriptExporter
@@ -21,6 +22,7 @@ EXPORTERS: dict[str, type[Exporter]] = {
         GgufExporter,
         MergedExporter,
         AdapterExporter,
+        LoraExporter,
         GgufLoraExporter,
         OllamaExporter,
         ScriptExporter,
@@ -55,6 +57,7 @@ __all__ = [
     "Exporter",
     "GgufExporter",
     "GgufLoraExporter",
+    "LoraExporter",
     "MergedExporter",
     "OllamaExporter",
     "ScriptExporter",

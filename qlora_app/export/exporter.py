@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..choices import Choices
 from ..errors import Problem, UserError
@@ -27,7 +27,14 @@ class Exporter(Choices):
     title: ClassVar[str]  # what it makes, in words: "GGUF"
     about: ClassVar[str] = ""  # what that is for, in a sentence
     takes_adapter: ClassVar[bool] = False  # do its files go along as they are, and unmeasured?
+    asked: ClassVar[str] = "dtype"  # the setting that the page asks for, where it has one
+    offered: ClassVar[dict[Any, str]] = {}  # {value of that: words}, where it has no fixed options
     is_offered: ClassVar[bool] = True  # does the page offer it, with its usual settings?
+
+    @classmethod
+    def is_offered_for(cls, run: Run) -> bool:
+        """Does the page of this run offer it?"""
+        return cls.is_offered
 
     def problems(self, run: Run) -> dict[str, Problem]:
         """What cannot work, before anything is loaded: {setting: why, and what would}."""

@@ -8,6 +8,7 @@ import yaml
 from ..inference.loaded import tokenizer_of
 from ..runs import Run
 from ..runs.exports import Export, Fidelity
+from ..runs.merges import merge_of
 from ..runs.proof import Proof
 from ..tasks.template import ChatTemplate
 from .public_names import public_id, public_title
@@ -44,8 +45,7 @@ def hub_card(
     base, method = run.base_model(), run.recipe().method
     from_hub = base.source == "hub"
     of = f"[{base.id}](https://huggingface.co/{base.id})" if from_hub else "a base that is not on the Hub"
-    is_ours = not Proof.from_json(run.proof()).imported
-    came = f"Trained with {method.title()} on {of}" if is_ours else f"An adapter of {method.title()} for {of}, imported"
+    came = _came(run, f"{method.title()} for {of}", f"Trained with {method.title()} on {of}")
     fidelity, notes = (made.fidelity, made.notes) if made else (None, ())
     return "\n".join(
         [
@@ -64,9 +64,18 @@ def hub_card(
     )
 
 
+def _came(run: Run, what: str, trained: str) -> str:
+    """How it was made: trained here, merged, or neither."""
+    made = merge_of(run)
+    if made is None:
+        return trained if Proof.from_json(run.proof()).is_trained else f"An adapter of {what}, imported"
+    weights = " and ".join(f"{one.weight:g}" for one in made.parents)
+    return f"{len(made.parents)} adapters of {what}, times {weights}, merged into one ({made.said})"
+
+
 def _front_matter(run: Run, what: str, repository: str, terms: Terms, fidelity: Fidelity | None) -> str:
     base, data = run.base_model(), run.recipe().dataset
-    about: dict[str, Any] = {"library_name": LIBRARY[what], "tags": ["guanaco-workshop", run.recipe().method.name]}
+    about: dict[str, Any] = {"library_name": LIBRARY[what], "tags": _tags(run)}
     if base.source == "hub":
         about |= {"base_model": base.id, "base_model_relation": RELATION[what]}
     about["pipeline_tag"] = PIPELINES[run.task().name]
@@ -82,6 +91,10 @@ def _front_matter(run: Run, what: str, repository: str, terms: Terms, fidelity: 
         }
         about["model-index"] = [{"name": repository.rpartition("/")[2], "results": [measured]}]
     return f"---\n{yaml.safe_dump(about, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _tags(run: Run) -> list[str]:
+    return ["guanaco-workshop", run.recipe().method.name, *(["merge"] if merge_of(run) else [])]
 
 
 def _metrics(run: Run, fidelity: Fidelity | None) -> list[dict[str, Any]]:
@@ -110,6 +123,8 @@ def _measured(run: Run) -> list[str]:
             f"{proof.exact_match.after:.1%} of {proof.questions} answers are right word for word; "
             f"{proof.exact_match.before:.1%} of the base's."
         )
+    if made := merge_of(run):
+        lines += [f"Of the adapter {number}: {one.fidelity.words}" for number, one in enumerate(made.parents, start=1)]
     return lines or ["Nothing was held out."]
 
 

@@ -54,6 +54,13 @@ def merged_model(run: Run, folder: Path, is_original: bool = False) -> "PreTrain
     return merge(method, base, run.adapter, keep_for(base, folder))
 
 
+def adapted_model(run: Run, folder: Path) -> Any:
+    """The base in 32 bits with the adapter beside it, not merged; the rest as `merged_model`."""
+    method, task = run.recipe().method, run.task()
+    base = load_model(run.base_model(), task.auto_class, task.labels)
+    return method.load(_unpacked(base, keep_for(base, folder)), run.adapter)
+
+
 def unpacked_base(run: Run, folder: Path) -> "PreTrainedModel":
     """The base alone, as the adapter learned beside it; the rest as `merged_model`."""
     task = run.task()

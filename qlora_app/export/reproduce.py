@@ -11,32 +11,30 @@ from .. import memory, starter
 from ..base_models.cards import CPU, Card, optimizer
 from ..base_models.loading import folder_of
 from ..base_models.recognition import facts_of_folder
-from ..errors import Problem, UserError
+from ..methods import MethodChoices
 from ..runs import Run
 from ..runs.proof import Base, Proof
+from ..start_from import COPY
 from ..storage.digests import sha256_of
+from ..storage.files import replace_file
 from ..storage.reading import read_json
 from .exporter import versions
+from .own_code import Made, own_code
+from .published import STAYS_HERE, without_places
 
 TEMPLATES = Path(__file__).parent / "templates"
-AT_ONCE = 4  # examples the script works off at once
+AT_ONCE = 4  # examples the script works off at once, where nothing depends on it
 NOT_OF_THE_ADAPTER = ("auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version")
-BY_TEMPLATE = """
-def encode(row):
-    made = tokenizer.apply_chat_template(row["messages"], return_dict=True, return_assistant_tokens_mask=True)
-    labels = [id if learned else -100 for id, learned in zip(made["input_ids"], made["assistant_masks"])]
-    return {"input_ids": made["input_ids"][:MAX_LENGTH], "labels": [-100, *labels[1:]][:MAX_LENGTH]}
-
-"""
-BY_TOKENS = """
-def encode(row):
-    return {"input_ids": row["input_ids"], "labels": [-100, *row["labels"][1:]]}
-
-"""
-LEARNED_BY_TEMPLATE = "The chat template marks what the assistant says, and only that is learned."
-LEARNED_BY_TOKENS = (
-    "Each row holds its tokens and labels as the run read them: its chat template alone does not say what is learned."
+OWN_FILE = "workshop.py"
+ABOUT_OWN_FILE = (
+    "What train.py needs beside transformers and PEFT: taken from Guanaco Workshop (Apache License 2.0), and as little "
+    "of it as can be."
 )
+ASKED_OF_METHOD = ("attach", "before_first_step", "loss", "after_step", "save", "resume", "finish")
+ASKED_OF_TASK = ("prepare", "collator", "loss", "measure")
+OF_A_HEAD = [("base_models.loading", name) for name in ("keys_missing", "new_parts", "learn_in_32_bits")]
+LEARNED_BY_TEMPLATE = "The chat template marks what the assistant says, and only that is learned."
+LEARNED_BY_TOKENS = "Each row holds its tokens and labels as the run read them."
 
 
 def losses_of(run: Run) -> dict[int, float]:
@@ -45,30 +43,116 @@ def losses_of(run: Run) -> dict[int, float]:
 
 
 def script_of(run: Run, folder: Path, by_template: bool) -> str:
-    recipe, opened = run.recipe(), Proof.from_json(run.proof()).base
-    adapter = read_json(run.adapter / "adapter_config.json") or {}
-    kind, settings = _adapter(adapter)
-    places = ["train.jsonl", "held_out.jsonl", "losses.json"]
+    """Fills the template, and writes beside the data what else it asks for."""
+    recipe, task, proof = run.recipe(), run.task(), Proof.from_json(run.proof())
+    opened, method = proof.base, recipe.method
+    own = _own_file(run, folder, proof)
+    kind, settings = _adapter(run) if method.is_plain_peft else ("", {})
+    starts = _take_beginning(run, folder)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    checked = [name for name in files if not name.startswith(("base/", "tokenizer/"))]
     words: dict[str, Any] = {
-        "title": run.title,
+        "title": " ".join(run.title.split()),  # it stands in a comment
         "run": run.id,
-        "notes": "".join(f"\n# {note}" for note in _notes(run)),
+        "notes": "".join(f"\n# {note}" for note in _notes(run, proof)),
         "versions": "pip install " + " ".join(f"{name}=={number}" for name, number in _pinned().items()),
         "config": kind,
-        "files": _literal({name: sha256_of(folder / name) for name in places}),
+        "files": _literal({name: sha256_of(folder / name) for name in checked}),
+        "own_file": OWN_FILE.removesuffix(".py"),
+        "own": ", ".join(own),
+        "own_method": not method.is_plain_peft,
+        "own_task": not task.is_chat,
+        "own_trainer": "OwnTrainer" in own,
+        "own_loss": not task.is_chat and task.loss is not None,
+        "trainer": "OwnTrainer" if "OwnTrainer" in own else "Trainer",
+        "method": "None" if method.is_plain_peft else "METHOD",
+        "by_length": _step_by_length(run, proof),
         "seed": recipe.training.seed,
+        "auto_class": task.auto_class,
+        "task_type": repr(task.peft_type),
+        "labels": list(task.labels),
         "base": _base(run, folder),
+        "from_hub": run.base_model().source == "hub",
+        "reads_weights": method.needs_its_precision,
         "quantization": _literal(opened.quantization),
         "dtype": opened.dtype or "float32",
         "checkpointed": _is_checkpointed(run, opened),
         "adapter": _literal(settings),
+        "starts": starts,
+        "looks_first": type(method).before_first_step is not MethodChoices.before_first_step,
+        "options": bool(method.option_losses),
+        "by_template": by_template,
         "what_is_learned": LEARNED_BY_TEMPLATE if by_template else LEARNED_BY_TOKENS,
         "max_length": longest(run),
-        "encode": BY_TEMPLATE if by_template else BY_TOKENS,
-        "training": _literal(_training(run, opened)),
+        "training": _literal(_training(run, proof)),
+        "at_once": _at_once(run, proof),
     }
     text = (TEMPLATES / "reproduce.txt").read_text(encoding="utf-8")
-    return re.sub("«(\\w+)»", lambda found: str(words[found[1]]), text)
+    return _filled(text, words)
+
+
+def _filled(text: str, words: dict[str, Any]) -> str:
+    from jinja2 import Environment
+
+    made = Environment(
+        variable_start_string="«",
+        variable_end_string="»",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return made.from_string(text).render(words)
+
+
+def _own_file(run: Run, folder: Path, proof: Proof) -> list[str]:
+    """Names of what the script takes from a file of ours, which is written; none where it needs no such file."""
+    method, task = run.recipe().method, run.task()
+    made, names = {}, []
+    if not method.is_plain_peft:
+        made["METHOD"] = Made.of(method, ASKED_OF_METHOD)
+    if not task.is_chat:
+        made["TASK"] = Made.of(task, ASKED_OF_TASK)
+    names = [*OF_A_HEAD] if task.labels else []
+    if method.option_losses:
+        names.append(("tasks.options", "collator_with_options"))
+    if made or names or _step_by_length(run, proof):
+        names += [("train.own_trainer", "OwnTrainer"), ("train.own_trainer", "Told")]
+    if not names:
+        return []
+    replace_file(folder / OWN_FILE, own_code(ABOUT_OWN_FILE, names, made))
+    return sorted([*made, *(name for _, name in names)])
+
+
+def _draws(run: Run) -> bool:
+    """Does anything that learns depend on chance while it trains?"""
+    return not run.recipe().method.is_plain_peft or run.recipe().method.drops_inputs or not run.task().is_chat
+
+
+def _step_by_length(run: Run, proof: Proof) -> int:
+    """Examples of a step, where chance falls on another one in another order; 0 elsewhere."""
+    batch, at_once = run.recipe().training.batch_size, proof.data.at_once
+    return batch if _draws(run) and not proof.data.packed and 0 < at_once < batch else 0
+
+
+def _at_once(run: Run, proof: Proof) -> int:
+    """Examples in a micro-batch: as many as in the run, where chance falls on each micro-batch."""
+    batch = run.recipe().training.batch_size
+    if _draws(run) and proof.data.at_once and batch % proof.data.at_once == 0:
+        return proof.data.at_once
+    return max(n for n in range(1, AT_ONCE + 1) if batch % n == 0)
+
+
+def _take_beginning(run: Run, folder: Path) -> bool:
+    """The adapter it began with goes along. Is there one?"""
+    if not run.recipe().training.start_from:
+        return False
+    (folder / COPY).mkdir()
+    for path in sorted((run.folder / COPY).iterdir()):
+        if path.is_file() and path.suffix in (".safetensors", ".json") and path.name not in STAYS_HERE:
+            shutil.copyfile(path, folder / COPY / path.name)
+    without_places(folder / COPY)
+    return True
 
 
 def _literal(value: Any) -> str:
@@ -80,20 +164,19 @@ def _base(run: Run, folder: Path) -> str:
     choice = run.base_model()
     if choice.source == "hub":
         return _literal({"pretrained_model_name_or_path": choice.id, "revision": choice.revision or "main"})
-    if choice.source == "folder":
-        return _literal({"pretrained_model_name_or_path": choice.id})
-    (folder / "base").mkdir()
-    for file in sorted(starter.BASE.iterdir()):
-        if file.is_file():
-            shutil.copyfile(file, folder / "base" / file.name)
+    if choice.source == "starter":
+        (folder / "base").mkdir()
+        for file in sorted(starter.BASE.iterdir()):
+            if file.is_file():
+                shutil.copyfile(file, folder / "base" / file.name)
     return '{"pretrained_model_name_or_path": HERE / "base"}'
 
 
-def _training(run: Run, opened: Base) -> dict[str, Any]:
+def _training(run: Run, proof: Proof) -> dict[str, Any]:
     """The recipe in the words of transformers' TrainingArguments."""
-    training, on_gpu = run.recipe().training, opened.device.startswith("cuda")
+    training, on_gpu = run.recipe().training, proof.base.device.startswith("cuda")
     steps = run.status().total or max(losses_of(run), default=1)
-    at_once = max(n for n in range(1, AT_ONCE + 1) if training.batch_size % n == 0)
+    at_once = _at_once(run, proof)
     return {
         "max_steps": steps,
         "per_device_train_batch_size": at_once,
@@ -105,8 +188,8 @@ def _training(run: Run, opened: Base) -> dict[str, Any]:
         "adam_beta2": training.adam_beta2,
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
-        "bf16": on_gpu and opened.dtype == "bfloat16",
-        "fp16": on_gpu and opened.dtype == "float16",
+        "bf16": on_gpu and proof.base.dtype == "bfloat16",
+        "fp16": on_gpu and proof.base.dtype == "float16",
     }
 
 
@@ -124,13 +207,12 @@ def longest(run: Run) -> int:
     return min(run.recipe().training.max_length, context or run.recipe().training.max_length)
 
 
-def _adapter(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _adapter(run: Run) -> tuple[str, dict[str, Any]]:
     """(PEFT's class, its settings as far as they are not the usual ones)"""
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(str(config.get("peft_type")))
-    if kind is None:
-        raise UserError.of(not_plain(str(config.get("peft_type"))))
+    config = read_json(run.adapter / "adapter_config.json") or {}
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[config["peft_type"]]
     usual = kind().to_dict()
     chosen = {
         name: sorted(value) if name == "target_modules" and isinstance(value, list) else value
@@ -140,12 +222,13 @@ def _adapter(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return kind.__name__, chosen
 
 
-def _notes(run: Run) -> Sequence[str]:
+def _notes(run: Run, proof: Proof) -> Sequence[str]:
     notes = []
-    if getattr(run.recipe().method, "dropout", 0):
+    is_known = proof.data.at_once and not proof.data.packed
+    if run.recipe().method.drops_inputs and not is_known:
         notes.append("Dropout is drawn anew: the recipe is the same, and single losses differ by chance.")
     if run.base_model().source == "folder":
-        notes.append("The base was a folder of the machine it ran on: say below where it lies.")
+        notes.append("The base was a folder of the machine it ran on: put it beside this as the folder base.")
     if run.recipe().training.keep == "best":
         notes.append("The run kept the adapter of its best held-out measurement; this keeps the last.")
     return notes
@@ -190,12 +273,3 @@ def as_notebook(text: str) -> dict[str, Any]:
         "language_info": {"name": "python"},
     }
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": made}
-
-
-def not_plain(method: str) -> Problem:
-    return Problem(
-        "export.script_method",
-        "{method} for this task is learned by code of this workshop, which plain PEFT does not have. Its recipe does "
-        "the run again: `train` with the run's recipe.yaml.",
-        method=method,
-    )

@@ -17,9 +17,10 @@ from ..runs.proof import Proof
 from ..settings import Settings
 from ..storage.files import replace_file
 from ..tasks.dataset import EncodedExamples
+from ..tasks.options import ExamplesWithOptions
 from .exporter import Exporter, telling
 from .published import without_places
-from .reproduce import as_notebook, as_script, longest, losses_of, not_plain, script_of
+from .reproduce import as_notebook, as_script, longest, losses_of, script_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +34,8 @@ class ScriptExporter(Exporter):
     title: ClassVar[str] = "Script and notebook"
     about: ClassVar[str] = (
         "About a hundred lines in plain transformers, PEFT and bitsandbytes that do this run again, with its data and "
-        "tokenizer beside them, and print how far their losses are from the run's."
+        "tokenizer beside them, and for what those do not have a small file; they print how far their losses are from "
+        "the run's."
     )
 
     name: Literal["script"] = setting(
@@ -42,11 +44,12 @@ class ScriptExporter(Exporter):
 
     def problems(self, run: Run) -> dict[str, Problem]:
         recipe = run.recipe()
-        if not run.task().is_chat or not recipe.method.is_plain_peft:
-            return {"name": not_plain(recipe.method.title())}
-        is_imported = bool(Proof.from_json(run.proof()).imported)
-        if recipe.training.start_from or recipe.training.extends or is_imported:
-            return {"name": _began_elsewhere()}
+        if not Proof.from_json(run.proof()).is_trained:
+            return {"name": _was_made()}
+        if recipe.training.extends:
+            return {"name": _goes_on(recipe.training.extends)}
+        if recipe.preferences.is_on:
+            return {"name": _prefers(recipe.preferences.title)}
         return {}
 
     def write(self, run: Run, folder: Path, out: JobWriter, settings: Settings) -> Export:
@@ -63,11 +66,27 @@ class ScriptExporter(Exporter):
         return self.made(run, folder, began)
 
 
-def _began_elsewhere() -> Problem:
+def _was_made() -> Problem:
     return Problem(
-        "export.script_began",
-        "This adapter was begun or made elsewhere, so a script of this run alone cannot make it again. Export the run "
-        "it began with, or use `train` with its recipe.yaml.",
+        "export.script_not_trained",
+        "This adapter was not trained by this run: it was imported or merged, so no script can train it again.",
+    )
+
+
+def _goes_on(before: str) -> Problem:
+    return Problem(
+        "export.script_extends",
+        "This run goes on from the last checkpoint of {run}, with its optimizer, so a script of this one alone cannot "
+        "make it again. Use `train` with its recipe.yaml.",
+        run=before,
+    )
+
+
+def _prefers(trainer: str) -> Problem:
+    return Problem(
+        "export.script_prefers",
+        "{trainer} holds each step against what the model said before. Use `train` with the run's recipe.yaml.",
+        trainer=trainer,
     )
 
 
@@ -83,17 +102,26 @@ def _write_data(
     recipe = run.recipe()
     found = examples_of(recipe.dataset, settings.data)
     length = longest(run)
-    train = EncodedExamples(found.train, tokenizer, length, run.task())
+    kind = ExamplesWithOptions if recipe.method.option_losses else EncodedExamples
+    train = kind(found.train, tokenizer, length, run.task())
     train.meet_all(telling(out, "Reading example"))
     held_out = EncodedExamples(found.held_out, tokenizer, length, run.task())
     held_out.meet_all(may_be_none=True)
     measured = range(min(HELD_OUT, len(held_out)))
     parts = {"train.jsonl": (train, range(len(train))), "held_out.jsonl": (held_out, measured)}
-    by_template = all(_says_it(tokenizer, part, place, length) for part, places in parts.values() for place in places)
+    is_plain = run.task().is_chat and not recipe.method.option_losses
+    by_template = is_plain and all(
+        _says_it(tokenizer, part, place, length) for part, places in parts.values() for place in places
+    )
     for name, (part, places) in parts.items():
-        rows = [{"messages": part.conversation(place)} if by_template else part[place] for place in places]
+        rows = [{"messages": part.conversation(place)} if by_template else _row(run, part[place]) for place in places]
         replace_file(folder / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return by_template
+
+
+def _row(run: Run, example: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Nothing predicts the first token of a chat."""
+    return example | {"labels": [IGNORED, *example["labels"][1:]]} if run.task().is_chat else example
 
 
 def _says_it(tokenizer: "PreTrainedTokenizerBase", part: EncodedExamples, place: int, length: int) -> bool:

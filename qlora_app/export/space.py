@@ -164,8 +164,9 @@ def _readme(run: Run) -> str:
     about |= {"models": [base.id]} if base.source == "hub" else {}
     front = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
     method = run.recipe().method.title()
-    is_ours = not Proof.from_json(run.proof()).imported
-    came = f"that was trained with {method}" if is_ours else f"of {method} that was imported"
+    proof = Proof.from_json(run.proof())
+    came = f"of {method} that was merged of others" if proof.merged else f"of {method} that was imported"
+    came = f"that was trained with {method}" if proof.is_trained else came
     text = (TEMPLATES / "space_readme.txt").read_text(encoding="utf-8")
     return f"---\n{front}---\n" + text.format(title=public_title(run), how=came, run=public_id(run))
 

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ..base_models.loading import import_everything
 from ..errors import UserError
 from ..jobs.failures import is_out_of_memory
 from ..methods import MethodChoices
+from ..methods.combining import EXACT, Combination, combine
 from ..methods.fitting import check_numbers, check_saved, in_words
 from ..storage.digests import sha256_of
 from ..tasks import Task
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FIRST = "default"  # PEFT's name of the first adapter
+Sum = tuple[tuple[tuple[str, float], ...], Combination]  # of which adapters, each with its weight, and how
 MOST_SUMS = 4  # weighted sums of adapters that stay, those that were asked last
 
 
@@ -38,7 +39,7 @@ class LoadedBase:
         self.fast: dict[str, LlamaCpp] = {}  # by name of an adapter: the same model elsewhere, and sooner
         self._numbers = itertools.count(2)
         self._names: dict[tuple[str, str], str] = {}  # {(folder, checksum): name}
-        self._sums: OrderedDict[tuple[tuple[str, float], ...], str] = OrderedDict()  # the one asked last at the end
+        self._sums: OrderedDict[Sum, str] = OrderedDict()  # the one asked last at the end
         self._users: dict[str, weakref.WeakSet[Any]] = {}
         self._changing = threading.Lock()
 
@@ -80,18 +81,19 @@ class LoadedBase:
         """SHA-256 of the weights of the adapter of that name, as they were opened; "" of the base."""
         return next((checksum for (_, checksum), known in list(self._names.items()) if known == name), "")
 
-    def sum_of(self, parts: Sequence[tuple[str, float]]) -> str:
+    def sum_of(self, parts: Sequence[tuple[str, float]], how: Combination = EXACT) -> str:
         """The name under which a weighted sum of adapters that stand here answers. parts: (name, weight); a weight of 1
-        is the adapter as it was trained. Each must be of a method that `can_be_weighted`.
+        is the adapter as it was trained. Each must be of a method that `can_be_weighted`. how: another combination than
+        their sum.
 
         It is another adapter for the engine, so that what is remembered of one sum is not used for another. Raises
         UserError where they do not fit.
         """
-        key = tuple(parts)
+        key = (tuple(parts), how)
         with self._changing:
             if key not in self._sums:
                 name = f"adapter{next(self._numbers)}"
-                self.engine.alone(lambda: self._sum(parts, name))
+                self.engine.alone(lambda: self._sum(parts, name, how))
                 self._sums[key] = name
             self._sums.move_to_end(key)
             self.engine.alone(self._let_go_of_unused)
@@ -119,28 +121,18 @@ class LoadedBase:
         if method.supports_mixed_batch:
             self.engine.active.mixable.add(name)
 
-    def _sum(self, parts: Sequence[tuple[str, float]], name: str) -> None:
+    def _sum(self, parts: Sequence[tuple[str, float]], name: str, how: Combination) -> None:
         model = self.model
-        names = [part for part, _ in parts]
         self.engine.active.changed(model)
-        config = model.peft_config[names[0]]
-        # What PEFT makes the sum from: an initialisation that rounds or subtracts would change the base, and the scale
-        # of rsLoRA would come on top of those that stand in the weights already.
-        model.peft_config[names[0]] = replace(config, init_lora_weights=True, use_rslora=False)
         try:
-            weights = [weight for _, weight in parts]
-            model.base_model.add_weighted_adapter(names, weights, name, combination_type="cat")
-            model.requires_grad_(False)
+            combine(model, parts, name, how)
         except ValueError as error:
-            if name in model.peft_config:
-                model.delete_adapter(name)
             raise UserError(
                 "adapter.no_sum", "These adapters cannot be mixed: {why}. Choose others.", why=str(error).rstrip(".")
             ) from error
         finally:
-            model.peft_config[names[0]] = config
             self.engine.active.changed(model.eval())
-        if self.engine.active.mixable.issuperset(names):
+        if self.engine.active.mixable.issuperset(part for part, _ in parts):
             self.engine.active.mixable.add(name)
 
     def _let_go_of_unused(self) -> None:

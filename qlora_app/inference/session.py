@@ -15,6 +15,7 @@ from ..choices import Choices, setting
 from ..errors import UserError
 from ..messages import Conversation
 from ..methods import MethodChoices
+from ..methods.combining import EXACT, Combination
 from ..methods.fitting import check_saved
 from ..tasks import Answer, Candidate, Task
 from ..tasks.chat import Chat
@@ -122,8 +123,9 @@ class ChatSession:
         return cls(base, tokenizer, task, name, adapter)
 
     @classmethod
-    def sum_of(cls, parts: Sequence[tuple["ChatSession", float]]) -> "ChatSession":
-        """Several adapters on one base in memory, or one, each with its weight; it asks as the first one does.
+    def sum_of(cls, parts: Sequence[tuple["ChatSession", float]], how: Combination = EXACT) -> "ChatSession":
+        """Several adapters on one base in memory, or one, each with its weight; it asks as the first one does. how:
+        another combination than their sum.
 
         Raises UserError where they do not fit.
         """
@@ -133,7 +135,7 @@ class ChatSession:
                 "adapter.sum_of_bases",
                 "Only adapters of one base, loaded in the same way, can be mixed. Choose runs of the same base.",
             )
-        name = first.base.sum_of([(session.name, weight) for session, weight in parts])
+        name = first.base.sum_of([(session.name, weight) for session, weight in parts], how)
         made = cls(first.base, first.tokenizer, first.task, name, first.adapter)
         made.checksum = first.checksum if len(parts) == 1 else _checksum_of(parts)
         return made

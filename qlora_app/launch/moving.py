@@ -36,7 +36,7 @@ class Moving:
     """The jobs of some stores that wait or are worked on. Any thread may ask."""
 
     def __init__(self, stores: Sequence[Jobs]) -> None:
-        self._stores = stores
+        self._stores = list(stores)
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
         self._marks: list[int] = []  # of the stores when all jobs were looked at
@@ -48,6 +48,11 @@ class Moving:
             self._scan_if_new()
             self._jobs = [job for job in self._jobs if _is_moving(job)]
             return list(self._jobs)
+
+    def add(self, stores: Sequence[Jobs]) -> None:
+        """Those of other stores too."""
+        with self._lock:
+            self._stores += stores
 
     def look_anew(self) -> None:
         """Look at all jobs the next time."""

@@ -70,6 +70,38 @@ def working(settings: Settings, runs: RunStore) -> Iterator["Supervisor"]:
         supervisor.close()
 
 
+class OwnQueue:
+    """The queue of a machine as one sees it who may know of what lies below their own home, and of nothing else."""
+
+    def __init__(self, supervisor: "Supervisor", home: Path) -> None:
+        self._whole, self._home = supervisor, home
+
+    @property
+    def leads(self) -> bool:
+        return self._whole.leads
+
+    @property
+    def at_once(self) -> int:
+        return self._whole.at_once
+
+    def is_own(self, job: Job) -> bool:
+        return job.folder.is_relative_to(self._home)
+
+    def moving(self) -> list[Job]:
+        """What waits or is worked on of their own, newest first."""
+        return [job for job in self._whole.moving() if self.is_own(job)]
+
+    def every(self) -> list[Job]:
+        """Also what is others': to tell when one's turn comes, and for nothing that is shown."""
+        return self._whole.moving()
+
+    def is_looking(self) -> bool:
+        return self._whole.is_looking()
+
+    def wake(self) -> None:
+        self._whole.wake()
+
+
 @dataclass(frozen=True)
 class _Trouble:
     """Why a job could not be started, and when it is tried again."""
@@ -101,7 +133,7 @@ class Supervisor:
         self.at_once = at_once
         self._devices = tuple(devices)
         self.stores = (store, *others)
-        self._overseers = overseers
+        self._overseers = tuple(overseers)
         self.leads = False
         self.launcher = LocalLauncher()
         self._engines = Engines()
@@ -114,6 +146,18 @@ class Supervisor:
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
         store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _open_lock(store.root)
+
+    def look_after(self, settings: Settings, runs: RunStore) -> None:
+        """From now on also another home, as that of somebody who trains beside the owner."""
+        stores = (runs, JobStore(settings.jobs), JobStore(settings.evaluations))
+        runs.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.leads:
+            for store in stores:
+                store.sweep()
+        self.stores = (*self.stores, *stores)
+        self._overseers = (*self._overseers, Sweeps(settings.sweeps, runs).look)
+        self._all.add(stores)
+        self._woken.set()
 
     def start(self) -> None:
         self._try_to_lead()

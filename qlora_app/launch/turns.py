@@ -26,9 +26,19 @@ class Waiting(NamedTuple):
 class Turns:
     """Asked by all pages; what is asked in the same moment is looked up once. `now`: which moment."""
 
-    def __init__(self, moving: Callable[[], Sequence[Job]], runs: RunStore, data: Path, at_once: int = 1) -> None:
-        """moving: what waits or is worked on, newest first. at_once: so many trainings have room."""
+    def __init__(
+        self,
+        moving: Callable[[], Sequence[Job]],
+        runs: RunStore,
+        data: Path,
+        at_once: int = 1,
+        is_shown: Callable[[Job], bool] = lambda _: True,
+    ) -> None:
+        """moving: what waits or is worked on, newest first. at_once: so many trainings have room. is_shown: of whom is
+        told; the others only take their turns.
+        """
         self._jobs, self._runs, self._data, self._at_once = moving, runs, data, at_once
+        self._is_shown = is_shown
         self._moving = functools.lru_cache(maxsize=1)(self._read)
         self._expected = functools.lru_cache(maxsize=100)(self._estimate)
 
@@ -49,7 +59,8 @@ class Turns:
         runs = [job for job in waiting if isinstance(job, Run)]
         times = start_times([self._expected(run.id, now // A_WHILE) for run in runs], until, self._at_once)
         begins = {run.folder: time for run, time in zip(runs, times, strict=True)}
-        return alive, [Waiting(job, begins.get(job.folder)) for job in waiting]
+        shown = [job for job in waiting if self._is_shown(job)]
+        return list(filter(self._is_shown, alive)), [Waiting(job, begins.get(job.folder)) for job in shown]
 
     def _estimate(self, id: str, when: int) -> float | None:
         """Seconds that a run will take; None where nothing tells."""

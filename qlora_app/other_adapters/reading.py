@@ -43,7 +43,7 @@ def describe(folder: Path, base: ModelChoice, precision: str) -> Described:
     unquantized. Raises UserError where it is something else, or its base has other shapes.
     """
     shapes, config = check_saved(folder), read_json(folder / CONFIG) or {}
-    method = _method(config, shapes)
+    method = method_of(config, shapes)
     task = TASKS.get(str(config.get("task_type") or "CAUSAL_LM"))
     if task is None:
         raise UserError(
@@ -57,7 +57,7 @@ def describe(folder: Path, base: ModelChoice, precision: str) -> Described:
     return Described(base, method, TaskChoice(name=task))
 
 
-def _method(config: dict[str, Any], shapes: Mapping[str, Any]) -> LoraMethod:
+def method_of(config: dict[str, Any], shapes: Mapping[str, Any]) -> LoraMethod:
     """Raises UserError for what is no LoRA, or one that would answer otherwise here without a word."""
     from peft import LoraConfig
 

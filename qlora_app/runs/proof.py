@@ -165,6 +165,8 @@ class Data:
     left_out: int = 0
     cut: int = 0
     max_length: int = 0
+    at_once: Count = 0  # in a micro-batch; 0 where it was not kept
+    packed: bool = False
     # Is it about something that the starter, which is the base, has never read of? None of another base.
     foreign: bool | None = None
 
@@ -224,7 +226,13 @@ class Proof:
     versions: dict[str, str] = field(default_factory=dict)
     preferred: Preferred = Preferred()
     imported: str = ""  # where it is from, if it was made elsewhere
+    merged: tuple[str, ...] = ()  # how far it answers as each adapter that it was merged of, in words
     general: General = General()  # what it could before, and can still
+
+    @property
+    def is_trained(self) -> bool:
+        """Is it what its run learned? Not where it was made elsewhere, or merged of others."""
+        return not self.imported and not self.merged
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

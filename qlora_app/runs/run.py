@@ -51,6 +51,7 @@ FILES: dict[str, type | None] = {
     "events.jsonl": None,
     "relief.json": dict,
     "lost.json": dict,
+    "merge.json": dict,
     "reported.json": dict,
     "adapter/proof.json": dict,
     PLACE_FILE: dict,

@@ -42,6 +42,8 @@ def verdict(proof: Proof, foreign: str = "", changed: str = "") -> Verdict:
     broken = _broken(proof)
     if broken is not None:
         return broken
+    if proof.merged:
+        return Verdict("merged", "fair", "It was merged of other adapters.", _joined(*proof.merged))
     if proof.imported:
         return Verdict("imported", "fair", "It was made elsewhere.", "What it learned was not measured here.")
     measured = _with_checks(_measured(proof), checks(proof))

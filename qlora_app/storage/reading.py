@@ -9,6 +9,7 @@ import json
 import math
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
@@ -22,6 +23,8 @@ Value = TypeVar("Value", bound="dict[str, Any] | list[Any]")
 LARGEST = 32_000_000  # bytes of a file that is read whole
 LARGEST_LIST = 1_000_000_000  # of a list with an entry for each row of the data
 _LOOKED_THROUGH = 1_000_000  # of a file that is parsed only to see whether it can be
+_CHECKED: dict[tuple[Any, ...], Problem | None] = {}  # {a file as it was written: what is wrong with it}
+_MOST_CHECKED, _SETTLED = 4000, 1.0  # files; seconds
 LARGEST_YAML = 65_536  # of what people write
 LARGEST_LINES = 2_000_000_000  # of a file that is read line by line
 LONGEST_LINE = 1 << 20
@@ -142,19 +145,31 @@ def read_json(path: Path, kind: type = dict, most: int = LARGEST) -> Any:
 def damage(path: Path, kind: type | None = dict, most: int = LARGEST) -> Problem | None:
     """What is wrong with a file of JSON of that kind; None where nothing is, also where there is none.
 
-    kind: dict or list; None for a file that holds no JSON. Of a long one, which a page asks about again and again, both
-    ends are looked at: a disk or a program that ended early cuts it off.
+    kind: dict or list; None for a file that holds no JSON. Of a long one both ends are looked at: a disk or a program
+    that ended early cuts it off. A page asks about each file again and again: one that nobody wrote since is not read.
     """
     try:
         with open_regular(path, most if kind else LARGEST_LINES) as file:
-            text = _looked_at(file) if kind else b""
+            return _wrong_content(path, file, kind) if kind else None
     except FileNotFoundError:
         return None
     except NotAFile as error:
         return _damaged(path, error.problem)
     except OSError as error:
         return _damaged(path, _why(error))
-    return _wrong_json(path, text, kind) if kind else None
+
+
+def _wrong_content(path: Path, file: BinaryIO, kind: type) -> Problem | None:
+    found = os.fstat(file.fileno())
+    written = (path, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if written not in _CHECKED:
+        problem = _wrong_json(path, _looked_at(file), kind)
+        if time.time() - found.st_ctime < _SETTLED:  # it may be written once more within one tick of the disk's clock
+            return problem
+        while len(_CHECKED) >= _MOST_CHECKED:
+            _CHECKED.pop(next(iter(_CHECKED)), None)
+        _CHECKED[written] = problem
+    return _CHECKED[written]
 
 
 def _looked_at(file: BinaryIO) -> bytes:
@@ -172,7 +187,7 @@ def _wrong_json(path: Path, content: bytes, kind: type) -> Problem | None:
     if not content.strip():  # as a power cut leaves it
         return _damaged(path, Problem("file.empty", "it is empty"))
     try:
-        found = _parsed(content.decode("utf-8"))
+        found = _read_quickly(content)
     except UnicodeDecodeError:
         return _damaged(path, Problem("file.no_text", "it is no text"))
     except (ValueError, RecursionError):
@@ -180,6 +195,14 @@ def _wrong_json(path: Path, content: bytes, kind: type) -> Problem | None:
     if isinstance(found, kind):
         return None
     return _damaged(path, Problem("file.other_shape", "it does not hold {wanted}", wanted=_SHAPES[kind]))
+
+
+def _read_quickly(content: bytes) -> Any:
+    """JSON, where only its kind is asked for. Raises ValueError and RecursionError for none."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:  # it knows no NaN, which others write
+        return _parsed(content.decode("utf-8"))
 
 
 def _damaged(path: Path, why: Problem) -> Problem:

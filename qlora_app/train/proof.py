@@ -217,5 +217,7 @@ def data_figures(job: TrainingSetup) -> Data:
         len(examples.left_out) + job.not_learned,
         job.train.count_cut(),
         job.max_length,
+        job.micro_batch,
+        job.packing,
         is_foreign(examples.train) if job.recipe.base_model.source == "starter" else None,
     )

@@ -8,6 +8,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gradio as gr
 from gradio.context import LocalContext
 
 FILE = "audit.jsonl"
@@ -54,10 +55,9 @@ class _File(RotatingFileHandler):
 def who_asks() -> Asker:
     """Of the request that is being answered; of nobody where it is none of a browser."""
     request = LocalContext.request.get(None)
-    if request is None:
+    if not isinstance(request, gr.Request):  # it did not wait in the queue
         return at_the_door.get() or Asker("", "")
-    client = getattr(request, "client", None)
-    return Asker(getattr(request, "username", None) or "", client.host if client else "")
+    return Asker(request.username or "", request.client.host if request.client else "")
 
 
 def _now() -> str:

@@ -2,25 +2,30 @@
 
 import functools
 import logging
+import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..accounts import Role
 from ..errors import Problem, UserError
 from ..jobs import Job
+from ..launch.queue import OwnQueue
 from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
 from ..reporting import Reporting
 from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.recipes import recipe_of
+from ..runs.shared import SHARED, SeenRuns
 from ..runs.summaries import Summaries
 from ..runs.summary import RunSummary
 from ..settings import Endpoint, Settings
 from ..training_data import DatasetChoice
 from .audit import Audit
 from .door.visitors import Visitors
+from .quota import Quota, Tokens
 
 log = logging.getLogger(__name__)
 PRIVATE = Problem("page.private_rows", "The rows of uploaded data are not shown to visitors.")
@@ -48,7 +53,7 @@ def for_visitors(recipe: Recipe) -> Recipe:
 
 @dataclass(frozen=True)
 class AppContext:
-    """One per app, shared by all visitors; nothing in it belongs to a single one of them."""
+    """One per page: the owners', the visitors', each member's. Whoever sees that page shares it."""
 
     settings: Settings
     store: RunStore
@@ -56,12 +61,22 @@ class AppContext:
     sessions: Any  # inference.pool.ModelPool
     visitors: Visitors = field(default_factory=Visitors)
     audit: Audit = field(default_factory=lambda: Audit(None))
+    role: Role | None = None  # of those it is for; None as the settings have it
+    name: str = ""  # of the member whose page it is
+    has_login: bool = False
     empty_home: Any = None  # keeps the folder of `as_seen`
 
     @property
     def may_change(self) -> bool:
-        """False in a public demonstration."""
+        """False for visitors. Owners and members may: each in what this holds, a member in their own home."""
+        if self.role is not None:
+            return self.role != "visitor"
         return not self.settings.is_demonstration
+
+    @property
+    def is_owners(self) -> bool:
+        """May they also do what concerns the machine, such as make keys for programs?"""
+        return self.may_change and self.role != "member"
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -87,7 +102,7 @@ class AppContext:
             return self
         empty = tempfile.TemporaryDirectory(prefix="guanaco-visitors-")
         settings = self.settings.model_copy(update={"home": Path(empty.name), "data_folder": None, "hub_token": None})
-        return replace(self, settings=settings, empty_home=empty)
+        return replace(self, settings=settings, empty_home=(self.empty_home, empty))
 
     @property
     def presets(self) -> Presets:
@@ -106,6 +121,26 @@ class AppContext:
             return next((run for run in moving if run.is_alive()), moving[-1])
         return next((self.store.at(id) for id in self.store.ids()[:1]), None)
 
+    def of_member(self, name: str) -> "AppContext":
+        """The same for a member: what they made lies in a home of their own; of the owner's runs the shared ones are
+        read.
+        """
+        settings = self.settings.of_member(name)
+        settings.make_home()
+        store = SeenRuns(settings.runs, self.store, self.shared)
+        queue = OwnQueue(self.supervisor, settings.home)
+        return replace(self, settings=settings, store=store, supervisor=queue, role="member", name=name)
+
+    def of_visitors(self) -> "AppContext":
+        """The same for those who look at what is shared, beside owners and members."""
+        nothing = tempfile.TemporaryDirectory(prefix="guanaco-visitors-")
+        store = SeenRuns(Path(nothing.name), self.store, self.shared)
+        return replace(self, store=store, role="visitor", empty_home=nothing)
+
+    def shared(self) -> list[str]:
+        """Ids of the runs that are shown to others, newest first."""
+        return [row.id for row in self.summaries.rows() if SHARED in row.tags]
+
     @functools.cached_property
     def summaries(self) -> Summaries:
         """The rows of all runs, shared by all who look."""
@@ -114,15 +149,48 @@ class AppContext:
     @functools.cached_property
     def turns(self) -> Turns:
         """Who waits and when they begin, shared by all who look."""
-        return Turns(self.supervisor.moving, self.store, self.settings.data, self.supervisor.at_once)
+        queue = self.supervisor
+        if isinstance(queue, OwnQueue):
+            return Turns(queue.every, self.store, self.settings.data, queue.at_once, queue.is_own)
+        return Turns(queue.moving, self.store, self.settings.data, queue.at_once)
 
     @property
     def jobs(self) -> AllJobs:
         """The runs, what was made of them, and the jobs of no run."""
         return AllJobs.of(self.settings, self.store)
 
+    @functools.cached_property
+    def quota(self) -> Quota | None:
+        """None where there is none."""
+        return Quota(self.settings, self.supervisor.moving) if self.role == "member" else None
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        """What was written on this page by models."""
+        if self.role == "member":
+            return Tokens(self.settings.member_tokens)
+        return Tokens(0 if self.may_change else self.settings.visitor_tokens)
+
+    def make_room(self, more: int = 1) -> None:
+        """Before so many jobs are made. Raises UserError where a member has too many, or too much."""
+        if self.quota:
+            self.quota.check(more)
+
+    def _make_room_for(self, job: Job) -> None:
+        try:
+            self.make_room()
+        except UserError:
+            if not job.launch_file.written_at() and job.last_word().state == "queued":
+                shutil.rmtree(job.folder, ignore_errors=True)
+            raise
+
     def start(self, job: Job) -> None:
-        """Have it started as soon as its turn comes; also by a second click, or on a second page."""
+        """Have it started as soon as its turn comes; also by a second click, or on a second page.
+
+        Raises UserError where a member may have no more; of a job that never began nothing is left then.
+        """
+        if not job.is_asked("start"):
+            self._make_room_for(job)
         self.audit.note("started", address_of(job))
         job.ask_to_start()
         self.supervisor.wake()

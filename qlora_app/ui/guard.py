@@ -1,9 +1,13 @@
 """Who may do what, in one place.
 
-Every handler of the page carries one mark: who may call it. `reads` is for everyone, `changes` for the owner: it asks
-first whether this page may change anything. (Hiding a button protects nothing: Gradio runs the handler of a hidden one
-for anybody.) A handler without a mark is the owner's: `only_marked` sees to that. Both turn a UserError into a message
-on the page. What comes in at all is decided before that, at the door (`door/`).
+Every handler of the page carries one mark: who may call it. `reads` is for everyone, `changes` for those whose page it
+is: it asks first whether this page may change anything. (Hiding a button protects nothing: Gradio runs the handler of a
+hidden one for anybody.) A handler without a mark is the owner's: `only_marked` sees to that. Both turn a UserError into
+a message on the page.
+
+There is one page for all owners, one for all visitors, and one for each member, who is the owner of their own home;
+what is shared with them is found by handlers that only read. Who is sent to which page is decided at the door
+(`door/`), which also says what comes in at all.
 """
 
 import functools
@@ -16,6 +20,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..errors import Problem, UserError
+from ..runs.shared import changing
 from ..settings import PREFIX
 from .context import AppContext
 
@@ -51,6 +56,23 @@ def changes(handler: Callable) -> Callable:
     return _marked(handler, "owner")
 
 
+def changes_machine(handler: Callable) -> Callable:
+    """As `changes`, for what concerns the whole machine: a member may not, whose page it is or not."""
+
+    @functools.wraps(handler)
+    def asked(self: Any, *values: Any) -> Any:
+        check_owns_machine(self.page)
+        return handler(self, *values)
+
+    return changes(asked)
+
+
+def check_owns_machine(page: Any) -> None:
+    """Raises UserError for a member."""
+    if not page.is_owners:
+        raise UserError("member.owners_only", "Only the owner of this server may do that.")
+
+
 def owner_reads(handler: Callable) -> Callable:
     """A method that changes nothing, and tells what is only the owner's."""
     return _marked(handler, "owner", is_noted=False)
@@ -65,6 +87,15 @@ def asked_by_everyone(function: Callable) -> Callable:
 def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """A method as a plain function that everyone may call: the script of a component calls it by the method's name."""
     return _function_of(answer, "everyone")
+
+
+def shared(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The same for what many pages ask again and again: whoever asks alike, in the same language, within half a second
+    gets the same answer.
+    """
+    function = served(answer)
+    function.is_shared = True  # type: ignore[attr-defined]
+    return function
 
 
 def owners(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
@@ -83,7 +114,8 @@ def _function_of(
     def function(asked: Any) -> dict[str, Any]:
         if is_noted:
             _note(answer.__self__, answer.__qualname__, asked)  # type: ignore[attr-defined]
-        return answer(asked)
+        with changing(is_noted):
+            return answer(asked)
 
     function.__name__ = answer.__name__
     function.callers = callers  # type: ignore[attr-defined]
@@ -126,13 +158,14 @@ def _not_served(*_: Any) -> None:
 
 def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Callable:
     """is_noted: does what it does stand in the file of who did what?"""
+    does_change = is_noted and callers == "owner"
 
     def allow(owner: Any, *values: Any) -> None:
         if callers == "everyone":
             return
         if not owner.page.may_change:
             raise UserError.of(DEMONSTRATION)
-        if is_noted:
+        if does_change:
             events = [one._data for one in values if isinstance(one, gr.EventData)]
             _note(owner, handler.__qualname__, *events)
 
@@ -140,7 +173,8 @@ def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Calla
     def once(self: Any, *values: Any) -> Any:
         try:
             allow(self, *values)
-            return _or_nothing(handler(self, *values))
+            with changing(does_change):
+                return _or_nothing(handler(self, *values))
         except Exception as error:  # the last place before the person: nothing may pass it but a sentence
             raise _shown(error, self.page.may_change) from error
 
@@ -148,7 +182,12 @@ def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Calla
     def stream(self: Any, *values: Any) -> Iterator[Any]:
         try:
             allow(self, *values)
-            for answer in handler(self, *values):
+            answers = handler(self, *values)
+            while True:
+                with changing(does_change):  # each piece may be asked for in another thread
+                    answer = next(answers, answers)
+                if answer is answers:
+                    return
                 yield _or_nothing(answer)
         except Exception as error:  # as above
             raise _shown(error, self.page.may_change) from error

@@ -21,7 +21,7 @@ from ..launch.places import end_now
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
-from .guard import changes, served
+from .guard import changes, changes_machine, shared
 from .language import problem_in, translated
 from .theme import plain
 from .translate import translate, visitors_language
@@ -44,7 +44,7 @@ class JobCard:
             "",
             html_template='<div class="job"></div>',
             js_on_load=SCRIPT,
-            server_functions=[served(self.poll)],
+            server_functions=[shared(self.poll)],
             **words,
         )
         return self.card
@@ -78,7 +78,7 @@ class JobCard:
         """Another place in line."""
         move_in_line(self.page, event)
 
-    @changes
+    @changes_machine
     def start_job_now(self, event: gr.EventData) -> None:
         """It begins beside what is worked on already."""
         move(self.page.jobs.get(address_in(event)), "now", self.page.supervisor.moving())

@@ -1,6 +1,8 @@
 // What asks the server how something stands, again and again: at once when it comes into sight or is wanted, then as
-// often as `every` says, never twice at a time, and never while nobody looks.
-const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
+// often as `every` says, never twice at a time, and never while nobody looks. Where many look the server says how long each
+// is to wait between two questions, and it is asked no more often than that.
+const NO_ANSWER = 2000; // ms until it asks again an app that did not answer, and up to half as much again
+const guanacoServer = {pause: 0}; // ms, as it said last, see refusals.js
 
 // Is any of it on the screen? What stands on a tab that is not opened has no box.
 const isOnScreen = place => document.visibilityState === 'visible' && place.getClientRects().length > 0;
@@ -16,7 +18,7 @@ function guanacoPoll({place, ask, every, isSeen = () => isOnScreen(place), isGon
     if (isNow && !wasSeen) isWanted = true; // somebody came back: asked once, whatever the state was
     wasSeen = isNow;
     if (!isNow || isBusy) return;
-    const wait = Math.max(rested, isWanted ? 0 : asked + every()) - performance.now();
+    const wait = Math.max(rested, isWanted ? 0 : asked + Math.max(every(), guanacoServer.pause)) - performance.now();
     if (wait <= 0) question();
     else if (wait < Infinity) timer = setTimeout(look, wait);
   }
@@ -26,7 +28,7 @@ function guanacoPoll({place, ask, every, isSeen = () => isOnScreen(place), isGon
       await ask();
       isGone(false);
     } catch (error) {
-      isWanted = true; rested = performance.now() + NO_ANSWER;
+      isWanted = true; rested = performance.now() + NO_ANSWER * (1 + Math.random() / 2);
       isGone(true);
     }
     isBusy = false;

@@ -1,8 +1,10 @@
-// Gradio shows why a handler refused only where the handler was queued. The sentences of the others are shown here.
+// What stands between the page and its server. Gradio shows why a handler refused only where the handler was queued: the
+// sentences of the others are shown here.
 (() => {
   const ask = window.fetch.bind(window);
   window.fetch = async (...about) => {
     const answer = await ask(...about);
+    if (answer.headers.has('x-pause')) guanacoServer.pause = Number(answer.headers.get('x-pause'));
     if (answer.status === 500 && answer.url.includes('/run/predict'))
       answer.clone().json().then(({error}) => error && show(asText(error)), () => {});
     return answer;

@@ -105,11 +105,13 @@ class Objective:
 
     def step_of(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]], world: World = ALONE) -> "Step":
         """What the parts of a step share, in all processes of the world."""
-        gained, others = self._gained_by_others(model, batches) if self.choices.trainer == "kto" else (0.0, 0)
-        own_items = sum(batch[JUDGED]["count"] for batch in batches)
-        own_tokens = sum(_chosen_tokens(batch) for batch in batches)
-        items, tokens, total, count = world.total(own_items, own_tokens, gained, others)
-        return Step(int(items), int(tokens), max(0.0, total / max(1, count)))
+        return Step.of(*world.total(*self.totals(model, batches)))
+
+    def totals(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]]) -> tuple[float, ...]:
+        """(items, tokens of chosen answers, what answers to other prompts gained, how many those are)"""
+        gained = self._gained_by_others(model, batches) if self.choices.trainer == "kto" else (0.0, 0)
+        items = sum(batch[JUDGED]["count"] for batch in batches)
+        return items, sum(_chosen_tokens(batch) for batch in batches), *gained
 
     def measure(self, model: torch.nn.Module, batches: Sequence[dict[str, Any]] | None = None) -> dict[str, float]:
         """{"loss": of an item, and the rewards} of held-out pairs or answers, or of `batches`."""
@@ -132,6 +134,11 @@ class Step:
     items: int  # pairs or answers
     chosen_tokens: int
     kl: float = 0.0
+
+    @classmethod
+    def of(cls, items: float, tokens: float, gained: float, others: float) -> "Step":
+        """Of what `Objective.totals` counts."""
+        return cls(int(items), int(tokens), max(0.0, gained / max(1, others)))
 
 
 def add(into: dict[str, tuple[float, float]], more: dict[str, tuple[float, float]]) -> None:

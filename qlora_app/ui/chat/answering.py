@@ -15,6 +15,7 @@ from ...inference.writing import Said
 from ...messages import Conversation
 from ...runs.recipes import recipe_of
 from ..context import AppContext
+from ..door.origins import neighbourhood
 from ..guard import in_words
 from ..translate import translate
 from .blind import Blind
@@ -66,6 +67,7 @@ class Answering:
         if (request.session_hash, name) in self._early:  # it may come after a newer question, which goes on
             yield news(name, "stopped")
             return
+        self.page.tokens.check(self._asker(request))
         stop = self.newest.begin(request)
         self._names[request.session_hash] = name
         place = self.line.enter(request)
@@ -84,6 +86,11 @@ class Answering:
             self.line.leave(place)
             if self.newest.end(request, stop):
                 self._names.pop(request.session_hash, None)
+
+    def _asker(self, request: Any) -> str:
+        """Whose tokens are counted together: a member's page is one person's, visitors have an address each."""
+        client = getattr(request, "client", None)
+        return "" if self.page.may_change or client is None else neighbourhood(client.host)
 
     def until_there(self, sides: Iterable[Side], stop: threading.Event, request: Any) -> Iterator[str]:
         """Until all models are in memory: what each is waited for, in words. Raises NobodyListensError."""
@@ -125,6 +132,7 @@ class Answering:
                     told = news(name, "answering", note, columns.told(said))
                 yield told
         said = replies.said()
+        self.page.tokens.add(self._asker(request), sum(one.tokens for one in said))
         answers = columns.told(said)
         if sentence := columns.wrong_with_all(said):
             yield news(name, "failed", sentence)

@@ -41,27 +41,29 @@ Push = Callable[..., Any]
 
 
 class Admission:
-    """Decides about every event that is to wait in the queue."""
+    """Decides about every event that is to wait in the queue of a page; those of all pages are counted together."""
 
-    def __init__(self, demo: gr.Blocks, visitors: Visitors) -> None:
-        self.queue = demo._queue
+    def __init__(self, visitors: Visitors) -> None:
+        self.queues: list[Any] = []
         self.visitors = visitors
 
-    def install(self) -> None:
-        """From now on the queue asks here first."""
-        push = self.queue.push
-        self.queue.push = self._asking_first(push)  # type: ignore[method-assign]
+    def install(self, demo: gr.Blocks, most: int | None = None) -> None:
+        """From now on the queue of a page asks here first. most: questions of this page for models at once."""
+        queue = demo._queue
+        queue.most_answers = most  # type: ignore[attr-defined]
+        self.queues = [one for one in self.queues if not one.stopped] + [queue]
+        queue.push = self._asking_first(queue, queue.push)  # type: ignore[method-assign]
 
-    def _asking_first(self, push: Push) -> Push:
+    def _asking_first(self, queue: Any, push: Push) -> Push:
         async def admitted(body: Any, request: Any, username: str | None) -> Any:
             self.visitors.asked(body.session_hash or "")
-            problem = await self._refusal(body, request)
+            problem = await self._refusal(queue, body, request)
             if problem:  # what was answered just now may still be counted
                 await asyncio.sleep(A_MOMENT)
-                problem = await self._refusal(body, request)
+                problem = await self._refusal(queue, body, request)
             if problem:
                 return False, said_to(request, problem), "error"
-            self._forget_unheard()
+            self._forget_unheard(queue)
             return await push(body=body, request=request, username=username)
 
         return admitted
@@ -70,8 +72,8 @@ class Admission:
         """Questions for models that wait or are answered."""
         return sum(one.fn.concurrency_id == ANSWERING for one in self._under_way())
 
-    async def _refusal(self, body: Any, request: Any) -> Problem | None:
-        fn = self.queue.blocks.fns.get(body.fn_index)
+    async def _refusal(self, queue: Any, body: Any, request: Any) -> Problem | None:
+        fn = queue.blocks.fns.get(body.fn_index)
         if fn is None:
             return None  # Gradio says so
         address = address_of(request)
@@ -84,14 +86,21 @@ class Admission:
             return ENOUGH_FROM_HERE
         if fn.concurrency_id not in WAITING_FOR:
             return None
+        if fn.concurrency_id == ANSWERING and queue.most_answers is not None:
+            own = [one for one in events if one.fn.concurrency_id == ANSWERING and one._id in queue.event_ids_to_events]
+            if len(own) >= queue.most_answers:
+                return ENOUGH_ASKED
         alike = [one for one in events if one.fn.concurrency_id == fn.concurrency_id]
         return await self._refused_answer(alike, address, body.session_hash, WAITING_FOR[fn.concurrency_id])
 
     def _under_way(self) -> list[Any]:
         """What waits or is worked on: Gradio keeps an event a little longer than until its answer was sent."""
-        unsent = self.queue.pending_event_ids_session
-        every = list(self.queue.event_ids_to_events.items())
-        return [event for id, event in every if id in unsent.get(event.session_hash, ())]
+        found = []
+        for queue in self.queues:
+            unsent = queue.pending_event_ids_session
+            every = list(queue.event_ids_to_events.items())
+            found += [event for id, event in every if id in unsent.get(event.session_hash, ())]
+        return found
 
     async def _refused_answer(
         self, asked: list[Any], address: str, session: str, most: tuple[int, int, int]
@@ -117,20 +126,21 @@ class Admission:
         dropped = max(silent, key=lambda one: owners[self.visitors.owner_of(one.session_hash)])
         self.visitors.drop(dropped.session_hash)
         said = {"error": str(NOBODY_LISTENED), "visible": True}
-        self.queue.send_message(dropped, ProcessCompletedMessage(output=said, success=False))
-        await self.queue.clean_events(event_id=dropped._id)
-        self.queue.pending_event_ids_session.get(dropped.session_hash, set()).discard(dropped._id)
+        queue = next(one for one in self.queues if dropped._id in one.event_ids_to_events)
+        queue.send_message(dropped, ProcessCompletedMessage(output=said, success=False))
+        await queue.clean_events(event_id=dropped._id)
+        queue.pending_event_ids_session.get(dropped.session_hash, set()).discard(dropped._id)
         return True
 
-    def _forget_unheard(self) -> None:
+    def _forget_unheard(self, queue: Any) -> None:
         """Of sessions that ask and never fetch an answer Gradio keeps something for ever."""
-        kept = self.queue.pending_event_ids_session
+        kept = queue.pending_event_ids_session
         if len(kept) <= KEPT_MESSAGES:
             return
-        waiting = {one.session_hash for one in self.queue.event_ids_to_events.values()}
+        waiting = {one.session_hash for one in queue.event_ids_to_events.values()}
         for session in [name for name in kept if name not in waiting and not self.visitors.listens(name)]:
             kept.pop(session, None)
-            self.queue.pending_messages_per_session.pop(session, None)
+            queue.pending_messages_per_session.pop(session, None)
 
 
 def address_of(request: Any) -> str:

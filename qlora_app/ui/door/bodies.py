@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from ...accounts import Role
 from ...settings import Settings
 
 Message = MutableMapping[str, Any]
@@ -108,13 +109,19 @@ class Body:
             self._counted = length
 
 
-def most(settings: Settings, is_upload: bool, is_before_login: bool) -> int:
+def most(settings: Settings, is_upload: bool, is_before_login: bool, role: Role | None) -> int:
     """How many bytes a request may bring."""
     if is_before_login:
         return OF_A_FORM
     if is_upload:
-        return settings.max_upload_mb * 1_000_000 + AROUND_FILES
-    return OF_A_VISITOR if settings.is_demonstration else OF_THE_OWNER
+        return upload_mb(settings, role) * 1_000_000 + AROUND_FILES
+    return OF_A_VISITOR if role in (None, "visitor") else OF_THE_OWNER
+
+
+def upload_mb(settings: Settings, role: Role | None) -> int:
+    """How much somebody may upload at once."""
+    most_of_all = settings.max_upload_mb
+    return min(most_of_all, settings.member_upload_mb) if role == "member" else most_of_all
 
 
 def check_length(headers: dict[bytes, str], limit: int, is_upload: bool) -> None:

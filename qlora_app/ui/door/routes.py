@@ -11,8 +11,10 @@ from urllib.parse import parse_qsl
 
 from starlette.routing import compile_path
 
-# anybody: also before a login. visitor: whoever sees the page, so in a demonstration everybody. owner: who may change
-# something, so in a demonstration nobody. assistant: what uses the page as tools, where the setting `mcp` says so.
+from ...accounts import Role
+
+# anybody: also before a login. visitor: whoever sees a page, so in a demonstration everybody. owner: whose page it is,
+# an owner or a member, so in a demonstration nobody. assistant: what uses the page as tools, where `mcp` says so.
 # program: whoever shows a key, which is asked for behind the door; in a demonstration nobody. rater: whoever has the
 # link of an arena, which is asked for behind the door. nobody: the page does not use it.
 Who = Literal["anybody", "visitor", "owner", "assistant", "program", "rater", "nobody"]
@@ -117,6 +119,8 @@ ROUTES: dict[str, Who] = {
     "/openapi.json": "nobody",
     "/redoc": "nobody",
 }
+# Of a page, and asked for before it is known whose that is.
+_OF_A_PAGE = ("/", f"{API}/startup-events", f"{API}/app_id")
 # Addresses whose answer goes on for as long as somebody listens.
 STREAMS = (f"{API}/queue/data", f"{API}/heartbeat/", f"{API}/upload_progress")
 # Of these the query would open what is kept for a link; the page makes none.
@@ -135,6 +139,18 @@ def who_may(path: str) -> Who:
         return exact
     nobody: Who = "nobody"
     return min((who for pattern, who in _patterns() if pattern.match(_bare(path))), key=_fewest, default=nobody)
+
+
+def is_of_a_page(path: str) -> bool:
+    """Is it answered by the page of whoever asks, and not by the server for all?"""
+    return _bare(path) in _OF_A_PAGE or who_may(path) in ("visitor", "owner")
+
+
+def may(who: Who, role: Role) -> bool:
+    """May somebody of a role ask for an address with this mark? Each asks their own page, so that a member is the owner
+    of what is found there.
+    """
+    return role != "visitor" or who not in ("owner", "program")
 
 
 def is_stream(path: str) -> bool:

@@ -21,7 +21,7 @@ from ...kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
 from ...runs.labels import relabel
 from ...storage.files import FOLDER_ID
 from ..context import AppContext
-from ..guard import owners, served
+from ..guard import owners, served, shared
 from ..language import problem_in, spoken, texts_in
 from ..runs.card_parts import title_of
 from ..theme import plain
@@ -52,7 +52,7 @@ class Evaluations:
         said = json.dumps([EVALUATOR_WORDS, SET_WORDS])
         texts = json.dumps(texts_in(SKELETON + script + said), ensure_ascii=False)
         known = f"const MAY_CHANGE = {json.dumps(self.page.may_change)};"
-        asks = [served(self.listed), served(self.one), served(self.answers), served(self.offered), served(self.takes)]
+        asks = [shared(self.listed), served(self.one), served(self.answers), served(self.offered), served(self.takes)]
         does = [*map(owners, (self.begin, self.stop, self.resume, self.rename, self.delete))]
         return plain(
             "",

@@ -6,6 +6,7 @@ import functools
 import json
 import time
 import zlib
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +16,10 @@ from ... import hardware
 from ...errors import UserError
 from ...jobs import RESUMABLE
 from ...runs import Run
+from ..audit import who_asks
 from ..context import AppContext
 from ..events import FAST
-from ..guard import changes, served
+from ..guard import changes, changes_machine, shared
 from ..job_card import JobCard
 from ..language import problem_in, texts_in, translated
 from ..line_buttons import SCRIPT as LINE_SCRIPT
@@ -51,13 +53,16 @@ NOTIFY = (
     "title of a hidden tab</label><small data-notify-refused class='warning' hidden>This browser does not allow it. "
     "Allow notifications of this page in its settings.</small>"
 )
+LOG_IN = '<a class="bar-chip" href="./login">Log in</a>'
+LOG_OUT = '<a class="bar-chip" href="./logout?all_session=false">Log out</a>'
 CLOSE = '<button type="button" class="close" aria-label="Close" data-close>&times;</button>'
 
 
-def _template(is_owners: bool) -> str:
+def _template(is_owners: bool, has_login: bool) -> str:
     icons = "".join(f'<span data-icon="{name}" hidden>{icon}</span>' for name, icon in THEMES.items())
     here = '<h3>This machine</h3><div data-part="here"></div>' if is_owners else ""
     notify = NOTIFY if is_owners else ""
+    who = '<span class="who" data-part="who"></span>' if has_login else ""
     chip = (
         '<button type="button" class="bar-chip" data-open="drawer" data-part="machine" aria-haspopup="dialog" '
         'title="This machine" hidden></button>'
@@ -68,7 +73,7 @@ def _template(is_owners: bool) -> str:
 <button type="button" class="bar-chip" data-open="drawer" data-part="work" aria-haspopup="dialog" title="What runs or
 waits" hidden></button>{chip}
 <button type="button" class="bar-icon" data-open="help" aria-haspopup="dialog" aria-label="Help">?</button>
-<button type="button" class="bar-icon" data-theme>{icons}</button></div></header>
+<button type="button" class="bar-icon" data-theme>{icons}</button>{who}</div></header>
 <dialog class="drawer" data-dialog="drawer" aria-labelledby="drawer-title"><div class="inside">{CLOSE}
 <h2 id="drawer-title">Now</h2><div data-part="jobs"></div>{notify}{here}</div></dialog>
 <dialog class="help" data-dialog="help" aria-labelledby="help-title"><div class="inside">{CLOSE}{HELP}</div></dialog>"""
@@ -97,7 +102,7 @@ class Bar:
 
     def build(self) -> gr.HTML:
         """The component."""
-        template = _template(self.page.may_change)
+        template = _template(self.page.may_change, self.page.has_login)
         files = (FOLDER / "ended.js", FOLDER.parent / "runs" / "words.js", FOLDER / "bar.js")
         script = LINE_SCRIPT + "".join(file.read_text(encoding="utf-8") for file in files)
         texts = json.dumps(texts_in(template + script), ensure_ascii=False)
@@ -105,7 +110,7 @@ class Bar:
             "",
             html_template=template,
             js_on_load=f"const TEXTS = {texts};\n{script}",
-            server_functions=[served(self.poll)],
+            server_functions=[shared(self.poll)],
             elem_id="bar",
         )
         return self.bar
@@ -128,12 +133,12 @@ class Bar:
         """What ended before its time is deleted."""
         self.jobs.dismissed(event)
 
-    @changes
+    @changes_machine
     def tidy(self) -> None:
         """What can be made again is removed, in the background."""
         self.checkup.tidy()
 
-    @changes
+    @changes_machine
     def examine(self) -> None:
         """Everything is looked at and tried out, in the background."""
         self.checkup.examine()
@@ -149,16 +154,25 @@ class Bar:
         given = asked if isinstance(asked, dict) else {}
         now = int(time.monotonic() / REMEMBERED)
         picture = self._picture(now, visitors_language(), bool(given.get("open")))
+        parts = picture.parts | ({"who": self._who()} if self.page.has_login else {})
         known = given.get("seen")
         seen = known if isinstance(known, dict) else {}
-        marks = {name: zlib.crc32(html.encode()) for name, html in picture.parts.items()}
-        news = {name: html for name, html in picture.parts.items() if seen.get(name) != marks[name]}
+        marks = {name: zlib.crc32(html.encode()) for name, html in parts.items()}
+        news = {name: html for name, html in parts.items() if seen.get(name) != marks[name]}
         told = {
             "training": picture.training,
             "waiting": picture.waiting,
             "ended": self._ended_of(given.get("watched"), picture),
         }
         return {"parts": news, "seen": marks, "live": picture.is_live, "runs": picture.runs, **told}
+
+    def _who(self) -> str:
+        """Whoever asks, and how they leave; or how one logs in. A proxy that logs people in also logs them out."""
+        name = who_asks().user
+        if not name:
+            return translated(LOG_IN, visitors_language())
+        words = f'<b translate="no" title="{escape(name)}">{escape(name)}</b>'
+        return words if self.page.settings.login_header else words + translated(LOG_OUT, visitors_language())
 
     def _ended_of(self, watched: Any, picture: Picture) -> list[dict[str, Any]]:
         """Those of the runs a page watched that have ended; for their owner only."""

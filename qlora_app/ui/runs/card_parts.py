@@ -112,7 +112,7 @@ def _trained_line(run: Run, trained: Recipe | None, decided: Decision | None, ma
         return ""
     compute = decided.taken if decided else ""
     known = what_is_trained(trained, compute)
-    if Proof.from_json(run.proof()).imported:
+    if not Proof.from_json(run.proof()).is_trained:
         known = known[:OF_ITSELF]
     words = [f'<span translate="no">{escape(one)}</span>' for one in known]
     is_ours = trained.dataset.source == "starter"  # its title is translated, the name of a file is not

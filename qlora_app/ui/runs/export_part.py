@@ -1,6 +1,7 @@
 """On the page "Use it": what is made of a finished adapter for other programs, and how far that is from the adapter."""
 
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from ...choices import options
@@ -29,7 +30,7 @@ def exports_part(run: Run) -> str:
     """Nothing before the run has finished: only a finished adapter is exported."""
     if run.newest_adapter() != run.adapter:
         return ""
-    return "".join(_export(run, kind()) for kind in EXPORTERS.values() if kind.is_offered)
+    return "".join(_export(run, kind()) for kind in EXPORTERS.values() if kind.is_offered_for(run))
 
 
 def _export(run: Run, exporter: Exporter) -> str:
@@ -72,20 +73,23 @@ def _offer(exporter: Exporter, words: str, about: str | None = None) -> str:
 
 
 def _types(exporter: Exporter) -> str:
-    """The choice of a type of weights, for an exporter that has one."""
-    field = type(exporter).model_fields.get("dtype")
+    """The choice of a type of weights, or of a rank, for an exporter that has one."""
+    field = type(exporter).model_fields.get(exporter.asked)
     known = options(field) if field else None
-    if field is None or known is None:
+    known = known or [(words, value) for value, words in exporter.offered.items()]
+    if field is None or not known:
         return ""
     rows = "".join(
         f'<option value="{value}"{" selected" * (value == field.default)}>{escape(_named(words, value))}</option>'
         for words, value in known
     )
     of, about = exporter.called_by_name(), escape(str(field.description))
-    return f'<select name="dtype" data-of="{of}" aria-label="Weights" title="{about}">{rows}</select>'
+    return f'<select name="{exporter.asked}" data-of="{of}" aria-label="{field.title}" title="{about}">{rows}</select>'
 
 
-def _named(words: str, value: str) -> str:
+def _named(words: str, value: Any) -> str:
+    if not isinstance(value, str):
+        return translate(words)
     return value if words == value else f"{translate(words)} ({value})"
 
 
@@ -122,7 +126,7 @@ def _report(run: Run, job: Job, made: Export) -> str:
 def _another(made: Export) -> str:
     """The same in another type of weights, for exporters that have several."""
     exporter = EXPORTERS[made.format]()
-    return _offer(exporter, "Make another", "In another type of weights:") if _types(exporter) else ""
+    return _offer(exporter, "Make another", "In another way:") if _types(exporter) else ""
 
 
 def _downloads(run: Run, job: Job, made: Export) -> str:

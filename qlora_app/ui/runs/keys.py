@@ -10,7 +10,7 @@ import gradio as gr
 from ...errors import UserError
 from ...serving.keys import LONGEST_NAME, ApiKey, ApiKeys
 from ..context import AppContext
-from ..guard import in_words, owners, told_owners
+from ..guard import check_owns_machine, in_words, owners, told_owners
 from ..language import problem_in, texts_in
 from ..theme import plain
 from ..translate import visitors_language
@@ -49,7 +49,7 @@ class KeysCard:
             html_template=TEMPLATE,
             js_on_load=f"const TEXTS = {texts};\n{script}",
             server_functions=[told_owners(self.list_keys), owners(self.make_key), owners(self.revoke_key)],
-            visible=self.page.may_change,
+            visible=self.page.is_owners,
             elem_id="keys",
         )
 
@@ -60,6 +60,7 @@ class KeysCard:
     def make_key(self, asked: Any) -> dict[str, Any]:
         """{"name", "per_minute"} -> the list with "key", which is told this once; or "problem"."""
         try:
+            check_owns_machine(self.page)
             made = {"key": self._keys.make(_text(asked, "name"), _number(asked, "per_minute"))}
         except UserError as error:
             made = _refused(error)
@@ -68,6 +69,7 @@ class KeysCard:
     def revoke_key(self, asked: Any) -> dict[str, Any]:
         """{"name"} -> the list without it; or "problem"."""
         try:
+            check_owns_machine(self.page)
             self._keys.revoke(_text(asked, "name"))
         except UserError as error:
             return _refused(error) | self.list_keys(None)

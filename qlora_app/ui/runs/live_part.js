@@ -37,6 +37,9 @@ async function look(page = 0) {
 const poll = guanacoPoll({place: element, ask, every: () => live ? 2000 : Infinity});
 const soon = () => poll.soon(200, 800, 1800);
 
+// What is chosen beside a button: {name: value} of each select there.
+const chosenBeside = button => Object.fromEntries([...button.parentElement.querySelectorAll('select')].map(one => [one.name, one.value]));
+
 // A field in the place of what it changes: Enter keeps, Escape does not.
 function field(before, value, name, most, done, lines = 1) {
   const input = document.createElement(lines > 1 ? 'textarea' : 'input');
@@ -66,7 +69,7 @@ element.addEventListener('click', async e => {
     box.firstElementChild.textContent = told.words; const red = box.querySelector('.red'); if (red) red.textContent = told.button;
     place.querySelector('.losing')?.remove(); place.append(box); box.querySelector('[data-do="keep"]').focus(); return;
   }
-  if (act === 'export' || act === 'unexport') { button.disabled = true; trigger(act, {run, format: button.dataset.format, dtype: button.parentElement.querySelector('[name="dtype"]')?.value}); soon(); return; }
+  if (act === 'export' || act === 'unexport') { button.disabled = true; trigger(act, {run, format: button.dataset.format, ...chosenBeside(button)}); soon(); return; }
   if (act === 'remove') place.querySelector('.losing')?.remove();
   if (act) trigger(act, {run, runs: [run]});
 });

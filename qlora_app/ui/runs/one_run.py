@@ -26,7 +26,7 @@ from ...runs.labels import relabel
 from ...storage.reading import LARGEST, is_regular
 from ..context import PRIVATE_FILES, AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import NOT_TOLD, changes, in_words, owner_reads, reads, served
+from ..guard import NOT_TOLD, changes, in_words, owner_reads, reads, served, shared
 from ..language import problem_in, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -127,7 +127,7 @@ class OneRun:
             "",
             html_template=f'<div class="live-part" data-part="{name}"></div>',
             js_on_load=f"const TEXTS = {texts};\n{script}",
-            server_functions=[served(self.part), served(self.answered), served(self.table.losing)],
+            server_functions=[shared(self.part), served(self.answered), served(self.table.losing)],
             **words,
         )
 
@@ -181,13 +181,14 @@ class OneRun:
 
     @changes
     def export(self, event: gr.EventData) -> None:
-        """{run, format: the exporter's name, dtype: of the weights}: its adapter for other programs."""
+        """{run, format: the exporter's name, dtype or rank, where it has one}: its adapter for other programs."""
         given = given_by(event)
         run = self.page.store.get(str(given.get("run") or ""))
-        name, dtype = str(given.get("format")), given.get("dtype")
+        name = str(given.get("format"))
+        chosen = {one: given[one] for one in ("dtype", "rank") if given.get(one)}
         if name not in EXPORTERS:
             return
-        job = export_job(run, exporter_of(name, {"dtype": dtype} if dtype else {}))
+        job = export_job(run, exporter_of(name, chosen))
         if job.status().state != "done":
             self.page.sessions.make_way()  # its worker loads the model once more
             self.page.start(job)

@@ -34,7 +34,7 @@ from ...training_data import DatasetChoice, changed_since
 from ...usage import usage_in
 from ..context import AppContext, for_visitors
 from ..events import FAST
-from ..guard import DEMONSTRATION, NOT_TOLD, changes, in_words, names_a_place, owners, served
+from ..guard import DEMONSTRATION, NOT_TOLD, changes, in_words, names_a_place, owners, shared
 from ..job_card import move_in_line
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
@@ -104,7 +104,7 @@ def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
         None,
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
-        server_functions=[served(cards.poll), owners(cards.ask)],
+        server_functions=[shared(cards.poll), owners(cards.ask)],
         **words,
     )
 

@@ -23,7 +23,7 @@ from ...runs.summary import RunSummary
 from ..context import AppContext
 from ..differs_words import differs_in
 from ..events import FAST
-from ..guard import DEMONSTRATION, NOT_TOLD, changes, served
+from ..guard import DEMONSTRATION, NOT_TOLD, changes, served, shared
 from ..language import problem_in, spoken, texts_in
 from ..safely import safely
 from ..theme import plain
@@ -110,7 +110,7 @@ class RunsTable:
             "",
             html_template=skeleton,
             js_on_load=f"const TEXTS = {texts};\n{known}\n{script}",
-            server_functions=[served(self.rows), served(self.losing)],
+            server_functions=[shared(self.rows), served(self.losing)],
             elem_id="runs-table",
         )
         return self.component

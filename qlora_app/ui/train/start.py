@@ -103,7 +103,10 @@ class Start:
         return ready, self._begun(ready)[1]
 
     def _begun(self, recipe: Recipe, waits: bool = True) -> tuple[Run, Answer]:
-        run = self._just_started(recipe) or self.page.store.create(self._named(recipe))
+        run = self._just_started(recipe)
+        if run is None:
+            self.page.make_room()
+            run = self.page.store.create(self._named(recipe))
         self.page.start(run)
         shown = self.page.shown_run() or run  # one that is being trained stays: the new one is seen in its queue
         if waits and shown.id != run.id:

@@ -12,7 +12,7 @@ from ...launch.line import move
 from ...runs import Run
 from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, changes_machine, reads
 from ..theme import plain
 from ..translate import translate
 from .form import TrainForm
@@ -58,6 +58,7 @@ class StartMenu:
         items = "".join(
             f'<button type="button" role="menuitem" tabindex="-1" data-do="{name}">{words}</button>'
             for name, words in ITEMS.items()
+            if name != "now" or self.page.is_owners
         )
         said = '<span role="status"></span>' + "".join(f"<i hidden>{words}</i>" for words in COPIED)
         html = f'{OPENS}<div role="menu" aria-label="More ways to start" hidden>{items}</div>{said}'
@@ -105,7 +106,7 @@ class StartMenu:
         """Something else is on the form."""
         return {self.said: ""}
 
-    @changes
+    @changes_machine
     def start_now(self, given: Given) -> Answer:
         """It does not wait for what trains."""
         run, answer = self.begin(given, False)

@@ -149,6 +149,7 @@ class SweepForm:
         """Its runs wait in the queue; with a mistake none does, and it is named."""
         try:
             plan = checked(self._plan(given), self.page.settings)
+            self.page.make_room(len(plan.members))
             sweep = self._sweeps.start(plan, self._halving(given))
         except UserError as error:
             return {self.line: sentences_words(error)}

@@ -1,0 +1,49 @@
+"""Does what somebody sent name a file of this machine that is not theirs? Of members' requests and recipes."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+LONGEST = 4096  # bytes that a path may have
+
+
+def named_outside(value: Any, own: Sequence[Path]) -> str:
+    """The first text within nested values that names something which is there and lies in none of these folders; "" for
+    none. A text names it whole, behind a word and a colon or slash (`file:/home/ada/x`), or before a #.
+    """
+    within = [folder.resolve() for folder in own]
+    return next((text for text in _texts(value) if any(_is_outside(one, within) for one in _paths(text))), "")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            waiting += [*one.values(), *one]
+        elif isinstance(one, list | tuple):
+            waiting += one
+
+
+def _paths(text: str) -> Iterator[str]:
+    text = text.strip()
+    if not text or len(text) > LONGEST or "\0" in text:
+        return
+    for whole in {text, text.partition("#")[0], text.rpartition("#")[0]}:
+        yield from filter(None, (whole, whole.partition(":")[2], whole.partition("/")[2]))
+
+
+def _is_outside(text: str, own: Sequence[Path]) -> bool:
+    """A word that is no path names a file where the app was started only if one is called so."""
+    path = os.path.expanduser(text)
+    is_path = path.startswith(("/", ".")) or "/.." in path
+    try:
+        if not (os.path.lexists(path) if is_path else Path(path).is_file()):
+            return False
+        real = Path(path).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return False
+    return not any(real.is_relative_to(folder) for folder in own)

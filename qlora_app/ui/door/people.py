@@ -1,0 +1,79 @@
+"""Who asks: found out at the door of every request, and nowhere else."""
+
+import asyncio
+from typing import Any
+
+from ...accounts import NAME, Accounts, Person
+from ...settings import Settings
+from .origins import Came
+
+
+class People:
+    """Those of one installation. Whether there is a login at all is decided when it starts."""
+
+    def __init__(self, settings: Settings, accounts: Accounts | None = None) -> None:
+        self.settings = settings
+        self.accounts = accounts or Accounts(settings)
+        self._header = (settings.login_header or "").lower().encode("latin-1")
+        self.has_login = bool(settings.login or self._header or self.accounts.all())
+        self._began_as: dict[str, str] = {}  # {token: mark of the account when it logged in}
+
+    @property
+    def has_passwords(self) -> bool:
+        """May somebody log in here, and not only at a proxy?"""
+        return bool(self.settings.login or self.accounts.all())
+
+    @property
+    def all_are(self) -> Person:
+        """Whom everybody is taken for where there is no login."""
+        return Person("", "visitor" if self.settings.is_demonstration else "owner")
+
+    async def let_in(self, name: str, password: str) -> bool:
+        """As Gradio asks it. Hashing takes a while, in which others are answered."""
+        if self.settings.lets_in(name, password):
+            return True
+        return await asyncio.to_thread(self.accounts.lets_in, name, password)
+
+    def named(self, name: str) -> Person | None:
+        """Somebody who has logged in elsewhere, by the name they have there. None for nobody here."""
+        role = self.accounts.role_of(name)
+        if role is None and self.settings.others != "nobody":
+            role = self.settings.others
+        if role is None or (role == "member" and not NAME.fullmatch(name)):
+            return None
+        return Person(name, role)
+
+    def person(
+        self, came: Came, headers: dict[bytes, str], tokens: list[str], logged_in: dict[str, Any]
+    ) -> Person | None:
+        """Who sent a request; None for whoever has to log in first.
+
+        tokens: what the browser shows; logged_in: {token: name} as Gradio keeps it, out of which is taken who is no
+        account any more, or another one.
+        """
+        if not self.has_login:
+            return self.all_are
+        if self._header and came.by_proxy and (name := headers.get(self._header, "").strip().lower()):
+            return self.named(name)
+        found = next((person for token in tokens if (person := self._of_token(token, logged_in))), None)
+        if found is None and self.settings.visitors:
+            return Person("", "visitor")
+        return found
+
+    def begin(self, logged_in: dict[str, Any]) -> None:
+        """Somebody has just logged in: from now on their account must stay as it is."""
+        for token, name in list(logged_in.items()):
+            self._began_as.setdefault(token, self.accounts.mark_of(str(name)))
+        for token in [one for one in self._began_as if one not in logged_in]:
+            del self._began_as[token]
+
+    def _of_token(self, token: str, logged_in: dict[str, Any]) -> Person | None:
+        name = str(logged_in.get(token, ""))
+        if not name:
+            return None
+        began_as = self._began_as.setdefault(token, self.accounts.mark_of(name))
+        role = self.accounts.role_of(name)
+        if role is None or began_as != self.accounts.mark_of(name):
+            logged_in.pop(token, None)
+            return None
+        return Person(name, role)

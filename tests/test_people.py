@@ -1,0 +1,458 @@
+"""Owners, members and visitors on one server: what each may do, and that nobody finds what is another's."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from qlora_app import starter
+from qlora_app.accounts import Accounts, member_at, work_in_home_of
+from qlora_app.cli import main
+from qlora_app.preflight import refuse_of_others
+from qlora_app.recipe import Recipe
+from qlora_app.runs import RunStore
+from qlora_app.runs.labels import relabel
+from qlora_app.runs.shared import SHARED
+from qlora_app.settings import Settings
+from qlora_app.storage.outside import named_outside
+from qlora_app.ui import quota
+from qlora_app.ui.door import request_guard, routes
+from qlora_app.ui.door.origins import Came
+from qlora_app.ui.door.people import People
+from qlora_app.ui.guard import callers_of, server_functions
+from tests.fixtures.page import PROOF, make_run
+from tests.fixtures.serving import served
+from tests.refusing import refused
+from tests.test_strangers import OF_A_RUN, SECRET, addresses_of, around, given_to, private_run, routes_of, send
+
+OWNER = {"user": "ada", "password": "correct horse"}
+ROLES = {"bob": "member", "eve": "member", "vic": "visitor"}
+
+
+def password_of(name):
+    return OWNER["password"] if name == "ada" else f"password of {name}"
+
+
+# ---- accounts
+
+
+def test_an_account_is_kept_with_a_hash_and_opens_with_its_password_alone(tmp_path):
+    accounts = Accounts(Settings(home=tmp_path, **OWNER))
+    accounts.add("bob", "member", "correct battery")
+    text = accounts.path.read_text()
+    assert "battery" not in text and "$argon2id$" in text and accounts.path.stat().st_mode & 0o077 == 0
+    again = Accounts(Settings(home=tmp_path, **OWNER))
+    assert again.lets_in("bob", "correct battery")
+    assert not any(
+        again.lets_in(*tried) for tried in (("bob", "wrong"), ("eve", "correct battery"), ("", ""), ("bob", ""))
+    )
+    assert again.role_of("bob") == "member" and again.role_of("ada") == "owner" and again.role_of("eve") is None
+
+
+def test_what_cannot_be_an_account_is_refused(tmp_path):
+    accounts = Accounts(Settings(home=tmp_path, **OWNER))
+    accounts.add("bob", "member", "long enough")
+    for name in ("", "../bob", "Bob", "a/b", ".bob", "-x", "b" * 61, "b\n"):
+        with refused("accounts.name"):
+            accounts.add(name, "member", "long enough")
+    for name in ("bob", "ada"):
+        with refused("accounts.taken"):
+            accounts.add(name, "owner", "long enough")
+    with refused("accounts.short_password"):
+        accounts.add("eve", "member", "short")
+    with refused("accounts.unknown"):
+        accounts.remove("eve")
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "bob: 1", "bob: {role: king, hash: x}", "bob: {role: owner}", "../x: {role: owner, hash: y}", "- bob"]
+)
+def test_a_line_that_makes_no_sense_lets_nobody_in(text, tmp_path):
+    accounts = Accounts(Settings(home=tmp_path))
+    accounts.path.write_text(text)
+    assert accounts.all() == {} and not accounts.lets_in("bob", "")
+
+
+def test_a_file_that_cannot_be_read_is_not_written_over(tmp_path):
+    accounts = Accounts(Settings(home=tmp_path))
+    accounts.path.write_text("bob: [")
+    with refused("file.damaged"):
+        accounts.add("eve", "member", "long enough")
+    assert accounts.path.read_text() == "bob: ["
+
+
+def test_the_command_asks_for_a_password_and_takes_none_as_an_argument(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))
+    typed = iter(["password of bob\n", "another password\n"])
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False, readline=lambda: next(typed)))
+    assert main(["accounts", "add", "bob"]) == 0
+    assert "start it again" in capsys.readouterr().out, "a page without a login gets none before"
+    accounts = Accounts(Settings(home=tmp_path))
+    assert accounts.lets_in("bob", "password of bob") and accounts.role_of("bob") == "member"
+    assert main(["accounts", "role", "bob", "--role", "visitor"]) == main(["accounts", "password", "bob"]) == 0
+    assert accounts.lets_in("bob", "another password") and accounts.role_of("bob") == "visitor"
+    capsys.readouterr()
+    assert main(["accounts", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "bob", "role": "visitor"}
+    assert main(["accounts", "remove", "bob"]) == 0 and accounts.all() == {}
+
+
+# ---- who asks
+
+
+@pytest.mark.parametrize(
+    ("given", "role"),
+    [
+        ({}, "owner"),
+        ({"host": "0.0.0.0"}, "visitor"),
+        ({"proxies": "10.0.0.1"}, "visitor"),
+        ({"host": "0.0.0.0", **OWNER}, None),
+        (OWNER, None),
+        (OWNER | {"visitors": True}, "visitor"),
+    ],
+)
+def test_who_has_not_logged_in_is_what_the_settings_make_of_them(given, role, tmp_path):
+    people = People(Settings(home=tmp_path, **given))
+    person = people.person(Came("10.0.0.9", "http", "x", False), {}, [], {})
+    assert (person.role if person else None) == role
+
+
+@pytest.mark.parametrize(
+    ("by_proxy", "name", "others", "role"),
+    [
+        (True, "bob", "nobody", "member"),
+        (True, "Bob", "nobody", "member"),
+        (True, "ada", "nobody", "owner"),
+        (False, "ada", "member", None),
+        (True, "mallory", "nobody", None),
+        (True, "mallory", "visitor", "visitor"),
+        (True, "mallory", "member", "member"),
+        (True, "../bob", "member", None),
+        (True, "", "member", None),
+    ],
+)
+def test_a_proxy_s_word_counts_from_a_named_proxy_only(by_proxy, name, others, role, tmp_path):
+    settings = Settings(home=tmp_path, proxies="10.0.0.1", login_header="X-Forwarded-User", others=others, **OWNER)
+    people = People(settings, Accounts(settings))
+    people.accounts.add("bob", "member", "long enough")
+    headers = {b"x-forwarded-user": name}
+    person = people.person(Came("1.2.3.4", "https", "x", by_proxy), headers, [], {})
+    assert (person.role if person else None) == role
+
+
+# ---- homes
+
+
+def test_a_worker_has_the_home_of_its_job_and_no_secret_of_the_owner_s(tmp_path, monkeypatch):
+    for name, value in {"HOME": tmp_path, "HUB_TOKEN": "hf_x", "USER": "ada", "PASSWORD": "correct horse"}.items():
+        monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
+    monkeypatch.setenv("HF_TOKEN", "hf_y")
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "0")
+    settings = Settings.from_environment()
+    assert work_in_home_of(settings.runs / "a").token == "hf_x"
+    own = work_in_home_of(settings.members / "bob" / "runs" / "a")
+    assert own.home == settings.members / "bob" and own.token is None and own.password is None
+    assert Settings.from_environment().home == own.home, "whoever asks again in this process too"
+    assert member_at(settings.members / ".." / "runs" / "a", settings) == ""
+
+
+def test_a_text_that_names_a_file_of_somebody_else_is_found(tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other.jsonl"
+    mine.mkdir()
+    (mine / "x").write_text("")
+    (mine / "link").symlink_to(other)
+    other.write_text("")
+    theirs = [
+        str(other),
+        f" {other} ",
+        f"file:{other}",
+        f"file/{other}",
+        f"{other}#me",
+        f"mmlu:{tmp_path}",
+        f"{mine}/../other.jsonl",
+        f"{mine}/link",
+        "/etc/passwd",
+        "~",
+        "..",
+    ]
+    for text in theirs:
+        assert named_outside({"data": [{"a": [text]}]}, [mine]) == text, text
+        assert named_outside({text: 1}, [mine]) == text
+    fine = [str(mine / "x"), "", "helper", "a/b", "/nothing/there", "Who is /etc/passwd?", "a\0b", "x" * 99999, "hub/a"]
+    assert [text for text in fine if named_outside([text], [mine])] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, None),
+        ({"base_model": {"source": "folder", "id": str(starter.BASE)}}, "member.not_yours"),
+        ({"training": {"start_from": "/etc"}}, "member.not_yours"),
+        ({"launch": {"where": "slurm"}}, "launch.where"),
+    ],
+)
+def test_a_member_s_recipe_stays_in_their_home(change, code, tmp_path):
+    recipe, settings = Recipe.from_dict(change), Settings(home=tmp_path)
+    refuse_of_others(recipe, settings)
+    if code is None:
+        refuse_of_others(recipe, settings.of_member("bob"))
+        return
+    with refused("member.elsewhere" if code == "launch.where" else code):
+        refuse_of_others(recipe, settings.of_member("bob"))
+
+
+# ---- one server
+
+
+class Browser:
+    """Somebody who has logged in, or not."""
+
+    def __init__(self, site, name):
+        self.name, self.port = name, site.port
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{site.port}", timeout=60)
+        if name:
+            self.client.post("/login", data={"username": name, "password": password_of(name)})
+        self.client.get("/")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """With a private and a shared run of the owner's, and one of Bob's."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    home.mkdir()
+    settings = Settings(home=home, **OWNER)
+    accounts = Accounts(settings)
+    for name, role in ROLES.items():
+        accounts.add(name, role, password_of(name))
+    owners = RunStore(settings.runs)
+    runs = SimpleNamespace(
+        owners=private_run(owners, f"ab-{SECRET}.jsonl", "chat", "done"),
+        shared=make_run(owners, name="to be shown", proof=PROOF),
+        bobs=private_run(RunStore(settings.of_member("bob").runs), f"ab-{SECRET}.jsonl", "chat", "done"),
+    )
+    relabel(runs.shared, add_tags=[SHARED])
+    with served(home, visitors=True, **OWNER) as site:
+        site.home, site.settings, site.accounts, site.runs = home, settings, accounts, runs
+        site.pages = next(one.kwargs["pages"] for one in site.demo.app.user_middleware if "pages" in one.kwargs)
+        site.people = {name: Browser(site, name) for name in ("ada", "bob", "eve", "vic", "")}
+        yield site
+
+
+def page_of(server, name):
+    """The page that somebody sees, as its server knows it."""
+    home = name if ROLES.get(name) == "member" else "/visitor"
+    return server.demo if name == "ada" else server.pages._pages[home].demo
+
+
+def asks(server, name):
+    """What `send` needs of somebody."""
+    return SimpleNamespace(client=server.people[name].client, demo=page_of(server, name))
+
+
+def told(server, name, run):
+    """All that somebody's page tells who sends the id of a run to everything on it."""
+    site, said = asks(server, name), {}
+    for path in ("/", f"/?tab=runs&run={run.id}", "/config", "/gradio_api/info?all_endpoints=true"):
+        said[path] = site.client.get(path).text
+    for number, fn in site.demo.fns.items():
+        if fn.fn is None or (run is server.runs.bobs and fn.fn.__qualname__.split(".")[0] not in OF_A_RUN):
+            continue
+        sent = [given_to(one, run, f"ab-{SECRET}.jsonl") for one in fn.inputs]
+        clicked = {"run": run.id, "question": "Who?", "preset": "known", "at": "0", "job": run.id, "runs": [run.id]}
+        said[f"{number} {fn.fn.__qualname__}"] = send(site, number, sent, clicked)
+    for id, block in site.demo.blocks.items():
+        for name_of_function in server_functions(block):
+            asked = {"run": run.id, "log": True, "others": True, "job": run.id, "seen": {}, "runs": [run.id]}
+            body = {"component_id": id, "fn_name": name_of_function, "session_hash": "stranger", "data": asked}
+            said[f"{id}.{name_of_function}"] = site.client.post("/gradio_api/component_server", json=body).text
+    for text in list(said.values()):
+        for file in addresses_of(text):
+            said[file] = site.client.get(f"/gradio_api/file={file}").text
+    return said
+
+
+def as_it_lies(run):
+    """{file: its content} of all in its folder."""
+    return {
+        path.relative_to(run.folder).as_posix(): path.read_bytes() for path in run.folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "whose"), [("eve", "bobs"), ("eve", "owners"), ("", "bobs"), ("", "owners")])
+def test_nobody_is_told_of_another_s_run_or_changes_it(server, name, whose):
+    run = getattr(server.runs, whose)
+    before = as_it_lies(run)
+    said = told(server, name, run)
+    assert {where: around(text) for where, text in said.items() if SECRET in text.replace(f"ab-{SECRET}", "")} == {}
+    assert as_it_lies(run) == before
+
+
+@pytest.mark.slow
+def test_every_page_has_marks_on_all_its_handlers(server):
+    """Also those that members see: what has none is nobody's."""
+    for name in ("bob", ""):
+        demo = page_of(server, name)
+        assert [fn.fn.__qualname__ for fn in demo.fns.values() if fn.fn and callers_of(fn.fn) is None] == []
+        parts = [(block, one) for block in demo.blocks.values() for one in server_functions(block)]
+        assert parts and all(callers_of(getattr(block, one)) for block, one in parts)
+        assert [path for path in routes_of(demo.app) if routes.mark_of(path) is None] == []
+
+
+def poll_of(server, name, **asked):
+    """What the bar of somebody's page says."""
+    demo = page_of(server, name)
+    bar = next(id for id, block in demo.blocks.items() if block.elem_id == "bar")
+    body = {"component_id": bar, "fn_name": "poll", "session_hash": f"bar-{name}", "data": asked}
+    return server.people[name].client.post("/gradio_api/component_server", json=body)
+
+
+@pytest.mark.slow
+def test_the_bar_says_who_it_is_and_how_to_leave(server):
+    for name in ("ada", "bob", "vic"):
+        said = poll_of(server, name, seen={}).json()["parts"]["who"]
+        assert name in said and "./logout" in said
+    said = poll_of(server, "", seen={}).json()["parts"]["who"]
+    assert "./login" in said and "logout" not in said
+    assert 'name="password"' in server.people[""].client.get("/login").text
+
+
+@pytest.mark.slow
+def test_what_a_member_uploads_is_read_and_named_by_nobody_else(server):
+    brought = server.people["bob"].client.post("/gradio_api/upload", files={"files": ("a.jsonl", f"row {SECRET}")})
+    (path,) = brought.json()
+    assert server.people["bob"].client.get(f"/gradio_api/file={path}").status_code == 200
+    for name in ("eve", "vic", ""):
+        client = server.people[name].client
+        assert client.get(f"/gradio_api/file={path}").status_code == 403, name
+        assert client.post("/gradio_api/upload", files={"files": ("a", "b")}).status_code == (
+            200 if name == "eve" else 403
+        )
+    for sent in (path, f"file:{path}", str(server.runs.bobs.log), str(server.runs.owners.folder)):
+        body = {"fn_index": 0, "data": [{"path": sent}], "session_hash": "eve"}
+        assert server.people["eve"].client.post("/gradio_api/queue/join", json=body).status_code == 403, sent
+
+
+@pytest.mark.slow
+def test_a_session_of_one_page_is_nobody_s_on_another(server):
+    assert (
+        server.people["bob"].client.post("/gradio_api/queue/join", json=restoring(server, "bob", "of-bob")).status_code
+        == 200
+    )
+    for name in ("eve", "vic", ""):
+        client = server.people[name].client
+        for path in ("/gradio_api/queue/data?session_hash=of-bob", "/gradio_api/heartbeat/of-bob"):
+            assert client.get(path).status_code == 403, (name, path)
+        told = client.post("/gradio_api/cancel", json={"session_hash": "of-bob", "fn_index": 0, "event_id": "x"})
+        assert told.status_code == 403
+
+
+def restoring(server, name, session):
+    demo = page_of(server, name)
+    number = next(n for n, fn in demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
+    return {"fn_index": number, "data": [], "session_hash": session}
+
+
+@pytest.mark.slow
+def test_what_is_shared_is_read_by_members_and_changed_by_its_owner_alone(server):
+    run = server.runs.shared
+    before = as_it_lies(run)
+    for name in ("eve", "vic", ""):
+        assert shown_to(server, name) == {run.id}, name
+    assert shown_to(server, "bob") == {run.id, server.runs.bobs.id}
+    assert shown_to(server, "ada") == {run.id, server.runs.owners.id}
+    site = asks(server, "eve")
+    for deed in ("stop", "discard", "kill", "resume", "delete"):
+        for number, fn in site.demo.fns.items():
+            if fn.fn and callers_of(fn.fn) == "owner" and deed in fn.fn.__qualname__:
+                send(site, number, [given_to(one, run, "x") for one in fn.inputs], {"run": run.id, "job": run.id})
+    assert as_it_lies(run) == before
+
+
+def shown_to(server, name):
+    """Which of the runs that were there are in somebody's list."""
+    demo = page_of(server, name)
+    id = next(id for id, block in demo.blocks.items() if "rows" in server_functions(block))
+    body = {"component_id": id, "fn_name": "rows", "session_hash": f"table-{name}", "data": {"count": 9}}
+    rows = server.people[name].client.post("/gradio_api/component_server", json=body).json()["rows"]
+    return {row["id"] for row in rows} & {run.id for run in vars(server.runs).values()}
+
+
+@pytest.mark.slow
+def test_a_session_ends_when_its_account_is_another_or_gone(server):
+    client = server.people["vic"].client
+    for change in (
+        lambda: server.accounts.change("vic", role="member"),
+        lambda: server.accounts.change("vic", password="password of vic"),
+        lambda: server.accounts.remove("vic"),
+        lambda: server.accounts.add("vic", "visitor", password_of("vic")),
+    ):
+        client.post("/login", data={"username": "vic", "password": password_of("vic")})
+        was_in = client.get("/config").json().get("username"), server.accounts.role_of("vic")
+        change()
+        assert poll_of(server, "vic", seen={}).json()["parts"]["who"].count("./login") == 1, was_in
+
+
+@pytest.mark.slow
+def test_a_stream_ends_with_its_account(server, monkeypatch):
+    monkeypatch.setattr(request_guard, "LOOKED_AFTER", 0.1)
+    server.accounts.add("zoe", "member", password_of("zoe"))
+    zoe = Browser(server, "zoe")
+    with zoe.client.stream("GET", "/gradio_api/heartbeat/of-zoe") as stream:
+        lines = stream.iter_lines()
+        assert "ALIVE" in next(lines)
+        server.accounts.remove("zoe")
+        assert all("ALIVE" in line or not line for line in lines), "it comes to an end"
+
+
+@pytest.mark.slow
+def test_who_did_what_is_written_down(server):
+    lines = [json.loads(line) for line in (server.home / "audit.jsonl").read_text().splitlines()]
+    assert {one["user"] for one in lines if one["deed"] == "logged in"} >= {"ada", "bob", "eve"}
+    assert [one for one in lines if one["user"] == "eve" and "stop" in one["deed"]]
+
+
+# ---- how much
+
+
+def test_a_member_has_so_many_jobs_at_work_and_no_more(page, store):
+    settings = Settings(home=store.root.parent, member_jobs=2)
+    member = replace(page, settings=settings).of_member("bob")
+    runs = [member.store.create(Recipe()) for _ in range(3)]
+    member.supervisor._whole.look_after(member.settings, member.store)
+    for run in runs[:2]:
+        member.start(run)
+    member.start(runs[0])  # a second click
+    with refused("member.too_many_jobs"):
+        member.start(runs[2])
+    assert [run.id for run in member.store.list()] == [run.id for run in reversed(runs[:2])], "nothing is left of it"
+    again = replace(page, settings=settings).of_member("bob")  # after a restart
+    again.supervisor._whole.look_after(again.settings, again.store)
+    with refused("member.too_many_jobs"):
+        again.make_room()
+    page.start(page.store.create(Recipe()))  # the owner has no quota
+
+
+def test_a_full_home_begins_nothing_and_takes_no_upload(page, store):
+    member = replace(page, settings=Settings(home=store.root.parent, member_gb=0)).of_member("bob")
+    (member.settings.home / "x").write_bytes(b"x" * 1000)
+    for check in (member.make_room, lambda: member.quota.check_space(1)):
+        with refused("member.no_room"):
+            check()
+
+
+def test_tokens_are_counted_for_each_who_asks_and_forgotten_after_a_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(quota.time, "monotonic", lambda: now[0])
+    tokens = quota.Tokens(10)
+    tokens.add("a", 10)
+    tokens.check("b")
+    with refused("chat.tokens_used"):
+        tokens.check("a")
+    now[0] = 61.0
+    tokens.check("a")
+    assert not tokens._sums
+    quota.Tokens(0).add("a", 10**9)
+    quota.Tokens(0).check("a")
