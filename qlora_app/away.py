@@ -20,6 +20,7 @@ from .settings import Settings
 from .storage.files import open_for_writing
 from .sync import Carried, fetched, sent
 from .sync.both_ways import data_of
+from .sync.carry import WORKER
 
 EVERY = 2.0  # seconds between two looks
 LAST_TRIES = 60  # at the end, where the url does not answer
@@ -53,7 +54,7 @@ def _work(settings: Settings, url: str, place: str, attempt: int, until: float) 
     if isinstance(job, Run) and (data := data_of(job, carried.target, settings)) and (known := data.there()):
         fetched(data, known)
     job.launch_file.write_attempt(attempt)
-    sent(carried, attempt, "worker")
+    sent(carried, attempt, WORKER)
     with os.fdopen(open_for_writing(job.log), "ab") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "qlora_app.worker", str(job.folder), str(attempt)],
@@ -78,7 +79,7 @@ def _carry(job: Job, carried: Carried, attempt: int, until: float, worker: "subp
     """Raises UserError where a later attempt was sent. Else the work goes on, whatever the url does."""
     try:
         _take_wishes(job, carried, attempt, time.time() > until, worker)
-        sent(carried, attempt, "worker")
+        sent(carried, attempt, WORKER)
     except UserError as error:
         if error.code == "sync.superseded":
             raise
@@ -97,7 +98,7 @@ def _take_wishes(job: Job, carried: Carried, attempt: int, is_late: bool, worker
 def _send_last(carried: Carried, attempt: int, code: int) -> int:
     for _ in range(LAST_TRIES):
         try:
-            sent(carried, attempt, "worker")
+            sent(carried, attempt, "done")
             return code
         except UserError as error:
             print(error, file=sys.stderr, flush=True)

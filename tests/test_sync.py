@@ -110,7 +110,7 @@ def content(run) -> dict[str, tuple[bytes, int]]:
 def test_on_another_machine_it_is_what_it_was_to_the_last_bit_and_comes_back(here, there):
     assert here.sync().sent == [ID] and there.sync().fetched == [ID]
     assert content(there.run) == content(here.run) != {}
-    assert is_complete(newest_complete(there.run.checkpoints))
+    assert is_complete(newest_complete(there.run.checkpoints)) and not there.run.folder.stat().st_mode & 0o077
     assert there.run.status().state == "interrupted" and there.run.launch_file.pid() is None
     for machine in (here, there):
         assert machine.sync().same == [ID]
@@ -164,10 +164,10 @@ def test_cut_off_anywhere_what_was_there_stays_whole_and_nothing_is_sent_twice(h
         carried.target.left = 0 if left < 4 else 10
         if left < 4:
             with refused("sync.unreachable"):
-                sent(carried, 2)
+                sent(carried, 2, after=before.manifest)
             assert carried.there() == before
     fetched(Carried(tmp_path / "copy", carried.target, f"runs/{ID}"), before)
-    assert sent(carried, 2).id == carried.there().id != before.id
+    assert sent(carried, 2, after=before.manifest).id == carried.there().id != before.id
 
 
 def test_a_target_without_room_keeps_what_it_had(here, folder):
@@ -176,7 +176,7 @@ def test_a_target_without_room_keeps_what_it_had(here, folder):
     (here.run.folder / "metrics.jsonl").write_bytes(os.urandom(9000))
     carried.target.left, carried.target.why = 2, errno.ENOSPC
     with refused("sync.full", "No space"):
-        sent(carried, 1)
+        sent(carried, 2, after=carried.there().manifest)
     assert carried.there() == before and content(here.run).keys() == was.keys()
 
 
@@ -204,7 +204,7 @@ def test_a_worker_that_comes_too_late_changes_nothing(here, url):
     sent(late, 2)
     (here.run.folder / "metrics.jsonl").write_text("{}\n")
     with refused("sync.superseded", 2, 1):
-        sent(early, 1)
+        sent(early, 1, "worker")
     assert late.there().attempt == 2 and "metrics.jsonl" in late.there().files
 
 
@@ -242,7 +242,7 @@ def test_a_bucket_of_somebody_else_writes_nothing_but_files_of_the_run(here, the
     """What names a place outside makes the copy a damaged one; what is of this machine is not taken."""
     here.sync()
     carried = run_at(here.target, here.store, ID)
-    manifest = f"runs/{ID}/{carried.manifest(carried.newest())}"
+    manifest = f"runs/{ID}/{carried.manifests()[-1]}"
     told = json.loads(here.target.read(manifest))
     told["files"][name] = next(iter(told["files"].values()))
     here.target.write(manifest, json.dumps(told).encode())
@@ -263,6 +263,109 @@ def test_a_part_that_is_damaged_is_said_before_anything_is_taken(here, there):
     with refused("sync.damaged"):
         there.sync(ID)
     assert not there.run.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda files, one: files.update({"a": [float("inf"), *one[1:]]}),
+        lambda files, one: files.update({"a": [one[0], 10**30, one[2]]}),
+        lambda files, one: files.update({"recipe.yaml/below": one}),
+        lambda files, one: files.update({"a" * 300: one}),
+        lambda files, one: files.update({"\ud800": one}),
+        lambda files, one: files.update({"a": [2**70, *one[1:]]}),
+        lambda files, one: files.update({"a": [1, 1, one[2] * 1000]}),
+        lambda files, one: files.update({"a": [10**15, 1, one[2]]}),  # more than any disk has
+        None,
+    ],
+)
+def test_a_manifest_of_somebody_else_is_a_sentence_and_holds_up_no_other_run(here, there, change):
+    here.sync()
+    shutil.copytree(here.run.folder, here.store.root / "another")
+    here.sync()
+    name = f"runs/{ID}/{run_at(here.target, here.store, ID).manifests()[-1]}"
+    told = json.loads(here.target.read(name))
+    if change:
+        change(told["files"], told["files"]["recipe.yaml"])
+    here.target.write(name, json.dumps(told).encode() if change else b"[" * 100_000)
+    done = there.sync()
+    assert done.fetched == ["another"]
+    assert list(done.left) == [ID] and not there.run.folder.exists()
+
+
+def test_two_homes_that_send_at_once_lose_nothing(here, there):
+    """Whoever comes second has looked at a copy that is another one by now."""
+    here.sync(), there.sync()
+    mine, theirs = (run_at(one.target, one.store, ID) for one in (here, there))
+    after = mine.there().manifest
+    (here.run.folder / "a.txt").write_text("a")
+    (there.run.folder / "b.txt").write_text("b")
+    sent(theirs, 7, after=after)
+    with refused("sync.raced"):
+        sent(mine, 7, after=after)
+    assert "b.txt" in mine.there().files and not mine.lacks(mine.there())
+    with refused("sync.both_changed"):
+        here.sync(ID)
+    assert (here.run.folder / "a.txt").read_text() == "a"
+
+
+def test_a_copy_that_lost_a_part_is_mended_from_where_it_is_whole(here, there):
+    here.sync()
+    carried = run_at(here.target, here.store, ID)
+    here.target.remove([f"runs/{ID}/parts/{next(iter(carried.there().parts))}"])
+    with refused("sync.damaged"):
+        there.sync(ID)
+    assert here.sync().sent == [ID] and there.sync().fetched == [ID]
+
+
+def test_what_was_cut_off_while_it_came_goes_on(here, there, monkeypatch):
+    here.sync(), there.sync()
+    for name in ("a.txt", "b.txt"):
+        (there.run.folder / name).write_text(name)
+    there.sync()
+    carried = run_at(here.target, here.store, ID)
+    (here.run.folder / "a.txt").write_text("a.txt")
+    carried.note_bringing(carried.there())  # as a program that was ended in the middle leaves it
+    assert here.sync().fetched == [ID]
+    assert (here.run.folder / "b.txt").read_text() == "b.txt" and here.sync().same == [ID]
+
+
+def test_what_a_worker_elsewhere_writes_is_nobody_else_s_to_follow(here, there):
+    carried = run_at(here.target, here.store, ID)
+    sent(carried, 3)
+    sent(carried, 3, "worker")
+    there.sync()
+    (there.run.folder / "labels.json").write_text("{}")
+    with refused("sync.at_work_elsewhere"):
+        there.sync(ID)
+    sent(carried, 3, "done")
+    assert there.sync().sent == [ID]
+
+
+def test_data_is_only_what_a_run_that_was_sent_or_fetched_names(home, tmp_path, folder):
+    """A run that came from elsewhere may name any file of this machine, and a bucket any file of the data folder."""
+    data = DatasetChoice(source="file", id="payroll.jsonl")
+    recipe = short_recipe().model_copy(update={"dataset": data})
+    theirs, mine = Machine(tmp_path / "theirs", folder), Machine(tmp_path / "mine", folder)
+    run = theirs.store.create(recipe)
+    theirs.sync()
+    mine.settings.data.mkdir(parents=True)
+    for name in ("payroll.jsonl", "other.jsonl"):
+        (mine.settings.data / name).write_text("mine")
+    assert mine.sync().fetched == [run.id]
+    assert theirs.target.names("data") == {}
+
+    theirs.settings.data.mkdir(parents=True)
+    (theirs.settings.data / "payroll.jsonl").write_text("{}")
+    carried = Carried(theirs.settings.data, theirs.target, "data/payroll.jsonl", only="payroll.jsonl")
+    sent(carried, 1)
+    name = f"data/payroll.jsonl/{carried.manifests()[-1]}"
+    told = json.loads(theirs.target.read(name))
+    told["files"] = {"other.jsonl": told["files"]["payroll.jsonl"]}
+    theirs.target.write(name, json.dumps(told).encode())
+    (mine.settings.data / "payroll.jsonl").unlink()
+    shutil.rmtree(mine.store.root / run.id)
+    assert mine.sync().fetched == [] and (mine.settings.data / "other.jsonl").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

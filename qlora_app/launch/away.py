@@ -14,7 +14,7 @@ from ..settings import Settings
 from ..storage.files import open_for_writing
 from ..storage.process import Engine
 from ..sync import Carried, Target, fetched, sent
-from ..sync.both_ways import carry_data
+from ..sync.both_ways import data_of, send_data
 
 ENDINGS = ("stop", "stop-now")  # the wishes that are handed on
 _AT: dict[Path, threading.Lock] = defaultdict(threading.Lock)  # a folder is brought by one thread at a time
@@ -43,9 +43,10 @@ def sending(job: Job, engine: str, store: str) -> Iterator[Engine]:
     try:
         if carried is not None:
             _check_base(job)
-            if isinstance(job, Run):
-                carry_data(job, carried.target, settings)
-            sent(carried, attempt)
+            if isinstance(job, Run) and (data := data_of(job, carried.target, settings)):
+                send_data(data)
+            there = carried.there()
+            sent(carried, attempt, after=there.manifest if there else "")
         yield made
     except BaseException:
         job.launch_file.write_engine(replace(made, state="ended"))
@@ -91,7 +92,7 @@ def bring(job: Job) -> None:
             return
         carried = carried_of(job, engine.store, Settings.from_environment())
         there = carried.there()
-        if there is not None and there.by == "worker" and there.attempt == engine.attempt:
+        if there is not None and there.by != "home" and there.attempt == engine.attempt:
             if there.id != carried.seen().id:
                 fetched(carried, there)
             if not engine.has_begun:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..errors import Problem, UserError
+from ..errors import UserError
 from ..runs import Run, RunStore
 from ..settings import Settings
 from ..storage.files import FOLDER_ID
 from ..storage.gone import gone, keep_notes
-from .carry import Carried, fetched, sent, staying
+from .carry import WORKER, Carried, fetched, sent, staying, tidied
 from .snapshot import Snapshot, snapshot_of
 from .target import Target
 
@@ -27,6 +27,8 @@ class Synced:
     fetched: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    data_sent: list[str] = field(default_factory=list)
+    data_fetched: list[str] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
 
 
@@ -63,40 +65,45 @@ def sync(
             continue
         say(id)
         try:
-            outcome = _sync_run(store, id, target, settings, delete)
+            outcome = _sync_run(store, id, target, settings, delete, done)
             {"sent": done.sent, "fetched": done.fetched, "same": done.same}[outcome].append(id)
         except UserError as error:
-            if error.code in ("sync.unreachable", "sync.denied", "sync.full", "disk.full") or what != "all":
+            if error.code in ("sync.unreachable", "sync.denied", "sync.full") or what != "all":
                 raise
             done.left[id] = str(error)
     return done
 
 
-def _sync_run(store: RunStore, id: str, target: Target, settings: Settings, delete: bool) -> Outcome:
+def _sync_run(store: RunStore, id: str, target: Target, settings: Settings, delete: bool, done: Synced) -> Outcome:
     run = store.at(id)
     engine = run.launch_file.engine()
     if engine is not None and engine.is_there and engine.store:
-        raise UserError.of(
-            Problem(
-                "sync.at_work_elsewhere",
-                "{id} is worked on by {engine}, which writes its copy itself. Sync it when that has ended.",
-                id=id,
-                engine=engine.title,
-            )
-        )
+        raise _at_work_elsewhere(id)
     outcome = _both_ways(run_at(target, store, id), run, delete)
-    carry_data(run, target, settings)
+    data = data_of(run, target, settings)
+    if data is not None and outcome == "sent" and send_data(data):
+        done.data_sent.append(data.only)
+    if data is not None and outcome == "fetched" and not (data.folder / data.only).exists() and (known := data.there()):
+        fetched(data, known)
+        done.data_fetched.append(data.only)
     return outcome
 
 
-def carry_data(run: Run, target: Target, settings: Settings) -> None:
-    """The uploaded data that a run learns from is here and there, where it is on either side. Raises UserError."""
-    data = data_of(run, target, settings)
-    if data is not None and ((data.folder / data.only).exists() or data.newest() >= 0):
-        _both_ways(data, None, False)
+def send_data(data: Carried) -> bool:
+    """Data goes only with a run that is sent from here: a run that came may name any file of this machine's. False
+    where it is not here, or there as it is.
+    """
+    if not (data.folder / data.only).exists():
+        return False
+    there = data.there()
+    here = snapshot_of(data.folder, data.seen(), only=data.only)
+    if there is not None and there.id == here.id and not data.lacks(there):
+        return False
+    sent(data, data.newest() + 1, after=there.manifest if there else "")
+    return True
 
 
-def _both_ways(carried: Carried, run: Run | None, delete: bool) -> Outcome:
+def _both_ways(carried: Carried, run: Run, delete: bool) -> Outcome:
     there, seen = carried.there(), carried.seen()
     is_here = (carried.folder / carried.only).exists()
     if not is_here and there is None:
@@ -107,20 +114,24 @@ def _both_ways(carried: Carried, run: Run | None, delete: bool) -> Outcome:
             url=carried.target.url,
         )
     if there is None:
-        return _send(carried, run, None)
+        return _send(carried, run, None, delete)
     if not is_here:
         return _fetch(carried, run, there)
     here = snapshot_of(carried.folder, seen, only=carried.only)
-    if here.id == there.id:
-        carried.note(there)
-        return "same"
+    if (coming := carried.bringing()) and _is_part_of(here, coming, seen):  # it was cut off when half of it was here
+        return _fetch(carried, run, there)
     here_changed, there_changed = _with_what_stays(here, seen).id != seen.id, there.id != seen.id
-    if not there_changed:
-        return _send(carried, run, None if delete else there) if here_changed or delete else "same"
+    lacks = carried.lacks(there)
+    if not lacks and (here.id == there.id or not (here_changed or there_changed or delete)):
+        if here.id == there.id:
+            carried.note(there)
+        return "same"
+    if here.id == there.id or not there_changed:
+        return _send(carried, run, there, delete)
     if not here_changed or _is_part_of(here, there):
         return _fetch(carried, run, there)
     if _is_part_of(there, here):
-        return _send(carried, run, there)
+        return _send(carried, run, there, delete)
     raise UserError(
         "sync.both_changed",
         "{place} was changed here and at {url} since both were the same, so neither is overwritten. Copy or rename "
@@ -134,28 +145,45 @@ def _with_what_stays(here: Snapshot, other: Snapshot) -> Snapshot:
     return replace(here, files=dict(staying(other, here)) | dict(here.files))
 
 
-def _is_part_of(one: Snapshot, other: Snapshot) -> bool:
-    """Has the other all its files, as they are?"""
-    return all((known := other.files.get(name)) and known.parts == kept.parts for name, kept in one.files.items())
+def _is_part_of(one: Snapshot, *others: Snapshot) -> bool:
+    """Is each of its files in one of the others, as it is?"""
+    return all(
+        any((known := other.files.get(name)) and known.parts == kept.parts for other in others)
+        for name, kept in one.files.items()
+    )
 
 
-def _send(carried: Carried, run: Run | None, keep: Snapshot | None) -> Outcome:
-    known = run.launch_file.attempt() if run else 0
-    sent(carried, max(known, carried.newest() + 1), keep=keep)
+def _send(carried: Carried, run: Run, there: Snapshot | None, delete: bool) -> Outcome:
+    """Raises UserError where a worker elsewhere writes that copy: only who sent it knows whether it has ended."""
+    engine = run.launch_file.engine()
+    if there is not None and there.by == WORKER and (engine is None or engine.attempt != there.attempt):
+        raise _at_work_elsewhere(carried.folder.name)
+    known, newest = run.launch_file.attempt(), there.attempt if there else -1
+    made = sent(carried, max(known, newest + 1), after=there.manifest if there else "", keep=None if delete else there)
+    if delete:
+        tidied(carried, next(name for name in carried.manifests() if carried.read(name) == made))
     return "sent"
 
 
-def _fetch(carried: Carried, run: Run | None, there: Snapshot) -> Outcome:
+def _at_work_elsewhere(id: str) -> UserError:
+    return UserError(
+        "sync.at_work_elsewhere",
+        "{id} is worked on elsewhere, by a worker that writes its copy itself. Sync it when that has ended, from the "
+        "machine that sent it.",
+        id=id,
+    )
+
+
+def _fetch(carried: Carried, run: Run, there: Snapshot) -> Outcome:
     """Not into a folder that somebody works on."""
     try:
-        is_here = run is not None and run.folder.exists()
-        fetched(carried, there, run.hold if run and is_here else contextlib.nullcontext)
+        fetched(carried, there, run.hold if run.folder.exists() else contextlib.nullcontext)
     except BlockingIOError as error:
         raise UserError(
             "sync.at_work",
             "{place} is worked on here, so nothing is fetched into it. Stop it first.",
             place=carried.place,
         ) from error
-    if run and (run.folder / "status.json").exists():  # a worker was at it
+    if (run.folder / "status.json").exists():  # a worker was at it
         run.launch_file.write_attempt(max(there.attempt, run.launch_file.attempt()))
     return "fetched"

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..runs.checkpoints import in_order, is_complete
@@ -14,6 +14,7 @@ from ..storage.reading import is_regular
 
 PART = 8 * 2**20  # bytes
 VERSION = 1
+MOST_ATTEMPTS = 999_999
 # Of this machine and this moment: who holds the folder, what is wished, whether a worker lives.
 STAYS_HERE = ("lock", "requests", "launch.json", "place.json", "pulse", "spare", "waiting.json", "exports")
 CHECKPOINTS = "checkpoints"
@@ -30,11 +31,14 @@ class Kept:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All files of a folder, by their path below it. attempt: of the worker that wrote it; by: home or worker."""
+    """All files of a folder, by their path below it. attempt: of the worker that wrote it; by: home, worker, or done
+    where that has ended; manifest: the name it was read from.
+    """
 
     files: Mapping[str, Kept] = field(default_factory=dict)
     attempt: int = 0
     by: str = "home"
+    manifest: str = field(default="", compare=False)
 
     @property
     def parts(self) -> set[str]:
@@ -52,22 +56,46 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, values: Any) -> "Snapshot | None":
-        """None for what is no snapshot, or names files outside its folder."""
+        """None for what is no snapshot, or names files that no folder could have: a bucket may be somebody else's."""
         try:
             files = {
                 name: Kept(int(size), int(changed), tuple(map(str, parts)))
                 for name, (size, changed, parts) in values["files"].items()
             }
             made = cls(files, int(values["attempt"]), str(values["by"]))
-        except (TypeError, ValueError, LookupError, AttributeError):
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
             return None
-        is_sound = values.get("version") == VERSION and all(map(is_inside, files))
-        return made if is_sound and all(_is_digest(part) for part in made.parts) else None
+        is_sound = values.get("version") == VERSION and 0 <= made.attempt <= MOST_ATTEMPTS
+        return made if is_sound and all(_is_sound(name, kept, files) for name, kept in files.items()) else None
+
+
+def read_snapshot(content: bytes, only: str = "") -> Snapshot | None:
+    """As a manifest has it; None where it is none, or names anything but `only`, where that is all it may be."""
+    try:
+        found = Snapshot.from_json(json.loads(content))
+    except (ValueError, RecursionError):
+        return None
+    names = found.files if found else ()
+    return None if only and not all(name == only or name.startswith(f"{only}/") for name in names) else found
+
+
+def _is_sound(name: str, kept: Kept, files: Mapping[str, Kept]) -> bool:
+    folders = [str(folder) for folder in PurePosixPath(name).parents]
+    fits = 0 <= kept.size < 2**62 and 0 <= kept.changed < 2**62 and len(kept.parts) <= kept.size
+    return (
+        fits and is_inside(name) and not any(folder in files for folder in folders) and all(map(_is_digest, kept.parts))
+    )
 
 
 def is_inside(name: str) -> bool:
-    """May a file of this name be written below a folder? A bucket may be somebody else's."""
-    return not any(not step or step.startswith(".") or "\\" in step or "\0" in step for step in name.split("/"))
+    """May a file of this name be written below a folder?"""
+    try:
+        steps = [step.encode() for step in name.split("/")]
+    except UnicodeEncodeError:  # half of a letter
+        return False
+    return not any(
+        not step or step.startswith(b".") or b"\\" in step or b"\0" in step or len(step) > 255 for step in steps
+    )
 
 
 def stays_here(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..storage.disk import is_full
 
-SCHEMES = ("file", "memory", "s3", "gs", "az", "abfs", "sftp", "hf")
+SCHEMES = ("file", "memory", "s3", "gs", "az", "abfs", "hf")
 _URL = re.compile(r"([a-z0-9]+)://(.*)", re.DOTALL)
 _WORDS_OF_FULL = ("quota", "insufficient", "507", "entitytoolarge", "storagelimit")
 _WORDS_OF_DENIED = ("denied", "forbidden", "403", "401", "credentials", "unauthorized")
