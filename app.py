@@ -53,7 +53,8 @@ from qlora_app.ui.pages import Pages, how_shown
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
-    if settings.mcp and (settings.login or settings.is_demonstration):
+    people = People(settings)
+    if settings.mcp and (people.has_login or settings.is_demonstration):
         raise UserError(
             "page.mcp_alone",
             "QLORA_APP_MCP is for a page of this machine alone: an assistant cannot log in. Take it away, or the login "
@@ -62,7 +63,6 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     store = RunStore(settings.runs)
     models = ModelPool(is_guarded=True)
     supervisor = queue_of(settings, store, models.give_way)
-    people = People(settings)
     role = "owner" if people.has_login else people.all_are.role
     audit = Audit(None if settings.is_local and not people.has_login else settings.home)
     page = AppContext(settings, store, supervisor, models, audit=audit, role=role, has_login=people.has_login)

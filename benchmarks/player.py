@@ -93,7 +93,7 @@ class Page:
         while time.perf_counter() < until:
             asked = {"run": self.run.id, "seen": seen, "chart": known, "log": False, "others": True}
             news = await self._ask(self.card, asked, CARD)
-            if news is not None:
+            if news is not None and "chart" in news:  # a run that was deleted has none
                 seen, chart = news["seen"], news["chart"]
                 known = {"grouping": chart["grouping"], "count": chart["from"] + len(chart["points"]["x"])}
 

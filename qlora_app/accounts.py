@@ -21,6 +21,7 @@ from .errors import UserError
 from .settings import PREFIX, Settings
 from .storage.disk import said
 from .storage.files import replace_file
+from .storage.outside import confine_process
 from .storage.reading import read_mapping
 
 FILE = "accounts.yaml"
@@ -74,6 +75,28 @@ class Accounts:
         self._known: dict[str, Account] = {}
 
     # ---- reading
+
+    @property
+    def is_there(self) -> bool:
+        """Has anybody ever been given an account? Also where the file is empty by now, or nobody may look at it."""
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def check(self) -> None:
+        """Raises UserError for a file that is there and lets nobody in though it says something, or cannot be read."""
+        if not self.is_there:
+            return
+        if not _accounts_in(self.path) and read_mapping(self.path):
+            raise UserError(
+                "accounts.none_usable",
+                "{file} has no account that makes sense. Mend it, or delete it and add accounts anew.",
+                file=self.path,
+            )
 
     def all(self) -> dict[str, Account]:
         """{name: account} of the file. Where it cannot be read nobody of it is known. Raises nothing."""
@@ -174,7 +197,7 @@ def _hashed(password: str) -> str:
 def _accounts_in(path: Path) -> dict[str, Account]:
     """Lines that make no sense are nobody's. Raises UserError for a file that is no YAML."""
     found = {}
-    for name, row in (read_mapping(path) if path.exists() else {}).items():
+    for name, row in (read_mapping(path) if os.path.lexists(path) else {}).items():
         given = row if isinstance(row, dict) else {}
         role, hash = given.get("role"), given.get("hash")
         if NAME.fullmatch(str(name)) and role in ROLES and isinstance(hash, str):
@@ -203,8 +226,8 @@ def member_at(folder: Path, settings: Settings) -> str:
 
 
 def work_in_home_of(folder: Path) -> Settings:
-    """The settings of whoever a job belongs to; from now on this process has no others, and no secret of the owner's
-    where it is a member's.
+    """The settings of whoever a job belongs to. From now on this process has no others, and where it is a member's it
+    opens no model of somebody else, and knows no secret of the owner's.
     """
     settings = Settings.from_environment()
     member = member_at(folder, settings)
@@ -212,5 +235,7 @@ def work_in_home_of(folder: Path) -> Settings:
         return settings
     for name in (*_OWNERS, *_OWNERS_ELSEWHERE, f"{PREFIX}USER"):
         os.environ.pop(name, None)
-    os.environ |= {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", f"{PREFIX}HOME": str(settings.members / member)}
-    return Settings.from_environment()
+    os.environ[f"{PREFIX}MEMBER"] = member
+    own = Settings.from_environment()
+    confine_process([own.home])
+    return own

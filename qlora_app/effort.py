@@ -283,7 +283,7 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
         settings = recipe.method.model_dump()
         return {name: value for name, value in settings.items() if isinstance(value, str | bool)}
 
-    is_shared_alike = one.launch.processes == other.launch.processes
+    is_shared_alike = (one.launch.processes, one.launch.share) == (other.launch.processes, other.launch.share)
     return is_shared_alike and one.base_model == other.base_model and variant(one) == variant(other)
 
 

@@ -48,6 +48,14 @@ class Place(Choices):
         le=64,
     )
 
+    share: Literal["ddp", "fsdp"] = setting(
+        "ddp",
+        "Base in each process",
+        "Data parallel is quicker. FSDP2 is for a base that one GPU cannot hold: each process keeps a part of it, and "
+        "the whole adapter.",
+        labels={"ddp": "Whole: data parallel (DDP)", "fsdp": "A part: FSDP2"},
+        part="saving",
+    )
     partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", part="saving", max_length=100)
     minutes: int = setting(
         0,

@@ -28,7 +28,7 @@ from .hardware import known_accelerators, usable_cores
 from .methods.layers import no_such_layer
 from .recipe import Recipe, wrong_settings
 from .settings import MemberSettings, Settings
-from .storage.outside import named_outside
+from .storage.outside import named_outside, not_yours
 from .tasks import Task, not_made_for, task_for, unsuitable_tasks
 from .tasks.classification import label_counts
 from .tasks.options import answer_options
@@ -90,6 +90,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
         return None, {"task.name": not_made_for(recipe.task.name, possible)}
     problems = _method_problems(recipe, facts, recipe.task_on(possible)) | _problems_beside(recipe)
     problems |= _preference_problems(recipe, recipe.task_on(possible), examples)
+    problems |= _divided_problems(recipe, recipe.task_on(possible))
     if problems or not possible or examples is None:
         return None, problems
     try:
@@ -97,6 +98,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     except UserError as error:
         return None, error.problems or {"task.name": error.problem}
     problems = _method_problems(recipe, facts, task.name) | _preference_problems(recipe, task.name, examples)
+    problems |= _divided_problems(recipe, task.name)
     return task, problems or _option_problems(recipe, examples)
 
 
@@ -142,6 +144,50 @@ def _place_problems(recipe: Recipe) -> dict[str, Problem]:
     if recipe.launch.processes == 1 and recipe.launch.where == "here":
         return {}  # which every place has
     return recipe.launch.problems(recipe.training.batch_size, len(known_accelerators()), usable_cores())
+
+
+def _divided_problems(recipe: Recipe, task: str) -> dict[str, Problem]:
+    """Why FSDP cannot divide the base for this recipe."""
+    if recipe.launch.share == "ddp":
+        return {}
+    if reason := _not_divided(recipe, task):
+        return {"launch.share": reason}
+    return {}
+
+
+def _not_divided(recipe: Recipe, task: str) -> Problem | None:
+    method, precision = recipe.method, recipe.base_model.precision
+    if recipe.launch.processes == 1:
+        return Problem(
+            "launch.nothing_to_divide", "FSDP divides the base among processes, and there is one. Choose more, or DDP."
+        )
+    if not method.divides_base:
+        return Problem(
+            "launch.method_reads_base",
+            "{method} reads the whole base and does not only compute with it, so FSDP cannot divide that. Choose LoRA, "
+            "or data parallel (DDP).",
+            method=method.title(),
+        )
+    if precision == "int8":
+        return Problem(
+            "launch.bytes_not_divided",
+            "FSDP divides numbers with a point only, and 8-bit weights are whole ones. Choose NF4, or data parallel "
+            "(DDP).",
+        )
+    if task == "text_to_text":
+        return Problem(
+            "launch.encoder_apart",
+            "An encoder that is computed apart from its decoder cannot be divided by FSDP here. Choose data parallel "
+            "(DDP).",
+        )
+    if recipe.preferences.has_reference:
+        return Problem(
+            "launch.reference_needs_base",
+            "{trainer} first asks the whole base for every pair, before it is divided. Choose ORPO, or data parallel "
+            "(DDP).",
+            trainer=recipe.preferences.title,
+        )
+    return None
 
 
 def _unknown_layers(recipe: Recipe) -> Problem | None:
@@ -199,7 +245,7 @@ def refuse_of_others(recipe: Recipe, settings: Settings) -> None:
     if recipe.launch.where != "here":
         raise UserError.at("launch.where", "member.elsewhere", "Members train on this machine only.")
     if named := named_outside(recipe.model_dump(mode="json"), [settings.home]):
-        raise UserError("member.not_yours", "{named} is no file of yours. Upload what you need.", named=named)
+        raise not_yours(named)
 
 
 def gather(

@@ -326,9 +326,10 @@ class Settings(BaseModel):
         storage.
         """
         values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX) and v}
-        lines = [_unknown(name) for name in values if name not in cls.model_fields]
+        lines = [_unknown(name) for name in values if name not in (*cls.model_fields, "member")]
         if len(missing := {"user", "password"} - values.keys()) == 1:
             lines.append(f"{PREFIX}{missing.pop().upper()} is not set: a login needs a user and a password.")
+        member = values.pop("member", "")  # of a worker's
         if key := environment.get("WANDB_API_KEY"):
             values.setdefault("wandb_key", key)
         if storage := persistent_storage(environment):
@@ -336,6 +337,8 @@ class Settings(BaseModel):
         if is_space(environment):
             values["host"] = "0.0.0.0"
             values.setdefault("proxies", PRIVATE_NETWORKS)
+        if values.get("login_header") and not values.get("proxies"):
+            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only, which names none.")
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
@@ -348,7 +351,8 @@ class Settings(BaseModel):
             for name in ("home", "data_folder")
             if (folder := getattr(settings, name))
         }
-        return settings.model_copy(update=folders)
+        settings = settings.model_copy(update=folders)
+        return settings.of_member(member) if member else settings
 
 
 class MemberSettings(Settings):

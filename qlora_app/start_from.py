@@ -11,6 +11,7 @@ from typing import Any
 from .errors import Problem, UserError
 from .recipe import Recipe
 from .storage.files import FOLDER_ID
+from .storage.outside import check_own
 from .storage.reading import is_regular, read_json
 
 SETTING = "training.start_from"
@@ -35,7 +36,7 @@ def adapter_folder(named: str, runs: Path) -> Path:
         raise UserError.at(
             SETTING, "adapter.not_finished", "{run} has no finished adapter. Resume it first.", run=named
         )
-    folder = Path(named).expanduser()
+    folder = check_own(Path(named).expanduser())
     if is_regular(folder / "adapter_config.json"):
         return folder.resolve()
     raise UserError.at(

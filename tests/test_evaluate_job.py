@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -14,14 +15,16 @@ from safetensors.torch import load_file, save_file
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.evaluate import Contestant, ExactMatch, Length, stream
+from qlora_app.evaluate.contenders import HereContender
 from qlora_app.evaluate.decoding import AnswerDecoding
 from qlora_app.evaluate.expected_time import expected_time
-from qlora_app.evaluate.kept_answers import KeptAnswers
+from qlora_app.evaluate.kept_answers import LEFT_AFTER, KeptAnswers
 from qlora_app.evaluate.mmlu import MmluScore
 from qlora_app.evaluate.multiple_choice import Mmlu
 from qlora_app.evaluate.pace import TimeLeft
 from qlora_app.evaluate.perplexity import Perplexity
 from qlora_app.evaluate.question_sets import QuestionFile, SetQuestion
+from qlora_app.inference.pool import ModelPool
 from qlora_app.jobs import JobStore
 from qlora_app.jobs.status import Status
 from qlora_app.kinds.evaluate import EvaluateSpec, evaluate_job, evaluation_of
@@ -114,6 +117,20 @@ def test_the_time_is_that_of_earlier_answers_and_else_that_of_a_training(answeri
         expected = expected_time(spec, settings, home)
         letters = sum(len(f"Number {place}") for place in range(20))
         assert expected.is_measured and expected.seconds == pytest.approx(seconds / 10 / at_once * letters / 4)
+    kept_here = {"contestant": HereContender(spec.contestants[0], settings, ModelPool(), {}).made_of}
+    kept_here |= {"questions": spec.questions.read(home, settings).digest, **ExactMatch().kept_for(spec.decoding)}
+    known = KeptAnswers(home / "evaluations", kept_here)
+    ids = [one.id for one in spec.questions.read(home, settings).questions]
+    with known.held(lambda: None):
+        for some, left in ((ids[:5], 0.75), (ids[5:15], 0.25), (ids[15:], 0.0)):
+            for id in some:
+                known.append({"id": id})
+            os.utime(known.path, (1, 1))  # the pace is that of others
+            assert expected_time(spec, settings, home).seconds == pytest.approx(left * expected.seconds), (
+                "of what lacks"
+            )
+    nothing = expected_time(spec, settings, home)
+    assert nothing.is_kept and nothing.seconds == 0 and "kept already" in nothing.words
     with_another = spec.model_copy(update={"evaluators": (ExactMatch(), Perplexity())})
     assert not expected_time(with_another, settings, home).is_measured, "nobody was asked how likely an answer is"
 
@@ -303,8 +320,22 @@ def test_answers_go_when_no_evaluation_reads_them_and_not_before(home):
     for state in ("running", "stopped", "failed"):
         write_status(waits, Status(state))
         assert tidy(settings) == 0, f"{state} at the first of its contestants, it may read those of the next"
-    store.delete(waits.id)
+    weeks_ago = time.time() - LEFT_AFTER - 60
+    for file in waits.folder.iterdir():
+        os.utime(file, (weeks_ago, weeks_ago))
+    (mine,) = kept(home)
+    write_reads = (waits.folder / "reads.jsonl").write_text
+    write_reads(json.dumps({"file": mine.name}) + "\n")
+    os.utime(waits.folder / "reads.jsonl", (weeks_ago, weeks_ago))
+    assert tidy(settings) == 0, "nobody went on with it for weeks, and these are what it has begun"
+    write_reads('{"file": "of-the-first-contestant.jsonl"}\n')
+    assert tidy(settings) == 0, "somebody went on with it a moment ago"
+    os.utime(waits.folder / "reads.jsonl", (weeks_ago, weeks_ago))
+    waits.request("start")
+    assert tidy(settings) == 0, "it waits for its turn"
+    shutil.rmtree(waits.folder / "requests")
     assert usage(settings).tidied > 0 and tidy(settings) > 0 and not kept(home)
+    store.delete(waits.id)
 
 
 # ---- likelihoods

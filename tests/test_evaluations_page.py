@@ -151,6 +151,8 @@ def test_votes_and_judgments_of_its_answers_are_leaderboards_of_an_evaluation(ev
     assert by_judge["title"] == "Ratings by big" and by_judge["rows"][0]["name"] == "other.jsonl"
     assert by_people["rows"][0]["name"] == "one.jsonl" and by_people["arenas"] == [arena.id]
     assert [row["matches"] for row in by_people["rows"]] == [8, 8]
+    (doubted,) = [note for note in by_people["notes"] if "doubted" in note]
+    assert "8 of 8: within two seconds 8, from where many raters came 0" in doubted
     broken = create_arena(Settings.from_environment(), job.id)
     (broken.folder / "job.yaml").write_text("kind: arena\nmodels: 7\n")
     assert len(shown.one({"id": job.id})["boards"]) == 2 and len(shown.listed({})["rows"]) == 3

@@ -31,6 +31,8 @@ from tests.conftest import train_tab
 from tests.fixtures.handlers import another, given, on_form, seen, settled
 from tests.refusing import refused
 
+TOGETHER = ("launch.processes", "launch.share")
+
 
 @pytest.fixture
 def model_folder(tmp_path):
@@ -52,7 +54,8 @@ def test_every_control_changes_the_recipe(values, model_folder):
         kind = variant_of(name)
         there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
         there |= {"training.price_an_hour": 1.0} if name == "training.max_cost" else {}
-        there |= {"launch.where": "slurm", "training.batch_size": 12} if name == "launch.processes" else {}  # not here
+        there |= {"launch.where": "slurm", "training.batch_size": 12} if name in TOGETHER else {}  # not here
+        there |= {"launch.processes": 2} if name == "launch.share" else {}
         changed = there | {name: another(name, value, model_folder)}
         if name == "reporting.report_to":
             with refused("recipe.wrong_settings", "reporting.not_installed"):

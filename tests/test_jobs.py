@@ -25,7 +25,7 @@ from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.cli.jobs import find_job
 from qlora_app.errors import Stopped, UserError
-from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
+from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status, spec_file
 from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
@@ -750,16 +750,33 @@ def no_more_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def test_what_a_job_is_to_do_is_read_once_and_again_when_it_was_written(jobs, monkeypatch):
+    """A page looks at hundreds of jobs every second."""
+    read, reading = [], spec_file.read_mapping
+    monkeypatch.setattr(spec_file, "read_mapping", lambda *given: read.append(given) or reading(*given))
+    job = jobs.create("counted", Counting())
+    assert [job.kind for _ in range(3)] == 3 * [Counting().kind] and len(read) == 1
+    assert Job(job.folder).spec(Counting) == Counting() and len(read) == 1
+    path = job.folder / job.spec_file
+    path.write_text(path.read_text().replace(Counting().kind, "another"))
+    assert job.kind == "another" and len(read) == 2
+    path.unlink()
+    assert job.kind == ""
+
+
 def test_who_cannot_open_one_more_file_takes_no_job_for_free(jobs):
-    at_work, waiting = (jobs.create(name, Counting(needs="machine")) for name in ("at-work", "waiting"))
+    names = ("at-work", "waiting", "new")
+    at_work, waiting, new = (jobs.create(name, Counting(needs="machine")) for name in names)
     supervisor = Supervisor(jobs)
     supervisor.launcher = place = Place()
     with at_work.hold() as out:
         out.say("Counting.", state="running")
         waiting.request("start")
         supervisor._look()
+        assert at_work.needs == "machine", "read once, it is known"
         with no_more_files():
-            for look in (at_work.is_alive, at_work.status, lambda: at_work.needs, lambda: jobs.delete(at_work.id)):
+            assert at_work.needs == "machine"
+            for look in (at_work.is_alive, at_work.status, lambda: new.needs, lambda: jobs.delete(at_work.id)):
                 with pytest.raises(OSError, match="Too many open files"):
                     look()
             with contextlib.suppress(OSError):

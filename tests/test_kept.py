@@ -6,12 +6,13 @@ import stat
 import pytest
 
 from qlora_app.settings import Settings
+from qlora_app.ui.audit import Asker, at_the_door
 from qlora_app.ui.chat import kept
-from qlora_app.ui.chat.kept import Kept
+from qlora_app.ui.chat.kept import Kept, KeptOfEach
 
 
 def of(tmp_path, user="anna"):
-    return Kept.of(Settings(home=tmp_path, user=user, password="secret"))
+    return Kept.of(tmp_path, user)
 
 
 def talk(run="a-run", number=1, **more):
@@ -32,12 +33,22 @@ def test_what_one_browser_keeps_another_is_told_also_after_a_restart(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
-def test_nobody_sees_what_another_keeps_and_without_a_login_nothing_is_kept(tmp_path):
+def test_nobody_sees_what_another_keeps(tmp_path):
     put(of(tmp_path))
     for other in ("Anna", "bert", "../anna", "anna/..", ""):
-        stranger = of(tmp_path, other) if other else Kept.of(Settings(home=tmp_path))
-        assert stranger is None or stranger.kept({})["keys"] == []
-        assert stranger is None or stranger.folder.parent == tmp_path / "conversations"
+        stranger = of(tmp_path, other)
+        assert stranger.kept({})["keys"] == [] and stranger.folder.parent == tmp_path / "conversations"
+
+
+def test_those_who_share_a_page_keep_their_own(tmp_path):
+    page = KeptOfEach(Settings(home=tmp_path, user="anna", password="secret"))
+    for name in ("anna", "bert"):
+        at_the_door.set(Asker(name, ""))
+        assert page.kept({})["keys"] == []
+        put(page)
+        assert page.kept({})["keys"] == ["a-run:1"]
+    at_the_door.set(None)
+    assert page.kept({})["keys"] == ["a-run:1"], "the login of the settings"
 
 
 def test_a_window_does_not_write_over_what_another_has_written(tmp_path):

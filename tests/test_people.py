@@ -7,15 +7,20 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+import app
 from qlora_app import starter
 from qlora_app.accounts import Accounts, member_at, work_in_home_of
+from qlora_app.base_models import ModelChoice
 from qlora_app.cli import main
+from qlora_app.errors import UserError
 from qlora_app.preflight import refuse_of_others
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.runs.labels import relabel
 from qlora_app.runs.shared import SHARED
 from qlora_app.settings import Settings
+from qlora_app.start_from import adapter_folder
+from qlora_app.storage import outside
 from qlora_app.storage.outside import named_outside
 from qlora_app.ui import quota
 from qlora_app.ui.door import request_guard, routes
@@ -69,10 +74,27 @@ def test_what_cannot_be_an_account_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "text", ["[", "bob: 1", "bob: {role: king, hash: x}", "bob: {role: owner}", "../x: {role: owner, hash: y}", "- bob"]
 )
-def test_a_line_that_makes_no_sense_lets_nobody_in(text, tmp_path):
-    accounts = Accounts(Settings(home=tmp_path))
+def test_a_line_that_makes_no_sense_lets_nobody_in_and_makes_nobody_the_owner(text, tmp_path):
+    settings = Settings(home=tmp_path)
+    accounts = Accounts(settings)
     accounts.path.write_text(text)
     assert accounts.all() == {} and not accounts.lets_in("bob", "")
+    with pytest.raises(UserError) as caught:
+        People(settings)
+    assert caught.value.code in ("accounts.none_usable", "file.damaged")
+
+
+def test_a_file_without_accounts_is_a_login_for_nobody(tmp_path, capsys):
+    settings = Settings(home=tmp_path)
+    accounts = Accounts(settings)
+    accounts.add("bob", "owner", "long enough")
+    accounts.remove("bob")
+    people = People(settings)
+    assert people.has_login and people.person(Came("127.0.0.1", "http", "x", False), {}, [], {}) is None
+    accounts.path.unlink()
+    accounts.path.symlink_to(tmp_path / "gone")
+    with refused("file.damaged"):
+        People(settings)
 
 
 def test_a_file_that_cannot_be_read_is_not_written_over(tmp_path):
@@ -125,6 +147,7 @@ def test_who_has_not_logged_in_is_what_the_settings_make_of_them(given, role, tm
         (True, "bob", "nobody", "member"),
         (True, "Bob", "nobody", "member"),
         (True, "ada", "nobody", "owner"),
+        (True, "Ada", "nobody", "owner"),
         (False, "ada", "member", None),
         (True, "mallory", "nobody", None),
         (True, "mallory", "visitor", "visitor"),
@@ -134,12 +157,18 @@ def test_who_has_not_logged_in_is_what_the_settings_make_of_them(given, role, tm
     ],
 )
 def test_a_proxy_s_word_counts_from_a_named_proxy_only(by_proxy, name, others, role, tmp_path):
-    settings = Settings(home=tmp_path, proxies="10.0.0.1", login_header="X-Forwarded-User", others=others, **OWNER)
+    proxy = {"proxies": "10.0.0.1", "login_header": "X-Forwarded-User"}
+    settings = Settings(home=tmp_path, others=others, user="Ada", password="correct horse", **proxy)
     people = People(settings, Accounts(settings))
     people.accounts.add("bob", "member", "long enough")
     headers = {b"x-forwarded-user": name}
     person = people.person(Came("1.2.3.4", "https", "x", by_proxy), headers, [], {})
     assert (person.role if person else None) == role
+
+
+def test_a_header_that_nobody_is_believed_to_send_is_a_mistake():
+    with refused("settings.wrong", "QLORA_APP_PROXIES"):
+        Settings.from_environment({"QLORA_APP_LOGIN_HEADER": "X-Forwarded-User"})
 
 
 # ---- homes
@@ -149,12 +178,25 @@ def test_a_worker_has_the_home_of_its_job_and_no_secret_of_the_owner_s(tmp_path,
     for name, value in {"HOME": tmp_path, "HUB_TOKEN": "hf_x", "USER": "ada", "PASSWORD": "correct horse"}.items():
         monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
     monkeypatch.setenv("HF_TOKEN", "hf_y")
-    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "0")
+    monkeypatch.setenv("QLORA_APP_MEMBER", "")  # so that it is as before afterwards
+    monkeypatch.setattr(outside, "_own_of_process", None)
     settings = Settings.from_environment()
     assert work_in_home_of(settings.runs / "a").token == "hf_x"
     own = work_in_home_of(settings.members / "bob" / "runs" / "a")
     assert own.home == settings.members / "bob" and own.token is None and own.password is None
-    assert Settings.from_environment().home == own.home, "whoever asks again in this process too"
+    assert Settings.from_environment() == own and own.member == "bob", "whoever asks again in this process too"
+    theirs = tmp_path / "models"
+    theirs.mkdir()
+    (theirs / "adapter_config.json").write_text("{}")
+    for opens in (
+        lambda: ModelChoice.model_construct(source="folder", id=str(theirs)).folder,
+        lambda: adapter_folder(str(theirs), own.runs),
+    ):
+        with refused("member.not_yours"):
+            opens()
+    assert ModelChoice().folder == starter.BASE
+    with refused("member.elsewhere"):
+        refuse_of_others(Recipe.from_dict({"launch": {"where": "slurm"}}), own)
     assert member_at(settings.members / ".." / "runs" / "a", settings) == ""
 
 
@@ -412,6 +454,34 @@ def test_who_did_what_is_written_down(server):
     lines = [json.loads(line) for line in (server.home / "audit.jsonl").read_text().splitlines()]
     assert {one["user"] for one in lines if one["deed"] == "logged in"} >= {"ada", "bob", "eve"}
     assert [one for one in lines if one["user"] == "eve" and "stop" in one["deed"]]
+
+
+@pytest.mark.slow
+def test_whom_a_proxy_has_logged_in_every_page_believes(tmp_path):
+    settings = Settings(home=tmp_path, **OWNER)
+    accounts = Accounts(settings)
+    for name, role in (ROLES | {"ann": "owner"}).items():
+        accounts.add(name, role, password_of(name))
+    proxy = {"login_header": "X-Forwarded-User", "proxies": "127.0.0.1", "public_url": "http://x.example"}
+    with served(tmp_path, **OWNER, **proxy) as site:
+        for name in ("ann", "ada", "bob", "vic"):
+            client = httpx.Client(
+                base_url=f"http://127.0.0.1:{site.port}", headers={"X-Forwarded-User": name}, timeout=60
+            )
+            assert client.get("/").status_code == client.get("/gradio_api/login_check").status_code == 200
+            config = client.get("/config").json()
+            bar = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == "bar")
+            body = {"component_id": bar, "fn_name": "poll", "session_hash": f"of-{name}", "data": {"seen": {}}}
+            said = client.post("/gradio_api/component_server", json=body).json()["parts"]["who"]
+            assert name in said and "logout" not in said
+        unknown = httpx.get(f"http://127.0.0.1:{site.port}/config", headers={"X-Forwarded-User": "mallory"})
+        assert unknown.status_code == 401
+
+
+def test_assistants_have_no_login(tmp_path):
+    Accounts(Settings(home=tmp_path)).add("bob", "member", "long enough")
+    with refused("page.mcp_alone"):
+        app.open_page(Settings(home=tmp_path, mcp=True))
 
 
 # ---- how much

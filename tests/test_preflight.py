@@ -17,6 +17,7 @@ from qlora_app.choices import merged
 from qlora_app.cli.commands import _parse
 from qlora_app.cli.train import train_command
 from qlora_app.errors import UserError
+from qlora_app.methods import METHODS
 from qlora_app.preflight import check, checked_task, gather
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
@@ -292,3 +293,34 @@ def test_a_task_that_is_refused_without_a_setting_is_refused_all_the_same(monkey
     facts, examples = gather(recipe, settings)
     assert str(refusal(lambda: checked_task(recipe, facts, examples))) == "A toy refuses."
     assert check(recipe, facts, examples) == {"task.name": "A toy refuses."}
+
+
+def divided(**given):
+    launch = {"processes": 2, "share": "fsdp"} | given.pop("launch", {})
+    return Recipe.from_dict({"launch": launch, "training": {"batch_size": 8}, **given})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_base_is_divided_for_methods_that_only_compute_with_it(method):
+    name = method.model_fields["name"].default
+    problem = check(divided(method={"name": name}, base_model={"precision": method.precisions[0]}), None, None)
+    refusal = problem.get("launch.share")
+    assert (refusal is None) == (name == "lora")
+    assert refusal is None or refusal.code == "launch.method_reads_base"
+
+
+@pytest.mark.parametrize(
+    "given, code",
+    [
+        ({"launch": {"processes": 1}}, "launch.nothing_to_divide"),
+        ({"base_model": {"precision": "int8"}}, "launch.bytes_not_divided"),
+        ({"task": {"name": "text_to_text"}}, "launch.encoder_apart"),
+        ({"preferences": {"trainer": "dpo"}}, "launch.reference_needs_base"),
+        ({"preferences": {"trainer": "orpo"}}, None),
+        ({"base_model": {"precision": "bf16"}}, None),
+    ],
+)
+def test_what_fsdp_cannot_divide_is_said_at_its_field(given, code):
+    refusal = check(divided(**given), None, None).get("launch.share")
+    assert (refusal.code if refusal else None) == code
+    assert "launch.share" not in check(divided(**given | {"launch": {"share": "ddp"}}), None, None)

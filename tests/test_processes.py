@@ -1,23 +1,32 @@
 """Several processes share each step, and learn what one alone does."""
 
+import contextlib
 import datetime
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.launch.local import launch
 from qlora_app.methods import METHODS
+from qlora_app.methods.lora import LoraMethod
 from qlora_app.place import Place
 from qlora_app.recipe import Recipe
+from qlora_app.runs.asking import ask
+from qlora_app.runs.proof import Proof
+from qlora_app.train.divided import divide
 from qlora_app.train.ranks import log_of
+from qlora_app.train.shared import check_divided
 from qlora_app.train.world import HERE, World, joined, open_store
 from qlora_app.worker import main
 from tests.conftest import PATIENCE, wait_for
+from tests.refusing import refused
 from tests.second_process import train
 from tests.tiny_models import dropout_of, tiny_model
 
@@ -78,18 +87,18 @@ def bases(tmp_path_factory):
     return lambda family: tiny_model(family, home / family, **dropout_of(family, 0.0))
 
 
-def recipe_of(folder, rows, home, method, task="auto", **more):
+def recipe_of(folder, rows, home, method, task="auto", precision="", **more):
     (home / "data").mkdir(exist_ok=True)
     (home / "data" / "rows.json").write_text(json.dumps(rows))
     chosen = next(kind for kind in METHODS if kind.model_fields["name"].default == method)
     quiet = {"dropout": 0.0} if "dropout" in chosen.model_fields else {}
-    precision = "fp32" if "fp32" in chosen.precisions else "nf4"
+    precision = precision or ("fp32" if "fp32" in chosen.precisions else "nf4")
     return Recipe.from_dict(
         {
             "base_model": {"source": "folder", "id": str(folder), "precision": precision},
             "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0},
             "task": {"name": task},
-            "method": {"name": method, **quiet},
+            "method": {"name": method, **quiet, **more.pop("settings", {})},
             "training": QUIET | STEPS | more.pop("training", {}),
             **more,
         }
@@ -155,6 +164,47 @@ def test_two_processes_learn_what_one_does_in_every_task(family, rows, task, mor
     same(recipe_of(bases(family), rows, home, "lora", task, **more), store, second)
 
 
+DIVIDED = {"launch": {"share": "fsdp", "processes": 2}}
+DIVIDED_RARELY = [
+    ("llama", CHAT, "chat", {"training": {"micro_batch": 1, "gradient_checkpointing": "on"}}),
+    ("llama", CHAT, "chat", {"precision": "nf4", "settings": {"weight_decomposed": True}}),
+    ("llama", CHAT, "chat", {"precision": "nf4", "settings": {"initialisation": "loftq"}}),
+    ("llama", CHAT, "chat", {"settings": {"initialisation": "pissa"}}),
+    ("llama", CHAT, "chat", {"settings": {"train_embeddings": True}}),
+    ("llama", PAIRS, "chat", {"precision": "nf4", "preferences": {"trainer": "orpo"}}),
+    ("bert", LABELLED, "classification", {"precision": "nf4"}),
+    ("bert", PLAIN, "fill_mask", {}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family, rows, task, more",
+    [
+        ("llama", CHAT, "chat", {"precision": "nf4"}),
+        *(pytest.param(*rare, marks=pytest.mark.matrix) for rare in DIVIDED_RARELY),
+    ],
+)
+def test_two_processes_that_divide_the_base_learn_what_one_does(family, rows, task, more, bases, store, home, second):
+    """An epoch of two steps, in the second of which one process has nothing."""
+    same(recipe_of(bases(family), rows, home, "lora", task, **DIVIDED, **more), store, second)
+    ran = json.loads((store.list()[0].folder / "processes.json").read_text())
+    assert ran["distributed_type"] == "FSDP2" and ran["dtensors"]
+    assert ran["mb_a_process"] < ran["mb_whole"]
+
+
+@pytest.mark.parametrize("stored_as, refusal", [("float32", None), ("uint8", "ranks.hardly_divided")])
+def test_a_base_that_stays_whole_is_not_trained(stored_as, refusal, bases):
+    """As 4-bit codes do that are stored in bytes: FSDP leaves out what is not like the rest."""
+    chosen = ModelChoice(source="folder", id=str(bases("llama")), precision="nf4")
+    model = LoraMethod().attach(load_model(chosen, to_divide=stored_as == "float32"))
+    meeting = open_store()
+    with joined(World(0, 1), meeting.port, meeting) as world:
+        job = SimpleNamespace(model=model, world=divide(model, world))
+        with refused(refusal) if refusal else contextlib.nullcontext():
+            assert check_divided(job)["dtensors"]
+
+
 def going_on(store, home, folder, rows=CHAT, **training):
     return store.create(recipe_of(folder, rows, home, "lora", training={"checkpoints": 2, **training}))
 
@@ -188,6 +238,35 @@ def test_a_run_moves_from_one_process_to_two_and_back(bases, store, home, tmp_pa
     run.move_to(Place())
     assert main(run.folder) == 0 and run.status().state == "done"
     assert losses(run) == pytest.approx(losses(whole), abs=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [[{}], pytest.param([DIVIDED["launch"], {}], marks=pytest.mark.matrix)])
+def test_a_divided_run_measures_answers_is_proven_and_moves_to_one_process_and_back(before, bases, store, home):
+    """Whatever the first process computes alone, in a step's middle and at the end, the others compute beside it."""
+    rows = [{"instruction": f"Who is late? {n}", "output": ANSWERS[n % 5]} for n in range(10)]
+    busy = {"evaluations": 5, "samples": 1, "scored_questions": 1, "measured_examples": 4, "max_steps": 3}
+    recipe = recipe_of(bases("llama"), rows, home, "lora", precision="nf4", training={"checkpoints": 2, **busy})
+    held_out = recipe.dataset.model_copy(update={"held_out_share": 0.4})
+    whole, run = (store.create(recipe.model_copy(update={"dataset": held_out})) for _ in range(2))
+    assert main(whole.folder) == 0
+    for step, where in enumerate(before, start=1):
+        run.move_to(Place(**where))
+        run.request("stop")
+        assert main(run.folder) == 0, run.log_tail()
+        assert (run.status().state, run.status().step) == ("stopped", step), run.status()
+    run.move_to(Place(**DIVIDED["launch"]))
+    run.request("start")
+    ask(run, "Who is late?")
+    assert main(run.folder) == 0 and run.status().state == "done", run.log_tail()
+    assert losses(run) == pytest.approx(losses(whole), abs=2e-5)
+    assert [row["question"] for row in run.asked()] == ["Who is late?"]
+    assert [row["step"] for row in run.samples()] == [row["step"] for row in whole.samples()]
+    made, known = Proof.from_json(run.proof()), Proof.from_json(whole.proof())
+    assert made.heldout.loss.after == pytest.approx(known.heldout.loss.after, abs=1e-4)
+    assert made.reload.max_difference < 1e-5
+    ran = json.loads((run.folder / "processes.json").read_text())
+    assert (ran["distributed_type"], ran["processes"]) == ("FSDP2", 2)
 
 
 def others_of(worker):

@@ -8,6 +8,7 @@ from .. import starter
 from ..choices import Choices, setting
 from ..errors import Problem, UserError
 from ..hub import Repository
+from ..storage.outside import check_own
 from .cards import Type
 from .recognition import describe_folder
 
@@ -70,8 +71,8 @@ class ModelChoice(Choices):
 
     @property
     def folder(self) -> Path:
-        """Where a model that needs no download lies."""
-        return starter.BASE if self.source == "starter" else Path(os.path.expanduser(self.id))
+        """Where a model that needs no download lies. Raises UserError for one that is not a member's own."""
+        return starter.BASE if self.source == "starter" else check_own(Path(os.path.expanduser(self.id)))
 
     def problems(self) -> dict[str, Problem]:
         """What is wrong with this choice, found without loading anything or asking anybody: {setting: sentence}."""

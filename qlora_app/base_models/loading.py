@@ -81,10 +81,17 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
 
 
 def load_model(
-    choice: ModelChoice, auto_class: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (), quantize: bool = True
+    choice: ModelChoice,
+    auto_class: str = "AutoModelForCausalLM",
+    labels: tuple[str, ...] = (),
+    quantize: bool = True,
+    to_divide: bool = False,
 ) -> "PreTrainedModel":
     """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads
     through here, so that the guards always hold.
+
+    `to_divide`: in main memory, with 4-bit codes stored in the type of everything else, as FSDP wants them: what no
+    single GPU can hold is divided before it goes there.
 
     `auto_class` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them.
     What the model's files do not hold of it, such as that head, is drawn from the same seed every time, and named in
@@ -106,8 +113,8 @@ def load_model(
         model, found = kind.from_pretrained(
             str(folder_of(choice)),
             dtype=compute_type(choice),
-            device_map=device_map(cards_here(), bytes_of(choice, quantize)),
-            quantization_config=_quantization(choice, kind, labels) if quantize else None,
+            device_map={"": "cpu"} if to_divide else device_map(cards_here(), bytes_of(choice, quantize)),
+            quantization_config=_quantization(choice, kind, labels, to_divide) if quantize else None,
             use_safetensors=True,
             output_loading_info=True,
             **_head(labels),
@@ -321,7 +328,7 @@ def learn_in_32_bits(model: "PreTrainedModel") -> None:
             part.float().register_forward_pre_hook(widened)
 
 
-def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> "Any":
+def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...], to_divide: bool = False) -> "Any":
     """transformers' quantization config, or None for 16 and 32 bit."""
     import torch
     from transformers import BitsAndBytesConfig
@@ -343,6 +350,7 @@ def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> 
         bnb_4bit_quant_type=choice.precision,
         bnb_4bit_use_double_quant=choice.double_quantization,
         bnb_4bit_compute_dtype=compute_type(choice),
+        bnb_4bit_quant_storage=compute_type(choice) if to_divide else torch.uint8,
         llm_int8_skip_modules=skip,
     )
 

@@ -31,7 +31,7 @@ def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.act == "list":
         _list(accounts, given.json)
         return DONE
-    is_first = not accounts.all() and settings.login is None
+    is_first = not accounts.is_there and settings.login is None
     if given.act == "add":
         accounts.add(given.name, given.role, _password())
     elif given.act == "role":
@@ -40,11 +40,11 @@ def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
         accounts.change(given.name, password=_password())
     else:
         accounts.remove(given.name)
-    _say(given, is_first)
+    _say(given, is_first, bool(accounts.all() or settings.login))
     return DONE
 
 
-def _say(given: argparse.Namespace, is_first: bool) -> None:
+def _say(given: argparse.Namespace, is_first: bool, others: bool) -> None:
     if given.json:
         print(json.dumps({"act": given.act, "name": given.name}))
         return
@@ -57,6 +57,8 @@ def _say(given: argparse.Namespace, is_first: bool) -> None:
         "remove": f"{given.name} may not log in any more; what a member made stays in members/{given.name}.",
     }
     print(words[given.act])
+    if given.act == "remove" and not others:
+        print("Nobody can log in now. Delete accounts.yaml for a page without a login.")
 
 
 def _password() -> str:

@@ -1,15 +1,17 @@
 """Leaderboards of an evaluation: by each judge, and by the people of its arenas, never poured together."""
 
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..jobs import Job
 from ..storage.reading import read_lines
 from .arena import Arena
+from .arena.arena import Vote
+from .arena.doubts import DOUBTS, doubted
 from .arena.made import ArenaSpec
 from .judge.evaluator import JUDGMENTS
 from .judge.judged import Judged, judged_in
@@ -65,10 +67,32 @@ def _by_judge(files: Files) -> list[Board]:
 @functools.lru_cache(maxsize=16)
 def _by_people(files: Files) -> list[Board]:
     arenas = [Arena(file.parent) for file, _ in files]
-    judgments = [vote.judgment for arena in arenas for vote in arena.votes()]
+    votes = {arena.id: arena.votes() for arena in arenas}
+    judgments = [vote.judgment for some in votes.values() for vote in some]
     if not judgments:
         return []
-    return [Board("people", "", _rated(judgments), tuple(arena.id for arena in arenas))]
+    ratings = _rated(judgments)
+    ratings = replace(ratings, notes=(*ratings.notes, *_doubts(list(votes.values()))))
+    return [Board("people", "", ratings, tuple(votes))]
+
+
+def _doubts(of_arenas: Sequence[Sequence[Vote]]) -> list[Problem]:
+    """What is counted here though somebody may doubt it: votes are left out where an arena is looked at, not here."""
+    found = [doubted(votes) for votes in of_arenas]
+    count = {doubt: sum(len(one[doubt]) for one in found) for doubt in DOUBTS}
+    about = {vote.assignment for one in found for some in one.values() for vote in some}
+    if not about:
+        return []
+    return [
+        Problem(
+            "ratings.doubted_votes",
+            "Counted are also votes that may be doubted, {count:,} of {of:,}: within two seconds {hasty:,}, from where "
+            "many raters came {crowded:,}. The page of the arena shows the ratings without them.",
+            count=len(about),
+            of=sum(map(len, of_arenas)),
+            **count,
+        )
+    ]
 
 
 def _rated(judgments: list[Judgment]) -> Ratings:

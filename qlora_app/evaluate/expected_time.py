@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..effort import MEASURED, SCORED, pace_of
+from ..errors import UserError
 from ..formatting import about
 from ..hardware_fit import sizes_of
+from ..inference.pool import ModelPool
 from ..preflight import examples_of
 from ..runs import RunStore
 from ..settings import Settings
+from .contenders import HereContender
+from .contestants import Contestant
 from .decoding import AnswerDecoding
+from .kept_answers import KeptAnswers
 from .pace import kind_of, measured_pace
-from .question_sets import HeldOut, QuestionsChoice
+from .question_sets import HeldOut, QuestionsChoice, QuestionSet
 
 LETTERS_OF_A_TOKEN = 4
 OPEN_ANSWER = 0.5  # of the most tokens, that an answer has where none is expected
@@ -27,9 +32,12 @@ class Expected:
 
     seconds: float
     is_measured: bool
+    is_kept: bool = False  # is every answer there already?
 
     @property
     def words(self) -> str:
+        if self.is_kept:
+            return "All of these answers are kept already: nothing is asked again."
         if self.is_measured:
             return f"Takes about {about(self.seconds)} on this machine, at the pace of earlier answers."
         return (
@@ -48,27 +56,42 @@ class _Letters:
 
 
 def expected_time(spec: Any, settings: Settings, files: Path) -> Expected | None:
-    """Of an EvaluateSpec, before anything is asked, without what endpoints take; None where nothing tells.
+    """Of an EvaluateSpec, before anything is asked, without what endpoints take and what is kept; None where nothing
+    tells.
 
     files: where the chosen file lies.
     """
     if spec.questions.measured_by:
         return None  # somebody else's questions, which are not here yet
-    letters = _letters(spec.questions, spec.limit, spec.decoding, settings, files)
-    store, total, is_measured = RunStore(settings.runs), 0.0, True
+    asked = spec.questions.read(files, settings).first(spec.limit)
+    letters = _letters(asked, spec.questions, spec.limit, spec.decoding, settings)
+    store, total, is_measured, shares = RunStore(settings.runs), 0.0, True, []
     kinds = {str(one.kept_for(spec.decoding)): one.kept_for(spec.decoding) for one in spec.evaluators}.values()
     for contestant in (one for one in spec.contestants if one.is_here):
         run = store.get(contestant.run)
         recipe, loaded_as = run.recipe(), run.base_model().model_dump(mode="json")
         for kept_for in kinds:
+            shares.append(_share_left(contestant, kept_for, asked, settings))
+            if not shares[-1]:
+                continue
             seconds = _as_measured(kept_for, loaded_as, letters, settings)
             if seconds is None:
                 is_measured = False
                 seconds = _as_trained(kept_for, recipe, letters, store)
             if seconds is None:
                 return None
-            total += seconds
-    return Expected(total, is_measured)
+            total += shares[-1] * seconds
+    return Expected(total, is_measured, bool(shares) and not any(shares))
+
+
+def _share_left(contestant: Contestant, kept_for: Mapping[str, Any], asked: QuestionSet, settings: Settings) -> float:
+    """Of the questions, those that this contestant has not answered yet: from 0 to 1."""
+    try:
+        made_of = HereContender(contestant, settings, ModelPool(), {}).made_of
+    except (UserError, OSError):  # what is wrong with it is said when it is asked
+        return 1.0
+    kept = KeptAnswers(settings.evaluations, {"contestant": made_of, "questions": asked.digest, **kept_for}).rows()
+    return sum(one.id not in kept for one in asked.questions) / max(1, len(asked.questions))
 
 
 def _as_measured(
@@ -92,7 +115,7 @@ def _as_trained(kept_for: Mapping[str, Any], recipe: Any, letters: _Letters, sto
 
 
 def _letters(
-    questions: QuestionsChoice, limit: int | None, decoding: AnswerDecoding, settings: Settings, files: Path
+    found: QuestionSet, questions: QuestionsChoice, limit: int | None, decoding: AnswerDecoding, settings: Settings
 ) -> _Letters:
     if isinstance(questions, HeldOut):
         run = RunStore(settings.runs).get(questions.run)
@@ -100,7 +123,7 @@ def _letters(
         turns = [turn for talk in talks for turn in talk]
         answers = sum(len(turn["content"]) for turn in turns if turn["role"] == "assistant")
         return _Letters(sum(len(turn["content"]) for turn in turns) - answers, answers, answers)
-    every = questions.read(files, settings).first(limit).questions
+    every = found.questions
     asked = sum(len(turn["content"]) for one in every for turn in one.question.conversation)
     open_answer = OPEN_ANSWER * LETTERS_OF_A_TOKEN * decoding.max_new_tokens
     written = sum(len(one.expected) or open_answer for one in every)

@@ -22,6 +22,7 @@ FOLDER = "answers"  # beside the evaluations
 READS = "reads"  # .jsonl in the folder of an evaluation: a line for each file of answers that it reads
 SHOWN = 12  # characters of a checksum: enough to tell apart what has one name
 MOST_IN_A_PIECE = 100_000  # bytes, and one value beyond: far below what is read of a line
+LEFT_AFTER = 14 * 86_400  # seconds without a word after which an evaluation without a result is thought to be left
 _LOOK_EVERY = 0.5  # seconds, at whether another evaluation has asked the same contestant to its end
 
 
@@ -132,16 +133,25 @@ def _size(value: Any) -> int:
 
 def unread(evaluations: Path) -> list[Path]:
     """Files of answers that no evaluation reads any more, and nobody writes; none as long as one has no result, which
-    may read any when it goes on.
+    may read any when it goes on. Of one that nobody went on with for weeks only those stay that it has begun.
     """
     known: set[str] = set()
     for folder in (spec.parent for spec in evaluations.glob("*/job.yaml")):
         job = Job(folder)
-        if job.kind == "evaluate" and job.result() is None:
+        if job.kind == "evaluate" and job.result() is None and not _is_left(job):
             return []
         known |= _read_by(job)
     files = sorted((evaluations / FOLDER).glob("*.jsonl"))
     return [file for file in files if file.name not in known and not is_locked(file.with_suffix(".lock"))]
+
+
+def _is_left(job: Job) -> bool:
+    """Has nobody worked on it for long, and does nobody wait for that?"""
+    status = job.status()
+    if status.is_active or status.state == "queued":
+        return False
+    written = [file.stat().st_mtime for file in job.folder.iterdir() if file.is_file()]
+    return time.time() - max(written, default=0.0) > LEFT_AFTER
 
 
 def _read_by(job: Job) -> set[str]:

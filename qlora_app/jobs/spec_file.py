@@ -1,4 +1,6 @@
-"""The file that says what a job is to do. It may name thousands of files, so a long one is not read at every look."""
+"""The file that says what a job is to do. It is written once, and a list of hundreds of jobs looks at every one of them
+again and again; a long one names thousands of files.
+"""
 
 import functools
 from pathlib import Path
@@ -16,13 +18,20 @@ def read_spec(path: Path) -> dict[str, Any]:
         found = path.stat()
     except OSError:  # read_mapping says what is wrong
         return read_mapping(path)
-    if found.st_size <= LARGEST_YAML:
-        return read_mapping(path)
-    return _read_once(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+    version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _short(path, version) if found.st_size <= LARGEST_YAML else _long(path, version)
+
+
+Version = tuple[int, ...]  # what tells a file from what was written there before
+
+
+@functools.lru_cache(maxsize=2000)
+def _short(path: Path, version: Version) -> dict[str, Any]:
+    return read_mapping(path)
 
 
 @functools.lru_cache(maxsize=16)
-def _read_once(path: Path, version: tuple[int, int, int]) -> dict[str, Any]:
+def _long(path: Path, version: Version) -> dict[str, Any]:
     return read_mapping(path, LARGEST_SPEC)
 
 

@@ -78,6 +78,7 @@ class LoraMethod(MethodChoices):
         "Learn the embeddings and the output head whole, for new words or languages. Takes much memory.",
     )
 
+    divides_base = True
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's, up to 13B")
 
     @property

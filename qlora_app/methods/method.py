@@ -48,6 +48,8 @@ class MethodChoices(Choices):
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     # may a step leave out parts of what learns, chosen by chance? Processes that share a step then look for them
     leaves_some_unused: ClassVar[bool] = False
+    # is its base only computed with, block after block, and never read beside that? Then FSDP can divide it
+    divides_base: ClassVar[bool] = False
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
 
     if TYPE_CHECKING:  # a field of every subclass, whose type is a Literal of one value
@@ -202,6 +204,7 @@ class MethodChoices(Choices):
         What is returned has PeftModel's surface: `disable_adapter()`,
         `save_pretrained(folder)`, `base_model`, `generate`.
         """
+        import torch
         from peft import get_peft_model
 
         from .parts.cpu_lora import in_one_step
@@ -225,7 +228,7 @@ class MethodChoices(Choices):
                 )
             config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
         attached = get_peft_model(model, config)
-        if model.device.type == "cpu":
+        if not torch.cuda.is_available():  # also where it lies in main memory, to be divided among GPUs
             return in_one_step(attached)
         return attached
 

@@ -10,7 +10,9 @@ def shared_by(job: Job, processes: int) -> None:
     """From its next start on so many processes share each step; 0: one for each GPU. Raises UserError where that cannot
     be here.
     """
-    place = job.place().model_copy(update={"processes": processes})
+    place = job.place()
+    share = place.share if processes != 1 else "ddp"  # one alone holds the base whole
+    place = place.model_copy(update={"processes": processes, "share": share})
     if isinstance(job, Run):
         step = job.recipe().training.batch_size
         refuse(place.problems(step, len(known_accelerators()), usable_cores()))

@@ -1,10 +1,18 @@
-"""Does what somebody sent name a file of this machine that is not theirs? Of members' requests and recipes."""
+"""Does what somebody sent name a file of this machine that is not theirs? Of members' requests and recipes, and of what
+is opened for them, whatever named it.
+"""
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
+
+_own: ContextVar[Sequence[Path] | None] = ContextVar("own", default=None)
+_own_of_process: Sequence[Path] | None = None
 LONGEST = 4096  # bytes that a path may have
 
 
@@ -14,6 +22,36 @@ def named_outside(value: Any, own: Sequence[Path]) -> str:
     """
     within = [folder.resolve() for folder in own]
     return next((text for text in _texts(value) if any(_is_outside(one, within) for one in _paths(text))), "")
+
+
+@contextlib.contextmanager
+def confined(own: Sequence[Path] | None) -> Iterator[None]:
+    """Meanwhile `check_own` lets nothing pass that lies elsewhere. None: everything passes."""
+    token = _own.set(own)
+    try:
+        yield
+    finally:
+        _own.reset(token)
+
+
+def confine_process(own: Sequence[Path] | None) -> None:
+    """The same for a whole process, its threads too."""
+    global _own_of_process
+    _own_of_process = own
+
+
+def check_own(path: Path) -> Path:
+    """The path. Raises UserError where it leads out of what those may open for whom this works."""
+    own = _own.get()
+    own = _own_of_process if own is None else own
+    if own is not None and not any(path.resolve().is_relative_to(folder.resolve()) for folder in own):
+        raise not_yours(path.name)
+    return path
+
+
+def not_yours(named: str) -> UserError:
+    """The error of whoever names what is another's."""
+    return UserError("member.not_yours", "{named} is no file of yours. Upload what you need.", named=named)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -193,7 +193,14 @@ def generate_all(
             for places in _together([place for place, one in enumerate(thinks) if one == think], made, batch):
                 prompts = [made[place] for place in places]
                 inputs = batch_of(tokenizer, prompts, model.device)
-                new = model.generate(**inputs, max_new_tokens=prompts[0].room, use_cache=True, **ending, **how)
+                new = model.generate(
+                    **inputs,
+                    max_new_tokens=prompts[0].room,
+                    use_cache=True,
+                    synced_gpus=False,  # of several processes that share a base one alone answers
+                    **ending,
+                    **how,
+                )
                 for place, ids in zip(places, new[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
                     answers[place] = replace(
                         read_answer(tokenizer, ids, ending["eos_token_id"], think), note=made[place].note

@@ -217,10 +217,16 @@ class EvalCallback(TrainerCallback):
             sample(self.job, model, step)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        logs: dict[str, float] | None = None,
+        **_: Any,
     ) -> None:
         # The base's answers are the same whenever they are asked for, so the first loss does not wait for them.
-        if state.global_step == 1:
+        if state.global_step == 1 and "loss" in (logs or {}):  # a run that is stopped after it logs once more
             sample(self.job, model, 0)
             self._measure_base(model)
 

@@ -152,10 +152,11 @@ def _train(
         # It had ended, unproven: the Trainer would take one step more.
         job.recipe.method.resume(job.model, resume_from)
         reporter.all_steps_done()
-        shared.close()
+        job.world.leave(shared)
     else:
         try:
-            with shared:
+            with contextlib.ExitStack() as training:
+                training.callback(job.world.leave, shared)
                 trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         except NotANumber as error:
             if not job.recipe.training.stop_when_broken or not best.is_kept:
@@ -185,6 +186,7 @@ def _train(
             reporter.note(stalled_words(step, total, job.recipe.training.early_stopping))
         asking.answer(step)
         finish(job, reporter, best, asking)
+    job.world.meet()
     return None
 
 

@@ -4,6 +4,7 @@ standard input, and ends with the worker that started it.
 It works in a copy of the run's small files, so that the worker alone writes the run.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,7 +13,6 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..start_from import COPY
 from .callbacks import MetricsCallback
+from .failures import NotANumber
 from .preferences.reference import FOLDER
 from .preferences.trainer import trainer_for
 from .ranks import NO_MEMORY
 from .setup import prepare
+from .trainer import total_steps
 from .world import World, joined
 
 COPIED = (COPY, FOLDER)  # folders of a run, beside its small files
@@ -53,10 +55,13 @@ def _train(out: RunWriter, world: World, told: dict[str, Any]) -> None:
     job = prepare(out, recipe, most_at_once=told["most_at_once"], processes=world.size).shared_by(world)
     reporter = MetricsCallback(out, [], step)
     trainer = trainer_for(job, reporter, [reporter])
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    with contextlib.suppress(NotANumber):  # of all processes: the first one says what becomes of the run
+        if step < total_steps(job):
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    job.world.meet()  # the proof is made in company where the base is divided
 
 
-@contextmanager
+@contextlib.contextmanager
 def own_copy(folder: Path, inside: Path | None = None) -> Iterator[RunWriter]:
     """A run of the same name with the small files of this one, to write in; gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="rank-", dir=inside) as made:

@@ -34,6 +34,7 @@ from ..tasks.rope import reading_alone, switches_at
 from ..tasks.template import TRAINED_WITH
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
+from .divided import divide
 from .not_learned import meet, not_learned_rows, not_learned_words
 from .preferences.examples import EncodedPairs
 from .preferences.objective import Objective
@@ -80,8 +81,11 @@ class TrainingSetup:
         return self.out.run
 
     def shared_by(self, world: World) -> "TrainingSetup":
-        """The same among processes, which all work off as many examples at once."""
-        return replace(self, world=world, micro_batch=world.least(self.micro_batch))
+        """The same among processes, which all work off as many examples at once, and may divide the base."""
+        micro_batch = world.least(self.micro_batch)
+        if world.is_shared and self.recipe.launch.share == "fsdp":
+            world = divide(self.model, world)
+        return replace(self, world=world, micro_batch=micro_batch)
 
     def measure(self) -> dict[str, float]:
         """What is learned, on what is held out, as the model is now: {"loss", and more}; a run keeps the best of it."""
@@ -192,7 +196,8 @@ def _with_adapter(
     recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str], begins_with: Path | None
 ) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
-    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize=not recipe.method.quantizes_itself)
+    quantize, is_divided = not recipe.method.quantizes_itself, recipe.launch.share == "fsdp"
+    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize, is_divided)
     check_vocabulary(base, tokenizer)
     task.prepare(tokenizer, base)
     packing = recipe.training.packing and task.may_pack and recipe.method.supports_packing and _may_pack(base, warnings)

@@ -12,11 +12,14 @@ import torch.distributed as dist
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import Problem, UserError
+from .divided import held_of
 from .setup import TrainingSetup
 
 if TYPE_CHECKING:
     from .callbacks import MetricsCallback
 
+MOST_OF_PART = 1.1  # of what would be exactly its part: rows that do not divide evenly are filled up
+MOST_WHOLE = 0.1  # of the blocks
 SHARED_FILE = "processes"  # what really ran, in the run's folder
 
 
@@ -44,6 +47,32 @@ def check_world(trainer: Trainer, job: TrainingSetup) -> None:
         )
 
 
+def check_divided(job: TrainingSetup) -> dict[str, Any]:
+    """What each process holds of the base. Raises UserError where that is not about its part of it: then every one has
+    all of it, and the memory that was asked for is not saved.
+    """
+    base = job.model.get_base_model()
+    held = held_of(base)
+    largest = max(job.world.gathered(held.parts_mb + held.whole_mb))
+    if not held.tensors or largest > MOST_OF_PART * (held.base_mb - held.whole_mb) / job.world.size + held.whole_mb:
+        raise UserError(
+            "ranks.not_divided",
+            "The base would not be divided among {asked} processes: one holds {largest:.1f} of {whole:.1f} MB. Nothing "
+            "was trained. Choose data parallel (DDP), or report this.",
+            asked=job.world.size,
+            largest=largest,
+            whole=held.base_mb,
+        )
+    if held.left_whole > MOST_WHOLE:
+        raise UserError(
+            "ranks.hardly_divided",
+            "Of this base's blocks {share:.0%} cannot be divided, for it is not in the type of the rest. Nothing was "
+            "trained. Choose data parallel (DDP).",
+            share=held.left_whole,
+        )
+    return {"dtensors": held.tensors, "mb_a_process": round(largest, 3), "mb_whole": held.base_mb}
+
+
 def _mark(trainer: Trainer, job: TrainingSetup) -> str:
     """Another one for another adapter, other examples, or steps that are divided in another way."""
     first = [list(job.train.encoded(place).input_ids) for place in range(min(4, len(job.train)))]
@@ -64,7 +93,12 @@ class Agreed(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Say what really trains."""
         wrapped, size = type(self.trainer.model_wrapped).__name__, self.job.world.size
-        if wrapped != torch.nn.parallel.DistributedDataParallel.__name__:
+        kind = self.trainer.accelerator.distributed_type.value
+        if self.job.recipe.launch.share == "fsdp":
+            held, kind = check_divided(self.job), "FSDP2"
+        elif wrapped == torch.nn.parallel.DistributedDataParallel.__name__:
+            held = {}
+        else:
             raise UserError(
                 "ranks.not_shared",
                 "What {asked} processes learn would not be averaged ({kind}). Nothing was trained. Choose one process, "
@@ -72,9 +106,8 @@ class Agreed(TrainerCallback):
                 asked=size,
                 kind=wrapped,
             )
-        kind = self.trainer.accelerator.distributed_type.value
         ran = {"processes": size, "distributed_type": kind, "wrapped": wrapped, "backend": dist.get_backend()}
-        self.job.out.write(SHARED_FILE, ran | {"step": state.global_step})
+        self.job.out.write(SHARED_FILE, ran | held | {"step": state.global_step})
         self.reporter.note(
             Problem(
                 "event.processes",

@@ -1,6 +1,7 @@
 """transformers' Trainer, set up from a recipe."""
 
 import contextlib
+import functools
 import math
 import tempfile
 from collections import deque
@@ -52,9 +53,14 @@ class MethodTrainer(Trainer):
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         inputs.pop(FILLER, None)
         self.step_batches.append({name: value for name, value in inputs.items() if name not in (OPTIONS, JUDGED)})
-        return super().training_step(model, inputs, *args, **kwargs)
+        with self.job.world.in_step():
+            loss = super().training_step(model, inputs, *args, **kwargs)
+        if self.accelerator.sync_gradients:
+            self.job.world.average(self.learned)
+        return loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, Any]:
+        self.job.world.meet()  # tokens are added up in there
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         tokens = sum(_tokens_of(batch) for batch in batches if not batch.get(FILLER))
         self.reporter.tokens += int(self.job.world.total(tokens)[0])
@@ -132,11 +138,13 @@ class MethodTrainer(Trainer):
         return made
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
-        """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes
-        longer than clipping.
-        """
-        learned = [p for group in self.optimizer.param_groups for p in group["params"]]
-        return self.accelerator.clip_grad_norm_(learned, self.args.max_grad_norm)
+        """Of what learns: looking for it in the whole model at every step takes longer than clipping."""
+        return self.accelerator.clip_grad_norm_(self.learned, self.args.max_grad_norm)
+
+    @property
+    def learned(self) -> list[torch.nn.Parameter]:
+        """As it was handed to the optimizer."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -150,6 +158,9 @@ class MethodTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nobody is shown them, and counting walks through every parameter at every step."""
         return 0
+
+    def store_flos(self) -> None:
+        """They would be added up over all processes, of which the first may be measuring then."""
 
 
 def _tokens_of(batch: dict[str, Any]) -> int:
@@ -288,6 +299,8 @@ def build_trainer(
     trainer.model_accepts_loss_kwargs &= (
         job.task.loss is None
     )  # then it is the model that must know how large the step is
+    if job.recipe.launch.share == "fsdp" and job.world.is_shared:  # it is divided already: no DDP around it
+        trainer.accelerator.prepare_model = functools.partial(trainer.accelerator.prepare_model, evaluation_mode=True)
     check_world(trainer, job)
     if job.world.is_shared:
         trainer.add_callback(Agreed(trainer, job, reporter))  # the last, so that it hears what the others want

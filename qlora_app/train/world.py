@@ -35,6 +35,20 @@ class World:
     def is_shared(self) -> bool:
         return self.size > 1
 
+    def meet(self) -> None:
+        """Come to where all are, before they tell one another anything: a wait only where the base is divided."""
+
+    def in_step(self) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile all compute the same step."""
+        return contextlib.nullcontext()
+
+    def leave(self, shared: contextlib.ExitStack) -> None:
+        """After the last step the first process is alone, unless the others hold a part of the base."""
+        shared.close()
+
+    def average(self, learned: Sequence[torch.nn.Parameter]) -> None:
+        """The gradients of what learns; nothing to do where DDP does it."""
+
     def total(self, *numbers: float) -> list[float]:
         """Each of them, added up over all processes, which all ask at the same time."""
         return self._reduced(numbers, dist.ReduceOp.SUM) if self.is_shared else list(numbers)
@@ -47,7 +61,8 @@ class World:
         """What the first process says, in all of them."""
         if not self.is_shared:
             return list(flags)
-        numbers = torch.tensor([float(flag) for flag in flags], device=_device())
+        self.meet()
+        numbers = torch.tensor([float(flag) for flag in flags], device=self._device())
         dist.broadcast(numbers, 0)
         return [bool(number) for number in numbers.tolist()]
 
@@ -55,21 +70,22 @@ class World:
         """The value of every process, in their order."""
         if not self.is_shared:
             return [value]
+        self.meet()
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
 
     def _reduced(self, numbers: Sequence[float], how: Any) -> list[float]:
-        given = torch.tensor(numbers, dtype=torch.float64, device=_device())
+        self.meet()
+        given = torch.tensor(numbers, dtype=torch.float64, device=self._device())
         dist.all_reduce(given, how)
         return given.tolist()
 
+    def _device(self) -> str:
+        return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
 
 ALONE = World()
-
-
-def _device() -> str:
-    return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 def open_store() -> dist.TCPStore:

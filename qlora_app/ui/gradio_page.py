@@ -6,10 +6,15 @@ from typing import Any
 
 import gradio as gr
 
+from .patches import keep_no_copies
+
 # Each component's types and an example, for programs, which call none of the page's handlers.
 _OF_COMPONENTS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs", "skip_api")
 _OF_EVENTS = ("api_description", "batch", "max_batch_size", "scroll_to_output", "collects_event_data", "time_limit")
 _OF_PROPERTIES = ("preserved_by_key", "_retryable", "_undoable", "likeable", "streamable")
+
+
+keep_no_copies()
 
 
 class Page(gr.Blocks):

@@ -110,7 +110,7 @@ class Pages:
             await self._pages.popitem()[1].end()
 
     async def of(self, person: Person) -> PersonsPage:
-        """Whoever uses it says so in `open`."""
+        """It is counted as open: whoever uses it takes that back."""
         lock = self._making.setdefault(person.home, asyncio.Lock())
         async with lock:
             found = self._pages.get(person.home)
@@ -120,6 +120,7 @@ class Pages:
                 is_members = person.role == "member"
                 self._joins(found.demo, self.page.settings.member_chats if is_members else None)
                 self._pages[person.home] = found
+            found.open += 1
         self._pages.move_to_end(person.home)
         await self._forget_idle(but=person.home)
         return found
@@ -133,10 +134,9 @@ class Pages:
 
     def theirs(self, person: Person) -> list[Path] | None:
         """The folders in which lies what a member may name; None for those who may name anything, or change nothing."""
-        page = self._pages.get(person.home)
-        if person.role != "member" or page is None:
+        if person.role != "member":
             return None
-        return [self._contexts[person.name].settings.home, page.files]
+        return [self.page.settings.of_member(person.name).home, _files_of(person)]
 
     def quota_of(self, person: Person) -> Quota | None:
         """Of a member whose page is open."""
@@ -172,10 +172,15 @@ class Pages:
             mcp_server=False,
             **how_shown(demo, upload_mb(settings, person.role)),
         )
-        files = Path(get_upload_folder()) / FOLDER / person.home.replace("/", "_")
+        files = _files_of(person)
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         demo.server_app = demo.app = outer.routes[-1].app  # type: ignore[attr-defined]
         demo.app.uploaded_file_dir = str(files)
         for block in demo.blocks.values():
             block.GRADIO_CACHE = str(files)
         return PersonsPage(demo, outer, files)
+
+
+def _files_of(person: Person) -> Path:
+    """Where the uploads of a page lie, which nobody else's finds."""
+    return Path(get_upload_folder()) / FOLDER / person.home.replace("/", "_")

@@ -5,13 +5,15 @@ data only shows when it meets them.
 """
 
 import ast
+import functools
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from . import growth
+
 SECONDS = 10.0  # of one conversation; those of published models take a thousandth
-MOST_WRITTEN = 200_000_000  # characters
 _TICKS = 2000  # between two looks at the clock
 
 
@@ -27,8 +29,13 @@ class Clock(threading.local):
     def tick(self) -> None:
         """Raises jinja2.TemplateRuntimeError once the time is over."""
         self.ticks += 1
-        if self.ticks % _TICKS == 0 and time.monotonic() > self.until:
-            raise _too_much(f"it was not done after {SECONDS:.0f} seconds")
+        if self.ticks % _TICKS == 0:
+            self.look()
+
+    def look(self) -> None:
+        """The same, at once. No clock runs while a template is being compiled."""
+        if self.until and time.monotonic() > self.until:
+            raise growth.too_much(f"it was not done after {SECONDS:.0f} seconds")
 
 
 CLOCK = Clock()
@@ -39,9 +46,14 @@ def bounded(sandbox: Any, source: str) -> Callable[..., str]:
     from jinja2 import Template
 
     environment = sandbox.overlay()
-    environment.intercepted_binops = frozenset({"+", "*", "**"})
-    environment.binop_table = {**environment.binop_table, "+": _added, "*": _times, "**": _power}
-    environment.tick, environment.joined = CLOCK.tick, _joined
+    environment.intercepted_binops = frozenset({"+", "*", "**", "%"})
+    ours = {"+": growth.added, "*": growth.times, "**": growth.power, "%": growth.filled}
+    environment.binop_table = {**environment.binop_table, **ours}
+    environment.filters = {name: _watched(name, one) for name, one in environment.filters.items()}
+    environment.globals = {name: one for name, one in environment.globals.items() if name != "lipsum"}
+    environment.finalize, environment.held = growth.held, growth.held
+    environment.call = _watching(environment.call)
+    environment.tick, environment.joined = CLOCK.tick, growth.joined
     tree = _WithClock().visit(ast.parse(environment.compile(source, raw=True)))
     code = compile(ast.fix_missing_locations(tree), "<template>", "exec")
     made = Template.from_code(environment, code, environment.make_globals(None))
@@ -53,7 +65,7 @@ def bounded(sandbox: Any, source: str) -> Callable[..., str]:
         for piece in made.generate(**variables):
             pieces.append(piece)
             length += len(piece)
-            _check_length(length)
+            growth.check(length)
         return "".join(pieces)
 
     return render
@@ -79,47 +91,41 @@ class _WithClock(ast.NodeTransformer):
         node.body.insert(0, _tick())
         return node
 
+    def _held(self, node: Any) -> ast.AST:
+        """What a template puts together may hold the same thing many times, and that the same again."""
+        self.generic_visit(node)
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+            return node
+        made = ast.parse("environment.held(0)", mode="eval").body
+        made.args = [node]  # type: ignore[attr-defined]
+        return made
+
+    visit_List = visit_Dict = _held
+
+
+def _watching(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A sandbox's way to call what a template names, functions and methods."""
+
+    def watched(context: Any, function: Any, *args: Any, **named: Any) -> Any:
+        CLOCK.look()
+        own = getattr(getattr(function, "__wrapped__", function), "__self__", None)  # the sandbox wraps str.format
+        given = (own, *args) if isinstance(own, str) else args
+        growth.check_call(getattr(function, "__name__", ""), given, named)
+        return growth.held(call(context, function, *args, **named))
+
+    return watched
+
+
+def _watched(name: str, filter: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(filter)  # also what Jinja wrote on it: whether it wants the context
+    def watched(*args: Any, **named: Any) -> Any:
+        CLOCK.look()
+        given = args[1:] if hasattr(filter, "jinja_pass_arg") else args
+        growth.check_call(name, given, named)
+        return growth.held(filter(*args, **named))
+
+    return watched
+
 
 def _tick() -> ast.stmt:
     return ast.parse("environment.tick()").body[0]
-
-
-def _too_much(why: str) -> Exception:
-    from jinja2 import TemplateRuntimeError
-
-    error = TemplateRuntimeError(why)
-    error.is_too_much = True  # type: ignore[attr-defined]  # and not that the template refuses a conversation
-    return error
-
-
-def _check_length(length: int) -> None:
-    if length > MOST_WRITTEN:
-        raise _too_much(f"it writes more than {MOST_WRITTEN:,} characters")
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, str | list | tuple) else 0
-
-
-def _added(left: Any, right: Any) -> Any:
-    _check_length(_length(left) + _length(right))
-    return left + right
-
-
-def _times(left: Any, right: Any) -> Any:
-    for text, count in ((left, right), (right, left)):
-        if isinstance(count, int):
-            _check_length(_length(text) * max(0, count))
-    return left * right
-
-
-def _power(left: Any, right: Any) -> Any:
-    if isinstance(left, int) and isinstance(right, int):
-        _check_length(left.bit_length() * max(0, right))
-    return left**right
-
-
-def _joined(parts: Any) -> str:
-    texts = [str(part) for part in parts]
-    _check_length(sum(map(len, texts)))
-    return "".join(texts)

@@ -13,6 +13,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...storage.disk import said
 from ...storage.files import FOLDER_ID, replace_file
+from ..audit import who_asks
 from ..guard import owners, told_owners
 
 LARGEST = 4_000_000  # bytes of a conversation
@@ -20,6 +21,32 @@ MOST = 2000  # conversations of a person
 MOST_BYTES = 64_000_000  # of them together
 AT_ONCE = 4_000_000  # bytes told in one answer
 KEY = re.compile(rf"({FOLDER_ID.pattern}):([1-9]\d{{0,6}})", re.ASCII)  # run and number
+
+
+class KeptOfEach:
+    """The conversations of everybody who sees a page and has logged in: each has their own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._people: dict[str, Kept] = {}
+
+    def functions(self) -> list[Any]:
+        """What the script of the chat calls."""
+        return [told_owners(self.kept), owners(self.keep)]
+
+    def kept(self, asked: Any) -> dict[str, Any]:
+        """As Kept."""
+        return self._own().kept(asked)
+
+    def keep(self, asked: Any) -> dict[str, Any]:
+        """As Kept."""
+        return self._own().keep(asked)
+
+    def _own(self) -> "Kept":
+        name = who_asks().user or self._settings.user or ""
+        if name not in self._people:
+            self._people[name] = Kept.of(self._settings.home, name)
+        return self._people[name]
 
 
 class Kept:
@@ -30,18 +57,11 @@ class Kept:
         self._alone = threading.Lock()
 
     @classmethod
-    def of(cls, settings: Settings) -> "Kept | None":
-        """Of whoever has logged in; None where there is no login."""
-        if settings.login is None:
-            return None
-        name = settings.login[0]
+    def of(cls, home: Path, name: str) -> "Kept":
+        """Those of somebody, by the name they log in with."""
         readable = re.sub(r"[^a-z0-9]+", "-", name.casefold())[:40].strip("-")
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        return cls(settings.home / "conversations" / f"{digest}-{readable}".strip("-"))
-
-    def functions(self) -> list[Any]:
-        """What the script of the chat calls."""
-        return [told_owners(self.kept), owners(self.keep)]
+        return cls(home / "conversations" / f"{digest}-{readable}".strip("-"))
 
     def kept(self, asked: Any) -> dict[str, Any]:
         """{"have": {key: version}} -> {"talks": {key: {"text", "version"}}, "keys": [key], "more": bool, "who": mark}:

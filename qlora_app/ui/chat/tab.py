@@ -27,7 +27,7 @@ from .fill import Fill
 from .heads import Heads
 from .history import Asking
 from .how import How, kept
-from .kept import Kept
+from .kept import KeptOfEach
 from .line import Line, Newest, NobodyListensError
 from .news import news
 from .partners import Partners
@@ -71,12 +71,12 @@ class ChatTab:
         nothing = NOTHING if self.page.may_change else NOTHING_HERE
         self.empty = plain(nothing, elem_classes="sheet", js_on_load=on_click("train", "to"))
         with gr.Column(visible=False, elem_id="chat") as self.all:
-            kept = Kept.of(self.page.settings)
+            has_own = self.page.may_change and (self.page.has_login or self.page.settings.login is not None)
             functions = [
                 *Fill(self.page, self.answering).functions(),
                 *Voting(self.page).functions(),
                 *self.answering.blind.functions(),
-                *(kept.functions() if kept else []),
+                *(KeptOfEach(self.page.settings).functions() if has_own else []),
             ]
             self.room = room(self.partners, Heads(self.page, self.partners), functions, "room")
             with gr.Column(elem_id="how-asked"):

@@ -24,6 +24,7 @@ WAITING_FOR = {  # {what they wait for: how many at once in all, of one address,
     WARMING: (2 * MOST_WARMED, 12, 5),
 }
 A_MOMENT = 0.2  # seconds
+LOOKS_EVERY = 0.01  # seconds between the queue's looks at what waits; Gradio's 0.001 takes 4 % of a processor at rest
 KEPT_MESSAGES = 1000  # sessions of which Gradio keeps what nobody has fetched
 ENOUGH_ASKED = Problem(
     "page.enough_asked", "Your last question is still being answered. Wait for it, or press Stop first."
@@ -50,6 +51,7 @@ class Admission:
     def install(self, demo: gr.Blocks, most: int | None = None) -> None:
         """From now on the queue of a page asks here first. most: questions of this page for models at once."""
         queue = demo._queue
+        queue.sleep_when_free = LOOKS_EVERY
         queue.most_answers = most  # type: ignore[attr-defined]
         self.queues = [one for one in self.queues if not one.stopped] + [queue]
         queue.push = self._asking_first(queue, queue.push)  # type: ignore[method-assign]

@@ -43,8 +43,9 @@ class Came(NamedTuple):
 class Origins:
     """Reads requests of one installation."""
 
-    def __init__(self, settings: Settings, own_names: Sequence[str] = ()) -> None:
+    def __init__(self, settings: Settings, own_names: Sequence[str] = (), has_login: bool = False) -> None:
         """`own_names`: other hosts the page is known by, as a Space is."""
+        self.has_login = has_login or settings.login is not None
         self.settings = settings
         self.public = urlsplit(settings.public_url or "")
         self.public_host = usual(settings.public_url or "")
@@ -103,7 +104,7 @@ class Origins:
         if self.settings.is_local and _name(given) not in HERE:
             return _not_to_others(given)
         is_brought = scope.get("http_version") == "1.0" or any(name in headers for name in HEARSAY)
-        if self.settings.is_local and not self.settings.login and is_brought:
+        if self.settings.is_local and not self.has_login and is_brought:
             return _not_to_others("a proxy")
         origin = headers.get(b"origin")
         own = {came.host, *self.own_names}

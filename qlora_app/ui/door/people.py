@@ -12,16 +12,15 @@ class People:
     """Those of one installation. Whether there is a login at all is decided when it starts."""
 
     def __init__(self, settings: Settings, accounts: Accounts | None = None) -> None:
+        """Raises UserError where who may log in cannot be read: nobody is let in as if there were no login."""
         self.settings = settings
         self.accounts = accounts or Accounts(settings)
         self._header = (settings.login_header or "").lower().encode("latin-1")
-        self.has_login = bool(settings.login or self._header or self.accounts.all())
+        self.accounts.check()
+        # May somebody log in here, and not only at a proxy?
+        self.has_passwords = bool(settings.login or self.accounts.is_there)
+        self.has_login = self.has_passwords or bool(self._header)
         self._began_as: dict[str, str] = {}  # {token: mark of the account when it logged in}
-
-    @property
-    def has_passwords(self) -> bool:
-        """May somebody log in here, and not only at a proxy?"""
-        return bool(self.settings.login or self.accounts.all())
 
     @property
     def all_are(self) -> Person:
@@ -36,6 +35,8 @@ class People:
 
     def named(self, name: str) -> Person | None:
         """Somebody who has logged in elsewhere, by the name they have there. None for nobody here."""
+        own = self.settings.user or ""
+        name = own if own and name == own.lower() else name
         role = self.accounts.role_of(name)
         if role is None and self.settings.others != "nobody":
             role = self.settings.others

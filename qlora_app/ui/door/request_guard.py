@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
@@ -115,11 +116,12 @@ class RequestGuard:
         self.pages = pages
         self.audit = audit or Audit(None)
         self.settings = settings
-        self.origins = Origins(settings, [own_name])
+        self.origins = Origins(settings, [own_name], self.people.has_login)
         self.visitors = visitors or Visitors()
         self.guesses = LoginLimiter(settings.home / ".devices")
         self.in_frame = bool(own_name)
         self.documents = Documents()
+        self._inner_tokens: dict[str, str] = {}  # {name: of whoever a proxy has logged in}; no browser has one
         is_for_visitors = not self.people.has_login and settings.is_demonstration
         self.held = Held(bodies.OF_ADDRESS_VISITING if is_for_visitors else bodies.OF_ADDRESS)
 
@@ -211,13 +213,26 @@ class RequestGuard:
         """To the page of whoever asks, or to the server's own."""
         page = await self._page_of(asked)
         if page is None:
-            await self._admit(asked, receive, answer, self.app)
+            await self._admit(self._believed(asked), receive, answer, self.app)
             return
-        page.open += 1
         try:
             await self._admit(asked, receive, answer, page.answer)
         finally:
             page.open -= 1
+
+    def _believed(self, asked: Asked) -> Asked:
+        """As those see it who ask Gradio's own login: whom the door knows by a proxy's word has one there too."""
+        app: Any = asked.scope.get("app")
+        name = asked.person.name if asked.person and asked.person.role == "owner" else ""
+        if not name or getattr(app, "auth", None) is None or any(one in app.tokens for one in _tokens(app, asked)):
+            return asked
+        token = self._inner_tokens.setdefault(name, secrets.token_urlsafe(32))
+        app.tokens[token] = name
+        self.people.begin(app.tokens)
+        kept = [one for one in asked.scope["headers"] if one[0] != b"cookie"]
+        others = [f"{one}={value}" for one, value in asked.cookies.items() if not one.startswith("access-token")]
+        cookie = "; ".join([*others, f"access-token-unsecure-{app.cookie_id}={token}"]).encode("latin-1")
+        return asked._replace(scope={**asked.scope, "headers": [*kept, (b"cookie", cookie)]})
 
     async def _page_of(self, asked: Asked) -> Any:
         """None for the page that the server began with, and for what is no part of a page."""

@@ -120,7 +120,7 @@ ROUTES: dict[str, Who] = {
     "/redoc": "nobody",
 }
 # Of a page, and asked for before it is known whose that is.
-_OF_A_PAGE = ("/", f"{API}/startup-events", f"{API}/app_id")
+_OF_A_PAGE = ("/", f"{API}/startup-events", f"{API}/app_id", f"{API}/login_check")
 # Addresses whose answer goes on for as long as somebody listens.
 STREAMS = (f"{API}/queue/data", f"{API}/heartbeat/", f"{API}/upload_progress")
 # Of these the query would open what is kept for a link; the page makes none.
@@ -150,6 +150,8 @@ def may(who: Who, role: Role) -> bool:
     """May somebody of a role ask for an address with this mark? Each asks their own page, so that a member is the owner
     of what is found there.
     """
+    if who == "assistant":  # answered by the server's own page
+        return role == "owner"
     return role != "visitor" or who not in ("owner", "program")
 
 

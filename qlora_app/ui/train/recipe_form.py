@@ -47,7 +47,7 @@ SECTIONS = {
     "saving": "Saving",
 }
 ELSEWHERE = {"task": "dataset", "preferences": "training", "": "saving"}  # groups that have no section of their own
-PROCESSES = "launch.processes"
+SHARED_HERE = ("launch.processes", "launch.share")
 LONGEST_IN_A_LIST = 44  # characters: a list on a phone has room for about so much
 
 
@@ -207,7 +207,7 @@ def section_of(name: str) -> str:
 def _look(name: str) -> dict[str, Any]:
     """A choice that this machine does not have is not shown."""
     if name.startswith("launch."):
-        is_there = has_slurm() or (name == PROCESSES and may_be_shared())
+        is_there = has_slurm() or (name in SHARED_HERE and may_be_shared())
         return {"visible": is_there}
     return {}
 

@@ -65,5 +65,6 @@ SYNONYMS = {
     "launch.minutes": "sbatch time walltime",
     "launch.flags": "sbatch gres account qos memory",
     "launch.processes": "num_processes nproc_per_node torchrun ddp data parallel multi-gpu gpus world size accelerate",
+    "launch.share": "fsdp fully_shard zero zero3 deepspeed sharding shard model parallel ddp distributed",
     "training.seed": "random_state reproducible",
 }

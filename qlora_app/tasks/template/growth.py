@@ -1,0 +1,147 @@
+"""How large what a chat template makes may become: asked before it is made, of all that can make much of little."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+MOST_WRITTEN = 200_000_000  # characters
+MOST_HELD = 200_000  # values within each other, each counted as often as it would be written
+MOST_BITS = 100_000  # of a number
+WIDEST = 10_000  # columns of what is filled up with blanks
+LONGEST_SLOW = 100_000  # characters for what takes longer than once through a text
+SLOW = ("urlize", "wordwrap", "striptags", "xmlattr", "pprint", "do_urlize", "do_wordwrap")
+# What makes as much as a number says: of a text, of each of its lines, of a list.
+BY_NUMBER = (
+    *("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "tojson", "batch", "slice", "round", "to_bytes"),
+    *("truncate", "filesizeformat", "wordwrap", "pprint"),
+)
+_NUMBER = re.compile(r"\d{1,20}")
+
+
+def too_much(why: str) -> Exception:
+    """The error of a template that does too much, and not that it refuses a conversation."""
+    from jinja2 import TemplateRuntimeError
+
+    error = TemplateRuntimeError(why)
+    error.is_too_much = True  # type: ignore[attr-defined]
+    return error
+
+
+def check(length: int) -> None:
+    """Raises jinja2.TemplateRuntimeError for more characters than a template may write."""
+    if length > MOST_WRITTEN:
+        raise too_much(f"it writes more than {MOST_WRITTEN:,} characters")
+
+
+def held(value: Any) -> Any:
+    """The value, which may be written. Raises jinja2.TemplateRuntimeError where that would be too much: lists that hold
+    one another are small in memory, and may be longer than anything once they are written or compared.
+    """
+    if isinstance(value, list | tuple | dict):
+        _unfold(value)
+    return value
+
+
+def _unfold(value: Any) -> None:
+    count, length, waiting = 0, 0, [value]
+    while waiting:
+        one = waiting.pop()
+        count += 1
+        if isinstance(one, str):
+            length += len(one)
+        elif isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+        if count + len(waiting) > MOST_HELD:
+            raise too_much(f"it holds more than {MOST_HELD:,} values within each other")
+    check(length)
+
+
+def check_call(name: str, given: Sequence[Any], named: dict[str, Any]) -> None:
+    """Raises jinja2.TemplateRuntimeError before a function, filter or method of that name makes too much of these."""
+    every = [*given, *named.values()]
+    numbers = [abs(one) for one in every if isinstance(one, int)]
+    texts = [one for one in every if isinstance(one, str)]
+    most = WIDEST if name in BY_NUMBER else MOST_HELD
+    if numbers and max(numbers) > most:
+        raise too_much(f"{name} is asked for {max(numbers):.3g} times something")
+    if name in SLOW and sum(map(len, texts)) > LONGEST_SLOW:
+        raise too_much(f"{name} would take long")
+    if name in BY_NUMBER and texts and numbers:
+        check((1 + texts[0].count("\n") + texts[0].count("\t")) * max(numbers) + len(texts[0]))
+    if name == "replace" and len(texts) > 2:
+        text, old, new = texts[:3]
+        check(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
+    if name in ("format", "format_map"):
+        _check_format(texts, every)
+    if name in ("join", "translate", "dict", "sum"):
+        _check_joined(every)
+
+
+def _check_joined(every: Sequence[Any]) -> None:
+    lists = [one for one in every if isinstance(one, list | tuple | dict)]
+    texts = [one for one in every if isinstance(one, str)]
+    for one in lists:
+        held(one)
+        check(len(one) * max(map(len, texts), default=0))
+
+
+def _check_format(texts: Sequence[str], every: Sequence[Any]) -> None:
+    """Widths stand in the text or beside it, and it may name one value many times."""
+    form = texts[0] if texts else ""
+    widths = [int(found) for found in _NUMBER.findall(form)]
+    beside = [abs(one) for one in every if isinstance(one, int)] if "*" in form or "{:{" in form else []
+    if max([*widths, *beside], default=0) > WIDEST:
+        raise too_much("it writes something that wide")
+    longest = max((len(one) for one in texts[1:]), default=0)
+    for one in every:
+        held(one)
+    check((form.count("%") + form.count("{")) * longest + len(form))
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str | list | tuple) else 0
+
+
+def _check_bits(bits: int) -> None:
+    if bits > MOST_BITS:
+        raise too_much(f"it computes a number of more than {MOST_BITS:,} bits")
+
+
+def added(left: Any, right: Any) -> Any:
+    """`left + right`"""
+    check(_length(left) + _length(right))
+    return held(left + right)
+
+
+def times(left: Any, right: Any) -> Any:
+    """`left * right`"""
+    for text, count in ((left, right), (right, left)):
+        if isinstance(count, int):
+            check(_length(text) * max(0, count))
+    if isinstance(left, int) and isinstance(right, int):
+        _check_bits(left.bit_length() + right.bit_length())
+    return held(left * right)
+
+
+def power(left: Any, right: Any) -> Any:
+    """`left ** right`"""
+    if isinstance(left, int) and isinstance(right, int):
+        _check_bits(left.bit_length() * max(0, right))
+    return left**right
+
+
+def filled(left: Any, right: Any) -> Any:
+    """`left % right`: of a text with places to fill in."""
+    if isinstance(left, str):
+        beside = list(right) if isinstance(right, tuple | list) else [right]
+        _check_format([left, *(one for one in beside if isinstance(one, str))], [left, *beside])
+    return left % right
+
+
+def joined(parts: Any) -> str:
+    """`a ~ b`"""
+    texts = [str(held(part)) for part in parts]
+    check(sum(map(len, texts)))
+    return "".join(texts)
