@@ -83,6 +83,10 @@ class Place(Choices):
         """How many processes that are, on a machine with so many GPUs."""
         return self.processes or max(1, devices)
 
+    def divides(self, processes: int) -> bool:
+        """Is the base divided among so many? One alone has it whole, whatever was asked for."""
+        return self.share == "fsdp" and processes > 1
+
     def refused_flags(self) -> list[str]:
         """The words of `flags` that are no option a recipe may give."""
         return [word for word in self.flags.split() if not _FLAG.fullmatch(word)]

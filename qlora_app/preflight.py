@@ -61,7 +61,7 @@ def check(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> dic
     facts: what is known of the base model, None where nothing is. examples: the data as it is read, None where it is
     not here yet. What is not known is not held against it: whoever knows more asks again.
     """
-    return _examined(recipe, facts, examples)[1]
+    return _examined(recipe, facts, examples)[1] | _place_problems(recipe)
 
 
 def check_here(recipe: Recipe) -> dict[str, Problem]:
@@ -70,7 +70,9 @@ def check_here(recipe: Recipe) -> dict[str, Problem]:
 
 
 def checked_task(recipe: Recipe, facts: Facts, examples: Examples) -> Task:
-    """The task of a run whose model and data are here. Raises UserError with what `check` says."""
+    """The task of a run whose model and data are here. Raises UserError with what `check` says of it, and nothing of
+    where it is trained: each of several processes sees one GPU, and whoever started them has looked.
+    """
     task, problems = _examined(recipe, facts, examples)
     if task is None or problems:
         raise UserError.of_all(problems, " ")
@@ -90,7 +92,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
         return None, {"task.name": not_made_for(recipe.task.name, possible)}
     problems = _method_problems(recipe, facts, recipe.task_on(possible)) | _problems_beside(recipe)
     problems |= _preference_problems(recipe, recipe.task_on(possible), examples)
-    problems |= _divided_problems(recipe, recipe.task_on(possible))
+    problems |= divided_problems(recipe, recipe.task_on(possible))
     if problems or not possible or examples is None:
         return None, problems
     try:
@@ -98,7 +100,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     except UserError as error:
         return None, error.problems or {"task.name": error.problem}
     problems = _method_problems(recipe, facts, task.name) | _preference_problems(recipe, task.name, examples)
-    problems |= _divided_problems(recipe, task.name)
+    problems |= divided_problems(recipe, task.name)
     return task, problems or _option_problems(recipe, examples)
 
 
@@ -131,7 +133,7 @@ def _preference_problems(recipe: Recipe, task: str, examples: Examples | None) -
 
 def _problems_beside(recipe: Recipe) -> dict[str, Problem]:
     """What speaks against it whatever is trained."""
-    problems = recipe.reporting.problems() | _place_problems(recipe)
+    problems = recipe.reporting.problems()
     if recipe.training.max_cost and not recipe.training.price_an_hour:
         problems["training.price_an_hour"] = Problem(
             "training.no_price", "The most it may cost is given, and not what an hour costs. Say that too."
@@ -146,18 +148,19 @@ def _place_problems(recipe: Recipe) -> dict[str, Problem]:
     return recipe.launch.problems(recipe.training.batch_size, len(known_accelerators()), usable_cores())
 
 
-def _divided_problems(recipe: Recipe, task: str) -> dict[str, Problem]:
+def divided_problems(recipe: Recipe, task: str = "") -> dict[str, Problem]:
     """Why FSDP cannot divide the base for this recipe."""
     if recipe.launch.share == "ddp":
         return {}
-    if reason := _not_divided(recipe, task):
+    if reason := not_divided(recipe, task):
         return {"launch.share": reason}
     return {}
 
 
-def _not_divided(recipe: Recipe, task: str) -> Problem | None:
+def not_divided(recipe: Recipe, task: str = "") -> Problem | None:
+    """Why FSDP cannot divide the base for this recipe; None where it can."""
     method, precision = recipe.method, recipe.base_model.precision
-    if recipe.launch.processes == 1:
+    if recipe.launch.count(len(known_accelerators())) == 1:
         return Problem(
             "launch.nothing_to_divide", "FSDP divides the base among processes, and there is one. Choose more, or DDP."
         )

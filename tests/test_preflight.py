@@ -22,8 +22,10 @@ from qlora_app.preflight import check, checked_task, gather
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+from qlora_app.runs.moved import shared_by
 from qlora_app.settings import Settings
 from qlora_app.train.setup import prepare
+from qlora_app.training_data import load_examples
 from qlora_app.ui.train.form_values import element_id, place, show
 from tests.conftest import train_tab
 from tests.fixtures.handlers import given
@@ -324,3 +326,26 @@ def test_what_fsdp_cannot_divide_is_said_at_its_field(given, code):
     refusal = check(divided(**given), None, None).get("launch.share")
     assert (refusal.code if refusal else None) == code
     assert "launch.share" not in check(divided(**given | {"launch": {"share": "ddp"}}), None, None)
+
+
+@pytest.mark.parametrize(
+    "devices, refusal", [((), "launch.nothing_to_divide"), (("0",), "launch.nothing_to_divide"), (("0", "1"), None)]
+)
+def test_one_process_for_each_gpu_is_none_to_divide_among_where_there_is_one(devices, refusal, monkeypatch, home):
+    """At every way to it: the form, and a run that goes on with another number."""
+    for module in ("preflight", "runs.moved"):
+        monkeypatch.setattr(f"qlora_app.{module}.known_accelerators", lambda: devices)
+    problem = check(divided(launch={"processes": 0}), None, None).get("launch.share")
+    assert (problem.code if problem else None) == refusal
+    run = RunStore(home / "runs").create(divided())
+    shared_by(run, 0)
+    assert run.place().share == ("ddp" if refusal else "fsdp")
+
+
+def test_a_process_that_sees_its_own_gpu_alone_is_not_told_that_there_are_too_few(monkeypatch, tmp_path):
+    """Whoever started it has looked at all of them."""
+    monkeypatch.setattr("qlora_app.preflight.known_accelerators", lambda: ("0",))
+    recipe = divided(base_model={"source": "starter"})
+    assert check(recipe, None, None)["launch.processes"].code == "launch.too_few_devices"
+    facts = facts_of_folder(recipe.base_model.folder)
+    assert checked_task(recipe, facts, load_examples(recipe.dataset, tmp_path)).name == "chat"

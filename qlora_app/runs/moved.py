@@ -11,8 +11,9 @@ def shared_by(job: Job, processes: int) -> None:
     be here.
     """
     place = job.place()
-    share = place.share if processes != 1 else "ddp"  # one alone holds the base whole
-    place = place.model_copy(update={"processes": processes, "share": share})
+    place = place.model_copy(update={"processes": processes})
+    if not place.divides(place.count(len(known_accelerators()))):  # one alone holds the base whole
+        place = place.model_copy(update={"share": "ddp"})
     if isinstance(job, Run):
         step = job.recipe().training.batch_size
         refuse(place.problems(step, len(known_accelerators()), usable_cores()))

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from ..errors import Problem, UserError
-from ..hardware import accelerators
+from ..hardware import accelerators, usable_cores
 from ..jobs.failures import is_out_of_memory
+from ..preflight import divided_problems, refuse
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broken_aside
@@ -43,8 +44,11 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
     a stop is a step's end.
     """
     place = run.place().model_copy(update={"where": "here"})  # as this machine sees it, wherever it was sent from
-    recipe = run.recipe().model_copy(update={"launch": place})
-    processes = place.count(len(accelerators()))
+    devices = accelerators()
+    processes = place.count(len(devices))
+    recipe = run.recipe().model_copy(update={"launch": place.model_copy(update={"processes": processes})})
+    refuse(place.problems(recipe.training.batch_size, len(devices), usable_cores()) if processes > 1 else {})
+    refuse(divided_problems(recipe))
     ranks = Ranks(out, processes, own_devices(processes))
     with out.leaving():  # nothing is learned yet
         resume_from = _checkpoint_to_resume(run)

@@ -83,7 +83,7 @@ class TrainingSetup:
     def shared_by(self, world: World) -> "TrainingSetup":
         """The same among processes, which all work off as many examples at once, and may divide the base."""
         micro_batch = world.least(self.micro_batch)
-        if world.is_shared and self.recipe.launch.share == "fsdp":
+        if self.recipe.launch.divides(world.size):
             world = divide(self.model, world)
         return replace(self, world=world, micro_batch=micro_batch)
 
@@ -122,7 +122,8 @@ def prepare(
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = [*examples.few, *examples.warnings]
     begins_with = copy_adapter(recipe, settings.runs, run.folder)
-    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with)
+    to_divide = recipe.launch.divides(processes)
+    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with, to_divide)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     kept = _cache_folder(recipe, task, tokenizer, examples, max_length, settings)
     preferring = None
@@ -193,11 +194,16 @@ def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
 
 
 def _with_adapter(
-    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str], begins_with: Path | None
+    recipe: Recipe,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    warnings: list[str],
+    begins_with: Path | None,
+    to_divide: bool,
 ) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
-    quantize, is_divided = not recipe.method.quantizes_itself, recipe.launch.share == "fsdp"
-    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize, is_divided)
+    quantize = not recipe.method.quantizes_itself
+    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize, to_divide)
     check_vocabulary(base, tokenizer)
     task.prepare(tokenizer, base)
     packing = recipe.training.packing and task.may_pack and recipe.method.supports_packing and _may_pack(base, warnings)

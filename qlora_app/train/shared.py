@@ -94,7 +94,7 @@ class Agreed(TrainerCallback):
         """Say what really trains."""
         wrapped, size = type(self.trainer.model_wrapped).__name__, self.job.world.size
         kind = self.trainer.accelerator.distributed_type.value
-        if self.job.recipe.launch.share == "fsdp":
+        if self.job.recipe.launch.divides(size):
             held, kind = check_divided(self.job), "FSDP2"
         elif wrapped == torch.nn.parallel.DistributedDataParallel.__name__:
             held = {}

@@ -299,7 +299,7 @@ def build_trainer(
     trainer.model_accepts_loss_kwargs &= (
         job.task.loss is None
     )  # then it is the model that must know how large the step is
-    if job.recipe.launch.share == "fsdp" and job.world.is_shared:  # it is divided already: no DDP around it
+    if job.recipe.launch.divides(job.world.size):  # it is divided already: no DDP around it
         trainer.accelerator.prepare_model = functools.partial(trainer.accelerator.prepare_model, evaluation_mode=True)
     check_world(trainer, job)
     if job.world.is_shared:
