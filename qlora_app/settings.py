@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from .endpoint import Endpoint as Endpoint
 from .errors import UserError
 
 PREFIX = "QLORA_APP_"
@@ -26,23 +27,6 @@ PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::
 
 
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
-
-
-class Endpoint(BaseModel):
-    """An OpenAI-compatible endpoint elsewhere, asked beside the runs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(min_length=1, max_length=60)
-    url: str = Field(pattern=r"^https?://")
-    model: str = Field(min_length=1)
-    key: SecretStr | None = None
-
-    @property
-    def place(self) -> str:
-        """Its url without what may be a secret: a name, a password, a key behind "?". This may stand in files."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
 class Settings(BaseModel):

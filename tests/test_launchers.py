@@ -106,11 +106,11 @@ def real_ray(home, monkeypatch, tmp_path_factory):
     if not ray:
         pytest.skip("needs RAY, the path of the program `ray`: `make ray` installs one apart")
     folder = str(tmp_path_factory.mktemp("ray", numbered=True))
-    ports = ["--port=6399", "--dashboard-port=18265", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
+    ports = ["--port=6399", "--dashboard-port=8265", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
     told = ["--head", *ports, "--num-cpus=2", f"--temp-dir={folder[:40]}", "--disable-usage-stats"]
     environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
     subprocess.run([ray, "start", *told], check=True, env=environment)
-    monkeypatch.setenv("QLORA_APP_RAY", "http://127.0.0.1:18265")
+    monkeypatch.setenv("QLORA_APP_RAY", "http://127.0.0.1:8265")
     try:
         stop = [ray, "stop", "--force"]
         yield At(RayLauncher(), Place(where="ray", gpus=0), lambda: subprocess.run(stop, check=True))
