@@ -22,12 +22,12 @@ from starlette.routing import Mount, Route
 
 from qlora_app.accounts import members_in
 from qlora_app.errors import UserError
+from qlora_app.hub.last_sent import note_coming
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.keeper import Keeper
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.log_format import write_logs_as_json
 from qlora_app.runs import RunStore
-from qlora_app.runs.on_hub import KeptRuns
 from qlora_app.serving import ApiKeys, Endpoint, ServedModels
 from qlora_app.ui import (
     SCRIPTS,
@@ -134,8 +134,10 @@ def standing_alone(page: AppContext) -> list[Route]:
 
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
-    keeper = _keep_runs(settings) if settings.keep_runs else None
     demo, supervisor = open_page(settings)
+    note_coming(settings, None)  # of an app that was ended while its runs came
+    # A process of its own: whoever looks after a Space ends one that does not answer while its runs come.
+    keeper = Keeper(lambda words: _say(settings, words)) if settings.keep_runs else None
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
     if settings.is_demonstration and not People(settings).has_login:
         _say(settings, f"{DEMONSTRATION} {OWNERS_HINT}")
@@ -159,17 +161,6 @@ def _say(settings: Settings, words: str) -> None:
         logging.getLogger("qlora_app").info(words)
     else:
         print(words, flush=True)
-
-
-def _keep_runs(settings: Settings) -> Keeper:
-    """Runs that were kept on the Hub are here before the page is; a process of its own sends what changes from then on.
-    Where the Hub cannot be asked the page opens all the same, and that process asks it again.
-    """
-    try:
-        _say(settings, f"{len(KeptRuns(settings).fetch())} runs came from {settings.keep_runs}.")
-    except (UserError, OSError) as error:
-        _say(settings, str(error))
-    return Keeper(lambda words: _say(settings, words))
 
 
 def _prepare_chat(supervisor: Supervisor) -> None:

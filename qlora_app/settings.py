@@ -26,6 +26,8 @@ STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a
 PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
+# What a member's part of this machine is run with as well.
+OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 
@@ -218,10 +220,10 @@ class Settings(BaseModel):
         return self.home / "members"
 
     def of_member(self, name: str) -> "MemberSettings":
-        """Of their own home, without what is the owner's: the data folder, secrets, programs."""
-        own: dict[str, Any] = {"home": self.members / name, "member": name, "data_folder": None, "keep_runs": None}
-        secrets = dict.fromkeys(("password", "hub_token", "wandb_key", "endpoints"))
-        return MemberSettings.model_construct(**(dict(self) | own | secrets | {"metrics": False, "mcp": False}))
+        """Of their own home. Whatever is not known to be everybody's is the owner's, and left out."""
+        others = {key: field.default for key, field in Settings.model_fields.items()}
+        own = others | {key: getattr(self, key) for key in others if key.startswith(OF_ALL_BEGIN)}
+        return MemberSettings.model_construct(**(own | {"home": self.members / name, "member": name}))
 
     @property
     def is_local(self) -> bool:
@@ -264,16 +266,13 @@ class Settings(BaseModel):
         return self.hub_token.get_secret_value() if self.hub_token else None
 
     @property
-    def secrets(self) -> list[str]:
-        """Words that may stand in no file that leaves this machine."""
-        keys = [
-            self.hub_token,
-            self.wandb_key,
-            self.password,
-            self.ray_token,
-            *(one.key for one in self.endpoints or ()),
-        ]
-        return [key.get_secret_value() for key in keys if key and key.get_secret_value()]
+    def secrets(self) -> dict[str, str]:
+        """{setting: its word}, of those that may stand in no file that leaves this machine."""
+        keys = {"HUB_TOKEN": self.hub_token, "WANDB_KEY": self.wandb_key, "PASSWORD": self.password}
+        keys |= {"RAY_TOKEN": self.ray_token, **{f"ENDPOINTS ({one.name})": one.key for one in self.endpoints or ()}}
+        return {
+            f"{PREFIX}{name}": key.get_secret_value() for name, key in keys.items() if key and key.get_secret_value()
+        }
 
     @property
     def is_demonstration(self) -> bool:

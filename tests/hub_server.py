@@ -100,6 +100,7 @@ class HubServer(ThreadingHTTPServer):
         self.messages: list[str] = []  # of commits
         self.uploaded: dict[str, bytes] = {}  # large files that came, by their SHA-256
         self.cut_uploads = 0  # how many of them break off
+        self.before_upload: Callable[[], None] = lambda: None  # called before each of them
         self.writing: int | None = None  # what whatever writes is answered with, while set
         self.role = "write"  # of the good token
         self.loses = ""  # a file that a commit forgets
@@ -141,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.asked.append(("PUT", self.path, {}))
+        self.server.before_upload()
         if self.server.cut_uploads:
             self.server.cut_uploads -= 1
             self.close_connection = True
@@ -241,8 +243,10 @@ class _Handler(BaseHTTPRequestHandler):
         return wanted | ({} if there else {"actions": {"upload": {"href": f"{self.server.url}/put/{wanted['oid']}"}}})
 
     def _commit(self, repo: Repo) -> None:
-        for line in self.body.decode().splitlines():
-            row = json.loads(line)
+        rows = [json.loads(line) for line in self.body.decode().splitlines()]
+        if rows[0]["value"].get("parentCommit") not in (None, repo.commit):
+            return self._refuse(412, "", "A commit has happened since.")
+        for row in rows:
             what, key = row["value"], row["key"]
             if key == "header":
                 self.server.messages.append(what["summary"])
@@ -255,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
             if key == "lfsFile" and what["path"] != self.server.loses:
                 repo.files[what["path"]] = self.server.uploaded[what["oid"]]
         url = f"{self.server.url}/{repo.id}/commit/{repo.commit}"
-        self._json({"commitUrl": url, "commitOid": repo.commit, "hookOutput": ""})
+        return self._json({"commitUrl": url, "commitOid": repo.commit, "hookOutput": ""})
 
     # ---- what may be seen
 

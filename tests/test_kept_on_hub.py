@@ -1,5 +1,6 @@
 """Runs kept on a Hub of our own: what a machine without storage has after it was built anew."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,13 +10,14 @@ import sys
 import pytest
 
 from qlora_app.cli import main
-from qlora_app.hub.last_sent import last_sent
+from qlora_app.hub.last_sent import COMING, Coming, coming_runs, last_sent, note_coming
 from qlora_app.launch.keeper import Keeper
 from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.runs.on_hub import KeptRuns
 from qlora_app.settings import Settings
 from qlora_app.training_data.votes import EXAMPLES, Votes
+from qlora_app.ui.runs.table import RunsTable
 from tests.fixtures.damages import OLD
 from tests.fixtures.jobs import write_status
 from tests.hub_server import GOOD, Repo
@@ -61,6 +63,66 @@ def test_a_machine_that_was_built_anew_has_its_runs_again(hub, filled, tmp_path)
     assert newest_complete(cut.checkpoints).name == newest_complete(before.get("interrupted").checkpoints).name
     assert (anew.data / "mine.jsonl").read_text() == '{"a": 1}\n'
     assert KeptRuns(anew).fetch() == [], "what is here stays as it is"
+
+
+def test_run_after_run_comes_and_the_page_says_how_many_there_are(hub, filled, tmp_path, page):
+    anew = machine(tmp_path / "second")
+    heard = []
+
+    def tell(here, of):
+        note_coming(anew, Coming(here, of))
+        table = RunsTable(dataclasses.replace(page, settings=anew))
+        heard.append((here, of, sorted(path.name for path in anew.runs.glob("[!.]*")), table.rows({})["coming"]))
+        assert (anew.data / "mine.jsonl").is_file(), "the data of them came first"
+
+    assert KeptRuns(anew).fetch(tell) == ["finished", "interrupted"]
+    assert [one[:3] for one in heard] == [(0, 2, []), (1, 2, ["interrupted"])]
+    assert "1 of 2" in heard[1][3]
+    note_coming(anew, None)
+    assert coming_runs(anew) is None
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '{"here": "x", "of": [], "has_failed": 1}', "{"])
+def test_what_is_written_of_it_may_be_damaged(tmp_path, damaged):
+    settings = machine(tmp_path)
+    (tmp_path / COMING).write_text(damaged)
+    assert coming_runs(settings) in (None, Coming(0, 0, False))
+
+
+def test_what_came_stays_where_the_hub_fails_in_between(hub, filled, tmp_path, monkeypatch):
+    """The rest comes the next time; what a person deleted or made meanwhile stays as they left it."""
+    anew, kept = machine(tmp_path / "second"), None
+
+    def fails(here, of):
+        hub.status = 503 if here else None
+
+    kept = KeptRuns(anew)
+    with refused("hub.no_answer"):
+        kept.fetch(fails)
+    hub.status = None
+    assert [path.name for path in anew.runs.glob("[!.]*")] == ["interrupted"]
+    RunStore(anew.runs).delete("interrupted")
+
+    def makes(here, of):
+        (anew.runs / "finished").mkdir(exist_ok=True)
+        (anew.runs / "finished" / "mine").write_text("of this machine")
+
+    kept.fetch(makes)
+    assert files_below(anew.runs / "finished") == {"mine": b"of this machine"}
+    assert not (anew.runs / "interrupted").exists()
+
+
+def test_the_process_that_keeps_them_writes_down_that_it_could_not_fetch(hub, filled, tmp_path, monkeypatch, capsys):
+    anew = machine(tmp_path / "second")
+    for name, value in {"HOME": anew.home, "HUB_TOKEN": GOOD, "KEEP_RUNS": "me/my-runs"}.items():
+        monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
+    monkeypatch.setattr("qlora_app.cli.keeping.signal.signal", lambda *_: None)
+    hub.status = 403
+    assert main(["keep", "--fetch", "--while", "1"]) == 0, "whoever started it is gone: it tries twice"
+    assert coming_runs(anew) == Coming(0, 0, has_failed=True) and not any(anew.runs.glob("[!.]*"))
+    hub.status = None
+    assert main(["keep", "--fetch", "--while", "1"]) == 0
+    assert coming_runs(anew) is None and len(list(anew.runs.glob("[!.]*"))) == 2
 
 
 def test_only_what_has_changed_is_sent_and_what_was_deleted_stays_deleted(hub, filled):

@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from pydantic import SecretStr
+from safetensors.torch import save_file
 
 from qlora_app import starter, worker
 from qlora_app.cli import main
@@ -27,8 +28,8 @@ from qlora_app.hub import Repository
 from qlora_app.hub.publishing import _not_sent
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
-from qlora_app.kinds.publish import PublishSpec, check, check_hub, files_of, publish_job, suggested
-from qlora_app.runs import Run, RunStore
+from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job, suggested
+from qlora_app.runs import RunStore
 from qlora_app.runs.exports import Export
 from qlora_app.runs.labels import relabel
 from qlora_app.settings import Settings
@@ -139,6 +140,35 @@ def test_a_push_that_breaks_off_goes_on_where_it_ended(hub, run):
     assert sent == 1
 
 
+def test_a_push_is_one_commit_and_what_is_there_is_whole_until_then(hub, run):
+    """Cut off behind the first of two large files, the second push sends the other one alone."""
+    large = run.adapter / "more.safetensors"
+    save_file({"x": torch.ones(3)}, large)
+    before = []
+    hub.add(repo := Repo("me/mine", {".gitattributes": b"", "README.md": b"theirs"}, private=True))
+
+    def cut_behind_the_first():
+        before.append(dict(repo.files))
+        hub.cut_uploads = 9 * (len(hub.uploaded) > 0)
+
+    hub.before_upload = cut_behind_the_first
+    check_problem(published(run).status().sentence, "hub.push_broke_off")
+    assert len(hub.uploaded) == 1 and repo.files["README.md"] == b"theirs" and "adapter_config.json" not in repo.files
+    hub.before_upload, hub.cut_uploads = lambda: None, 0
+    puts = sum(method == "PUT" for method, _, _ in hub.asked)
+    assert published(run).status().state == "done"
+    assert sum(method == "PUT" for method, _, _ in hub.asked) == puts + 1 and len(hub.messages) == 1
+    assert repo.files["more.safetensors"] == large.read_bytes() and repo.files["README.md"] != b"theirs"
+    assert published(run).status().state == "done" and len(hub.messages) == 1, "nothing to send is no commit"
+
+
+def test_what_somebody_else_sends_meanwhile_is_not_written_over(hub, run):
+    repo = hub.add(Repo("me/mine", {".gitattributes": b""}, private=True))
+    hub.before_upload = lambda: repo.files.update({"README.md": b"theirs, sent meanwhile"})
+    check_problem(published(run).status().sentence, "hub.changed_meanwhile")
+    assert repo.files["README.md"] == b"theirs, sent meanwhile"
+
+
 def test_a_name_that_was_made_of_own_data_leaves_in_nothing(hub, run):
     """Its id and title are made of the file it learned: neither is in names, tags, messages or what it is told by."""
     job = published(run, repository=suggested(run, "adapter", "me"))
@@ -148,19 +178,6 @@ def test_a_name_that_was_made_of_own_data_leaves_in_nothing(hub, run):
     assert public_id(run).startswith("2026-11-30-1755-") and hub.messages
     relabel(run, name="Nurse")
     assert public_title(run) == "Nurse", "what somebody called it may be read"
-
-
-@pytest.mark.parametrize("id", ["ab-patients", "2026-patients-of-ann", "2026-11-30-1755-patients", "p"])
-def test_whatever_the_folder_of_a_run_is_called_its_name_stays_here(run, id, tmp_path):
-    """One that was copied by hand bears no minute."""
-    other = Run(run.folder.rename(run.folder.with_name(id)))
-    assert re.fullmatch(r"(run|2026-11-30-1755)-[0-9a-f]{8}", public_id(other))
-    assert "patients" not in public_title(other) and public_title(other).endswith(" adapter")
-    recipe = other.recipe()
-    folder = shutil.copytree(starter.BASE, tmp_path / "ab-patients-model")
-    base = recipe.base_model.model_copy(update={"source": "folder", "id": str(folder), "revision": ""})
-    (other.folder / "recipe.yaml").write_text(recipe.model_copy(update={"base_model": base}).to_yaml())
-    assert public_title(other) == "An adapter"
 
 
 def test_an_adapter_of_somebody_else_is_not_called_ours(hub, run):
@@ -176,17 +193,6 @@ def test_the_card_of_an_export_says_what_the_export_says_of_itself(run):
     made = Export(format="merged", notes=("Not trained.",))
     card = hub_card(run, "merged", {}, "me/mine", {}, made=made)
     assert "**Not trained.**" in card and "base_model_relation: finetune" in card
-
-
-def test_every_secret_of_the_settings_is_looked_for(hub, run):
-    keys = {"wandb_key": "wandb-key-of-mine", "user": "ann", "password": "a long password"}
-    far = [{"name": "far", "url": "https://far.example/v1", "model": "m", "key": "key-of-far"}]
-    settings = Settings(home=run.folder.parent.parent, hub_token=GOOD, endpoints=far, **keys)
-    template = run.adapter / "chat_template.jinja"
-    for secret in (GOOD, "wandb-key-of-mine", "a long password", "key-of-far"):
-        template.write_text("{# " + secret + " #}")
-        with refused("publish.holds_secret"):
-            files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", settings)
 
 
 @pytest.mark.slow
@@ -297,7 +303,7 @@ def form(run, workshop, page):
 def asked_on(form, run, **values):
     """What its handlers are given."""
     wanted = {"what": "adapter", "repository": "me/mine", "private": True} | values
-    return {form.card: run.id, **{getattr(form, name): value for name, value in wanted.items()}}
+    return {form.card: run.id, form.drafts: {}, **{getattr(form, name): value for name, value in wanted.items()}}
 
 
 def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_sent(hub, run, form):
@@ -314,9 +320,24 @@ def test_on_the_page_a_name_is_suggested_and_the_files_are_listed_before_any_is_
     assert job.is_asked("start") and worker.main(job.folder) == 0
     assert f"{hub.url}/me/mine" in form.finished(event(job=began[form.progress]))[form.sent]
     assert "is there already" in form.list_files(asked_on(form, run))[form.listed]
-    turned = form.turned({form.card: run.id})
+    turned = form.turned({form.card: run.id, form.drafts: {}})
     assert turned[form.repository] == "me/mine" and "me/mine" in turned[form.sent]
-    assert form.turned({form.card: ""})[form.sent] == ""
+    assert form.turned({form.card: "", form.drafts: {}})[form.sent] == ""
+
+
+def test_what_was_typed_is_there_again_when_its_run_is(hub, run, form):
+    typed = asked_on(form, run, repository="me/half-ty", what="gguf", private=False)
+    drafts = form.edited(typed)[form.drafts]
+    other = form.turned({form.card: "another", form.drafts: drafts})
+    assert (other[form.repository], other[form.what], other[form.private]) == ("", "adapter", True)
+    again = form.turned({form.card: run.id, form.drafts: drafts})
+    assert (again[form.repository], again[form.what], again[form.private]) == ("me/half-ty", "gguf", False)
+    chosen = form.chosen(typed | {form.what: "space", form.drafts: drafts})
+    assert form.turned({form.card: run.id, form.drafts: chosen[form.drafts]})[form.what] == "space"
+    began = form.publish(asked_on(form, run) | {form.drafts: drafts})
+    assert began[form.drafts] == {}, "it is sent"
+    for damaged in (None, [], {run.id: "x"}, {run.id: ["nonsense", 1, 2]}):
+        assert form.turned({form.card: run.id, form.drafts: damaged})[form.repository] == "me/mine"
 
 
 @pytest.mark.parametrize("is_private", [True, False])
@@ -365,7 +386,7 @@ def test_a_refusal_stands_at_its_field(hub, run, form):
 def test_a_damaged_job_stands_in_nobodys_way(hub, run, form):
     job = published(run)
     (job.folder / "job.yaml").write_text("kind: publish\nwhat: nonsense\n")
-    assert form.turned({form.card: run.id})[form.what] == "adapter"
+    assert form.turned({form.card: run.id, form.drafts: {}})[form.what] == "adapter"
     assert published(run, repository="me/other").status().state == "done"
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from ..hub.last_sent import Coming, note_coming
 from ..log_format import write_logs_as_json
 from ..runs.on_hub import KeptRuns
 from ..settings import Settings
@@ -46,9 +47,12 @@ def _keep_on(given: argparse.Namespace, settings: Settings) -> int:
         try:
             kept, fetched = kept or KeptRuns(settings), []
             if not has_fetched:  # nothing is sent over what has not come yet
-                fetched, has_fetched = kept.fetch(), True
+                fetched, has_fetched = kept.fetch(lambda here, of: note_coming(settings, Coming(here, of))), True
+                note_coming(settings, None)
             sent = [] if given.fetch else kept.send()
         except Exception as error:  # whatever it is, a keeper that is gone keeps nothing
+            if not has_fetched:
+                note_coming(settings, Coming(0, 0, has_failed=True))
             _complain(settings, error)
         else:
             _say(given, settings, fetched, sent)

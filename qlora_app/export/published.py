@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import yaml
 
@@ -22,8 +23,17 @@ from .public_names import public_id
 
 OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
-LARGEST_TEXT, HEADER = 50_000_000, 1_000_000  # bytes that are looked through
-A_TOKEN = re.compile(r"\b(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
+SHORTEST = 8  # letters of what cannot stand somewhere by chance
+LARGEST_TEXT = 50_000_000  # bytes that are looked through
+# Their words are those of this app, of PEFT, of the base and of its vocabulary.
+OF_EVERYBODY = (
+    *("README.md", "app.py", "adapter_config.json", "config.json"),
+    *("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"),
+)
+VOCABULARIES = (".gguf", ".model")
+ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+DEPTH = 3  # texts in texts
+A_TOKEN = re.compile(r"(?<![A-Za-z0-9])(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
 
 
 def without_places(folder: Path) -> None:
@@ -95,15 +105,23 @@ def name_base(run: Run, folder: Path, name: str) -> None:
 
 
 def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> None:
-    """Raises UserError where a file names a folder of this machine, or holds a token."""
+    """Raises UserError where a file names a folder of this machine, or holds a secret."""
     folders = [Path.home(), settings.home, run.folder, settings.data]
     if run.base_model().source == "folder":
         folders.append(folder_of(run.base_model()))
     places = {str(folder) for folder in folders} - {"/"}
-    secrets = settings.secrets
     for name, path in files.items():
-        text = _text_of(path)
-        if any(secret in text for secret in secrets) or A_TOKEN.search(text):
+        texts = readings(text_of(path))
+        if setting := secret_in(name, texts, settings.secrets):
+            raise UserError.at(
+                "what",
+                "publish.holds_setting",
+                "{name} holds the value of {setting}, so nothing was sent. Take it out of the data or the adapter; or "
+                "set {setting} to another one, if it only happens to be a word that stands there.",
+                name=name,
+                setting=setting,
+            )
+        if any(A_TOKEN.search(text) for text in texts):
             raise UserError.at(
                 "what",
                 "publish.holds_secret",
@@ -111,7 +129,7 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
                 "first.",
                 name=name,
             )
-        if any(f"{place}/" in text or f'{place}"' in text for place in places):
+        if any(f"{place}/" in text or f'{place}"' in text for place in places for text in texts):
             raise UserError.at(
                 "what",
                 "publish.names_folder",
@@ -121,8 +139,55 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
             )
 
 
-def _text_of(path: Path) -> str:
-    """What of a file is text: of weights the beginning, where their header stands."""
-    is_text = path.suffix not in (".safetensors", ".gguf", ".model", ".png") and path.stat().st_size <= LARGEST_TEXT
+def secret_in(name: str, texts: list[str], secrets: dict[str, str]) -> str:
+    """The setting whose word stands in a file, of which `texts` are all readings; "" where none does.
+
+    A password may be a word of a language, or a short number: such a one is looked for as a whole word. Vocabularies
+    hold those by themselves, and so do the texts that this app writes for everybody: in these files it tells nobody
+    anything.
+    """
+    for setting, secret in secrets.items():
+        is_word = secret.isalpha() or len(secret) < SHORTEST
+        if is_word and (name.rpartition("/")[2] in OF_EVERYBODY or Path(name).suffix in VOCABULARIES):
+            continue
+        wanted = rf"(?<!\w){re.escape(secret)}(?!\w)" if is_word else re.escape(secret)
+        if any(re.search(wanted, text) for text in texts):
+            return setting
+    return ""
+
+
+def readings(text: str) -> list[str]:
+    """A text as it is, and without the marks with which JSON, addresses, and JSON in JSON write what stands in them."""
+    found = [text]
+    while len(found) <= DEPTH and (inside := ESCAPED.sub(_unescaped, unquote(found[-1]))) != found[-1]:
+        found.append(inside)
+    return found
+
+
+def _unescaped(mark: re.Match[str]) -> str:
+    if mark[1]:
+        return chr(int(mark[1], 16))
+    return {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}.get(mark[2], mark[2])
+
+
+def text_of(path: Path) -> str:
+    """What of a file is text: of weights their header, of a picture what is said of it."""
+    if path.suffix == ".png":
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            return "\n".join(map(str, picture.info.values()))
     with open(path, "rb") as file:
-        return file.read(LARGEST_TEXT if is_text else HEADER).decode("utf-8", "replace")
+        most = LARGEST_TEXT
+        if path.suffix == ".safetensors":
+            most = min(most, int.from_bytes(file.read(8), "little"))
+        if path.suffix == ".gguf":
+            most = _gguf_header(path)
+        return file.read(most).decode("utf-8", "replace")
+
+
+def _gguf_header(path: Path) -> int:
+    """Bytes before its tensors: there it says what it is, and holds its vocabulary and template."""
+    from gguf import GGUFReader
+
+    return int(GGUFReader(path).data_offset)

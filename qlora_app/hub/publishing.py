@@ -65,35 +65,36 @@ def push(
     on_progress: Callable[[int, int, str], None],
     is_stopped: Callable[[], bool],
 ) -> Pushed:
-    """{name: file}, each as a commit of its own, so that a push that breaks off goes on where it ended; the card last.
-    `tag` names the commit then, and no earlier one.
+    """{name: file}, all as one commit: what is there is whole at every moment. Large files are sent before it, one by
+    one, and stay with the Hub where it breaks off, so that the next push sends the rest. `tag` names the commit.
 
     on_progress: hears bytes there, of how many, and the file's name. Raises UserError, and Stopped once `is_stopped()`.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     api, of = HfApi(token=token), {"repo_type": repository.kind}
     try:
         sdk = "gradio" if repository.kind == "space" else None
         url = api.create_repo(repository.id, **of, private=private, exist_ok=True, space_sdk=sdk)
         _check_private(api, repository, private)
-        there = _checksums(api, repository)
+        before = str(api.repo_info(repository.id, **of).sha)
+        there = _checksums(api, repository, before)
         missing = [name for name, path in files.items() if there.get(name) != _checksum(path, there.get(name, ""))]
         total, done = sum(path.stat().st_size for path in files.values()), 0
-        for name in sorted(files, key=lambda name: (name == "README.md", name)):
+        added = {name: CommitOperationAdd(name, str(files[name])) for name in missing}
+        for name, path in sorted(files.items()):
             if is_stopped():
                 raise Stopped
-            if name in missing:
+            if name in added:
                 on_progress(done, total, name)
-                api.upload_file(
-                    path_or_fileobj=files[name],
-                    path_in_repo=name,
-                    repo_id=repository.id,
-                    **of,
-                    commit_message=f"{name} of {tag}",
-                )
-            done += files[name].stat().st_size
-        on_progress(total, total, "README.md")
+                api.preupload_lfs_files(repository.id, [added[name]], **of)  # small ones go with the commit
+            done += path.stat().st_size
+        if is_stopped():
+            raise Stopped
+        if added:
+            on_progress(total, total, "README.md")
+            words = {"commit_message": f"Run {tag}", "parent_commit": before}
+            api.create_commit(repository.id, list(added.values()), **of, **words)
         commit = str(api.repo_info(repository.id, **of).sha)
         _check_whole(_checksums(api, repository, commit), files, repository)
         _move_tag(api, repository, tag, commit)

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,25 @@ class KeptRuns:
         with contextlib.suppress(OSError):  # a folder of data that may only be read: nobody deletes there
             keep_notes(settings.data)
 
-    def fetch(self) -> list[str]:
-        """The runs that came, and with them uploaded data. What lies here already stays as it is. Raises UserError."""
-        with tempfile.TemporaryDirectory(dir=self.settings.home, prefix=".fetching-") as folder:
-            came = Path(folder)
-            self._asked(lambda: self._download(came))
-            names = _taken_over(came / "runs", self.settings.runs)
-            _taken_over(came / "data", self.settings.data)
-        for name in names:
+    def fetch(self, tell: Callable[[int, int], None] = lambda here, of: None) -> list[str]:
+        """The runs that came, and with them uploaded data: data first, then run after run, the newest first, each there
+        once it is whole. What lies here already stays as it is. Raises UserError.
+
+        tell: hears how many of how many runs came.
+        """
+        missing: dict[str, list[str]] = {}
+        self._asked(lambda: missing.update(self._missing()))
+        data = [file for place, files in missing.items() if place.startswith("data/") for file in files]
+        came: list[str] = []
+        if data:
+            self._asked(lambda: self._bring(data))
+        runs = sorted((place for place in missing if place.startswith("runs/")), reverse=True)
+        for number, place in enumerate(runs):
+            tell(number, len(runs))
+            self._asked(lambda place=place: came.extend(self._bring(missing[place])))
+        for name in came:
             self._sent[name] = _mark(self.store.get(name))
-        return names
+        return sorted(came)
 
     def send(self) -> list[str]:
         """The runs that were sent because they have changed. What a person deleted here is deleted there too, and
@@ -86,21 +96,45 @@ class KeptRuns:
 
     # ---- the Hub
 
-    def _download(self, folder: Path) -> None:
-        """What is there and not here, but for what was deleted here."""
-        from huggingface_hub import snapshot_download
+    def _missing(self) -> dict[str, list[str]]:
+        """{"runs/ID" or "data/NAME": its files} of what is there and not here, but for what was deleted here."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        here = {f"runs/{path.name}" for path in [*self.settings.runs.glob("*"), *gone(self.settings.runs)]}
-        here |= {f"data/{path.name}" for path in [*self.settings.data.glob("*"), *gone(self.settings.data)]}
         try:
             entries = list(self._api.list_repo_tree(**self._place, recursive=True))
         except RepositoryNotFoundError:  # nothing was kept yet
-            return
-        files = [one.path for one in entries if hasattr(one, "blob_id")]
-        wanted = [glob.escape(name) for name in files if "/".join(name.split("/")[:2]) not in here]
-        if wanted:
+            return {}
+        here = self._here()
+        missing: dict[str, list[str]] = {}
+        for name in (one.path for one in entries if hasattr(one, "blob_id")):
+            place = "/".join(name.split("/")[:2])
+            if place not in here and place.startswith(("runs/", "data/")):
+                missing.setdefault(place, []).append(name)
+        return missing
+
+    def _here(self) -> set[str]:
+        """What is here, or was deleted here."""
+        homes = {"runs": self.settings.runs, "data": self.settings.data}
+        return {f"{name}/{path.name}" for name, home in homes.items() for path in [*home.glob("*"), *gone(home)]}
+
+    def _bring(self, files: list[str]) -> list[str]:
+        """The runs that came whole into a folder beside, and from there into their place, unless there are such ones
+        now, or somebody deleted them meanwhile.
+        """
+        from huggingface_hub import snapshot_download
+
+        came = []
+        with tempfile.TemporaryDirectory(dir=self.settings.home, prefix=".fetching-") as folder:
+            wanted = [glob.escape(name) for name in files]
             snapshot_download(**self._place, local_dir=folder, token=self.settings.token, allow_patterns=wanted)
+            here = self._here()
+            for name, home in (("runs", self.settings.runs), ("data", self.settings.data)):
+                home.mkdir(parents=True, exist_ok=True)
+                for one in sorted((Path(folder) / name).glob("*")):
+                    if f"{name}/{one.name}" not in here:
+                        one.rename(home / one.name)
+                        came += [one.name] if name == "runs" else []
+        return came
 
     def _create(self) -> None:
         self._api.create_repo(**self._place, private=True, exist_ok=True)
@@ -190,12 +224,3 @@ def _copy(run: Run, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
     if checkpoint := newest_complete(run.checkpoints):
         shutil.copytree(checkpoint, folder / run.checkpoints.name / checkpoint.name)
-
-
-def _taken_over(came: Path, home: Path) -> list[str]:
-    """Names of what came and was not here."""
-    home.mkdir(parents=True, exist_ok=True)
-    missing = [one for one in sorted(came.glob("*")) if not (home / one.name).exists()] if came.is_dir() else []
-    for one in missing:
-        one.rename(home / one.name)
-    return [one.name for one in missing]

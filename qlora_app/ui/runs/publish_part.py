@@ -34,10 +34,14 @@ FIELD_OF = {
     "hub.changed_meanwhile": "repository",
     "hub.not_what_was_sent": "repository",
     "publish.holds_secret": "what",
+    "publish.holds_setting": "what",
     "publish.names_folder": "what",
     "publish.not_made": "what",
     "publish.base_not_on_hub": "what",
 }
+
+
+MOST_DRAFTS = 50  # runs
 
 
 class PublishPart:
@@ -70,6 +74,8 @@ class PublishPart:
                 self.send = gr.Button("Publish", variant="primary", size="sm", min_width=140, visible=False)
             self.progress = self.job.build(elem_id="publish-job")
             self.sent = plain("", elem_id="publish-sent")
+        # {run: [what, repository, private]}: what was typed and is not sent yet, also after the page was loaded again
+        self.drafts = gr.BrowserState({}, storage_key="guanaco-publish", secret="guanaco")
 
     @property
     def _said(self) -> list[Any]:
@@ -80,13 +86,13 @@ class PublishPart:
         """`card`: which run is opened."""
         self.card = card
         view = [self.what, self.repository, self.private, *self._said, self.progress, self.sent]
-        card.change(self.turned, {card}, view, **FAST)
-        given = {card, self.what, self.repository, self.private}
+        card.change(self.turned, {card, self.drafts}, view, **FAST)
+        given = {card, self.drafts, self.what, self.repository, self.private}
         self.fold.expand(self.opened, given, [self.repository, *self._said], **QUIET)
-        self.what.input(self.chosen, given, [self.repository, *self._said], **FAST)
-        gr.on([self.repository.input, self.private.input], self.edited, None, self._said, **FAST)
+        self.what.input(self.chosen, given, [self.repository, self.drafts, *self._said], **FAST)
+        gr.on([self.repository.input, self.private.input], self.edited, given, [self.drafts, *self._said], **FAST)
         gr.on([self.look.click, self.repository.submit], self.list_files, given, self._said, **QUIET)
-        self.send.click(self.publish, given, [self.progress, self.sent, *self._said], **QUIET)
+        self.send.click(self.publish, given, [self.progress, self.sent, self.drafts, *self._said], **QUIET)
         self.progress.done(self.finished, None, self.sent, **QUIET)
         self.progress.failed(self.refused, None, self._said, **FAST)
         self.job.wire()
@@ -95,12 +101,14 @@ class PublishPart:
 
     @reads
     def turned(self, given: Given) -> Answer:
-        """Another run is opened: as it was last published, else as nothing was chosen yet. Visitors see none of it."""
+        """Another run is opened: as somebody left the form for it, else as it was last published, else as nothing was
+        chosen yet. Visitors see none of it.
+        """
         if not self.page.may_change:
             return {}
         run = self.page.find(given[self.card])
         job = newest(JobStore(run.exports).list(), "publish") if run else None
-        spec = (spec_of(job) if job else None) or PublishSpec()
+        spec = _draft(given[self.drafts], given[self.card]) or (spec_of(job) if job else None) or PublishSpec()
         answer: Answer = {self.what: spec.what, self.repository: spec.repository, self.private: spec.private}
         answer |= {self.progress: address_of(job) if job else "", self.sent: _sent(job.result() if job else None)}
         return answer | self._nothing_said()
@@ -120,15 +128,20 @@ class PublishPart:
         """Something else is to be sent: to a place of its own, unless somebody typed one."""
         run, (owner, _, _) = self._run(given), str(given[self.repository]).partition("/")
         suggestions = [suggested(run, what, owner) for _, what in WHAT]
-        answer = self._nothing_said()
-        if owner and given[self.repository] in suggestions:
-            answer[self.repository] = suggested(run, given[self.what], owner)
-        return answer
+        if not owner or given[self.repository] not in suggestions:
+            return self._nothing_said() | self._kept(given)
+        name = suggested(run, given[self.what], owner)
+        return self._nothing_said() | self._kept(given | {self.repository: name}) | {self.repository: name}
 
     @owner_reads
-    def edited(self) -> Answer:
-        """What was listed is of before."""
-        return self._nothing_said()
+    def edited(self, given: Given) -> Answer:
+        """What was listed is of before; what is typed stays, whichever run is looked at meanwhile."""
+        return self._nothing_said() | self._kept(given)
+
+    def _kept(self, given: Given) -> Answer:
+        typed = [given[self.what], given[self.repository], given[self.private]]
+        others = {run: draft for run, draft in _drafts(given[self.drafts]).items() if run != given[self.card]}
+        return {self.drafts: dict([*others.items(), (given[self.card], typed)][-MOST_DRAFTS:])}
 
     @owner_reads
     def list_files(self, given: Given) -> Answer:
@@ -149,11 +162,13 @@ class PublishPart:
     def publish(self, given: Given) -> Answer:
         """A job sends it, whether or not somebody goes on looking."""
         try:
+            self.page.make_room()
             job = publish_job(self._run(given), self._spec(given), self.page.settings)
         except UserError as error:
             return self._nothing_said() | self._at_fields(error)
         self.page.start(job)
-        return self._nothing_said() | {self.progress: address_of(job), self.sent: ""}
+        drafts = {run: draft for run, draft in _drafts(given[self.drafts]).items() if run != given[self.card]}
+        return self._nothing_said() | {self.progress: address_of(job), self.sent: "", self.drafts: drafts}
 
     @owner_reads
     def finished(self, event: gr.EventData) -> Answer:
@@ -185,6 +200,20 @@ class PublishPart:
         places = {"what": self.what_said, "repository": self.repository_said}
         problems = error.problems or {"": error.problem}
         return {places.get(name, self.token_said): _warning(problem) for name, problem in problems.items()}
+
+
+def _drafts(kept: Any) -> dict[str, Any]:
+    """What the browser kept, which anybody may write."""
+    return kept if isinstance(kept, dict) else {}
+
+
+def _draft(kept: Any, run: str) -> PublishSpec | None:
+    """None where nothing was typed for this run."""
+    try:
+        what, repository, private = _drafts(kept)[run]
+        return PublishSpec(what=what, repository=repository, private=private)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _warning(problem: Problem) -> str:

@@ -72,7 +72,7 @@ async function ask() {
 }
 
 function take(news) {
-  live = news.live;
+  live = news.live; find('.coming').textContent = news.coming;
   if (news.same) return;
   since = news.since; all = news.all; archived = news.archived;
   if (news.total !== total) { total = news.total; order.length = Math.min(order.length, total); }

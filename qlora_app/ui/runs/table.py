@@ -15,6 +15,7 @@ import gradio as gr
 
 from ...errors import Problem, UserError
 from ...formatting import duration, left, size
+from ...hub.last_sent import Coming, coming_runs
 from ...jobs import ACTIVE, State
 from ...runs import Run
 from ...runs.labels import relabel
@@ -83,6 +84,7 @@ SKELETON = """
     <p class="nothing-fits" hidden>No run fits. <button type="button" class="link" data-do="clear">Show all</button></p>
   </div>
   <div class="chosen-bar" hidden><div class="can deeds"></div><div class="more"></div></div>
+  <p class="coming quiet" role="status"></p>
   <p class="lost" role="alert" hidden>The app does not answer. This list is as it was; it keeps asking.</p>
   <div class="no-runs">NONE</div>
 </div>"""
@@ -181,8 +183,10 @@ class RunsTable:
         if since > revision:  # of an app that ran here before
             since = 0
         unread = self.page.summaries.unread
+        coming = coming_runs(self.page.settings)
+        told = {"coming": translate(coming_words(coming)) if coming else "", "live": live or coming is not None}
         if since == revision and not unread:
-            return {"same": True, "live": live}
+            return {"same": True, **told}
         wanted, choices, all_, archived = self._choice(revision, Selection.from_json(given))
         start, count = (max(0, _whole(given.get(name))) for name in ("start", "count"))
         shown = wanted[start : start + min(count, MOST_AT_ONCE)]
@@ -195,7 +199,8 @@ class RunsTable:
             "all": all_ + unread,
             "archived": archived,
             "unread": unread,
-            "live": live or unread > 0,
+            **told,
+            "live": told["live"] or unread > 0,
             "since": revision,
             "start": start,
             "ids": [row.id for row in shown],
@@ -264,6 +269,15 @@ class RunsTable:
             "button": translate("Delete this run" if len(idle) == 1 else f"Delete {len(idle):,} runs"),
             "runs": [run.id for run in idle],
         }
+
+
+def coming_words(coming: Coming) -> str:
+    """Of runs that are kept on the Hub."""
+    if coming.has_failed:
+        return "The runs that are kept on the Hub could not be fetched; it is tried again."
+    if not coming.of:
+        return "The runs that are kept on the Hub are being fetched."
+    return f"The runs that are kept on the Hub are being fetched: {coming.here:,} of {coming.of:,} are here."
 
 
 def archived_words(count: int, is_archived: bool) -> str:
