@@ -23,6 +23,7 @@ from starlette.routing import Mount, Route
 
 from qlora_app.accounts import members_in
 from qlora_app.errors import UserError
+from qlora_app.hub.last_sent import note_coming
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.keeper import Keeper
 from qlora_app.launch.queue import Supervisor, queue_of
@@ -136,6 +137,7 @@ def standing_alone(page: AppContext) -> list[Route]:
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
     demo, supervisor = open_page(settings)
+    note_coming(settings, None)  # of an app that was ended while its runs came
     # A process of its own: whoever looks after a Space ends one that does not answer while its runs come.
     keeper = Keeper(lambda words: _say(settings, words)) if settings.keep_runs else None
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")

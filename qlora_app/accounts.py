@@ -17,8 +17,8 @@ import yaml
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from .errors import UserError
-from .settings import PREFIX, Settings
+from .errors import Problem, UserError
+from .settings import OF_ALL_BEGIN, PREFIX, Settings
 from .storage.disk import said
 from .storage.files import replace_file
 from .storage.outside import confine_process
@@ -34,14 +34,7 @@ log = logging.getLogger(__name__)
 # 19 MiB and two passes, as OWASP has it: 50 ms here, as long as the page stands still for a try.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 _OF_NOBODY = _HASHER.hash("nobody")
-# What of the environment is the owner's: a member's worker goes without.
-_OWNERS = (
-    f"{PREFIX}DATA_FOLDER",
-    f"{PREFIX}HUB_TOKEN",
-    f"{PREFIX}WANDB_KEY",
-    f"{PREFIX}ENDPOINTS",
-    f"{PREFIX}PASSWORD",
-)
+# What other programs take from the environment, and is the owner's.
 _OWNERS_ELSEWHERE = ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
@@ -111,11 +104,16 @@ class Accounts:
             return self._known
 
     def _readable(self) -> dict[str, Account]:
+        """Without one that is called like the login of the settings: its password would open what is the owner's."""
         try:
-            return _accounts_in(self.path)
+            found = _accounts_in(self.path)
         except (UserError, OSError):
             log.exception(FILE)
             return {}
+        own = self._login[0] if self._login else ""
+        if found.pop(own.lower(), None) or found.pop(own, None):
+            log.warning("%s: %s", FILE, UserError.of(_taken(own)))
+        return found
 
     def role_of(self, name: str) -> Role | None:
         """None for nobody's name."""
@@ -151,10 +149,8 @@ class Accounts:
                 "{name!r} cannot be the name of an account: 1 to 60 small letters and digits, and . _ @ - within.",
                 name=name,
             )
-        if name in known or (self._login and name == self._login[0]):
-            raise UserError(
-                "accounts.taken", "There is an account {name} already. Remove it, or take another name.", name=name
-            )
+        if name in known or (self._login and name == self._login[0].lower()):
+            raise UserError.of(_taken(name))
         self._write(known | {name: Account(role, _hashed(password))})
 
     def change(self, name: str, role: Role | None = None, password: str | None = None) -> None:
@@ -181,6 +177,10 @@ class Accounts:
         rows = {name: account._asdict() for name, account in sorted(accounts.items())}
         with said(self.path.parent):
             replace_file(self.path, yaml.safe_dump(rows, sort_keys=False), private=True)
+
+
+def _taken(name: str) -> Problem:
+    return Problem("accounts.taken", "There is an account {name} already. Remove it, or take another name.", name=name)
 
 
 def _hashed(password: str) -> str:
@@ -233,8 +233,10 @@ def work_in_home_of(folder: Path) -> Settings:
     member = member_at(folder, settings)
     if not member:
         return settings
-    for name in (*_OWNERS, *_OWNERS_ELSEWHERE, f"{PREFIX}USER"):
-        os.environ.pop(name, None)
+    for name in list(os.environ):
+        own = name.removeprefix(PREFIX).lower()
+        if name in _OWNERS_ELSEWHERE or (own != name.lower() and not own.startswith(("home", *OF_ALL_BEGIN))):
+            del os.environ[name]
     os.environ[f"{PREFIX}MEMBER"] = member
     own = Settings.from_environment()
     confine_process([own.home])

@@ -25,6 +25,8 @@ STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a
 PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
+# What a member's part of this machine is run with as well.
+OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 
@@ -218,10 +220,10 @@ class Settings(BaseModel):
         return self.home / "members"
 
     def of_member(self, name: str) -> "MemberSettings":
-        """Of their own home, without what is the owner's: the data folder, secrets, programs."""
-        own: dict[str, Any] = {"home": self.members / name, "member": name, "data_folder": None, "keep_runs": None}
-        secrets = dict.fromkeys(("password", "hub_token", "wandb_key", "endpoints"))
-        return MemberSettings.model_construct(**(dict(self) | own | secrets | {"metrics": False, "mcp": False}))
+        """Of their own home. Whatever is not known to be everybody's is the owner's, and left out."""
+        others = {key: field.default for key, field in Settings.model_fields.items()}
+        own = others | {key: getattr(self, key) for key in others if key.startswith(OF_ALL_BEGIN)}
+        return MemberSettings.model_construct(**(own | {"home": self.members / name, "member": name}))
 
     @property
     def is_local(self) -> bool:

@@ -73,7 +73,7 @@ class Merge:
     weights: str = ""  # fingerprint of the base's weights
     precision: str = ""
     rank: int = 0
-    notes: tuple[str, ...] = ()
+    notes: tuple[dict[str, Any], ...] = ()  # what one should know, each as `errors.with_code` keeps it
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from .events import FAST, REMEMBER, Answer
 from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
 from .gradio_page import Page
-from .guard import DEMONSTRATION, only_marked, reads
+from .guard import only_marked, reads, refusal_of
 from .language import LANGUAGES
 from .runs.run_card import RunCards
 from .runs.tab import RunsTab
@@ -122,7 +122,7 @@ class PageBuilder:
     def _banner(self) -> Any:
         text = ""
         if not self.page.may_change:
-            text = DEMONSTRATION
+            text = refusal_of(self.page)
         elif not self.page.supervisor.leads:
             text = OTHER_APP
         return gr.update(value=f'<p class="banner">{escape(translate(text))}</p>', visible=bool(text))

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -176,21 +175,14 @@ class AppContext:
         if self.quota:
             self.quota.check(more)
 
-    def _make_room_for(self, job: Job) -> None:
-        try:
-            self.make_room()
-        except UserError:
-            if not job.launch_file.written_at() and job.last_word().state == "queued":
-                shutil.rmtree(job.folder, ignore_errors=True)
-            raise
-
     def start(self, job: Job) -> None:
         """Have it started as soon as its turn comes; also by a second click, or on a second page.
 
-        Raises UserError where a member may have no more; of a job that never began nothing is left then.
+        Raises UserError where a member may have no more. Whoever makes a job asks `make_room` before, so that none is
+        left that was refused.
         """
         if not job.is_asked("start"):
-            self._make_room_for(job)
+            self.make_room()
         self.audit.note("started", address_of(job))
         job.ask_to_start()
         self.supervisor.wake()

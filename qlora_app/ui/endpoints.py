@@ -105,7 +105,9 @@ class Endpoints:
             )
         changed = {str(name): as_typed(value) for name, value in (settings or {}).items()}
         recipe = with_changes(self.page.presets.load(preset), changed)
-        run = self.page.store.create(ready(recipe, self.page.settings).recipe)
+        recipe = ready(recipe, self.page.settings).recipe
+        self.page.make_room()
+        run = self.page.store.create(recipe)
         self.page.start(run)
         return run.id
 

@@ -29,6 +29,10 @@ DEMONSTRATION = Problem(
     "This is a demonstration: talk to the models and look at how they were made. Nothing can be trained, uploaded or "
     "deleted here; make your own copy for that.",
 )
+VISITING = Problem(
+    "page.visiting",
+    "You are visiting: look at what is shared, and talk to it. Whoever has an account logs in to train.",
+)
 OWNERS_HINT = (
     f"If this demonstration is yours, set {PREFIX}USER and {PREFIX}PASSWORD and log in."  # for the server's log
 )
@@ -71,6 +75,11 @@ def check_owns_machine(page: Any) -> None:
     """Raises UserError for a member."""
     if not page.is_owners:
         raise UserError("member.owners_only", "Only the owner of this server may do that.")
+
+
+def refusal_of(page: Any) -> Problem:
+    """What those who may change nothing on a page are told."""
+    return VISITING if getattr(page, "has_login", False) else DEMONSTRATION
 
 
 def owner_reads(handler: Callable) -> Callable:
@@ -164,7 +173,7 @@ def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Calla
         if callers == "everyone":
             return
         if not owner.page.may_change:
-            raise UserError.of(DEMONSTRATION)
+            raise UserError.of(refusal_of(owner.page))
         if does_change:
             events = [one._data for one in values if isinstance(one, gr.EventData)]
             _note(owner, handler.__qualname__, *events)

@@ -61,9 +61,9 @@ class Quota:
 class Tokens:
     """Those that models wrote in the last minute, for each who asked."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         """most: a minute; 0 for any number."""
-        self.most = most
+        self.most, self._clock = most, clock
         self._lock = threading.Lock()
         self._written: deque[tuple[float, str, int]] = deque()
         self._sums: Counter[str] = Counter()
@@ -86,11 +86,11 @@ class Tokens:
         """So many were written."""
         with self._lock:
             self._forget()
-            self._written.append((time.monotonic(), who, count))
+            self._written.append((self._clock(), who, count))
             self._sums[who] += count
 
     def _forget(self) -> None:
-        while self._written and time.monotonic() - self._written[0][0] > A_MINUTE:
+        while self._written and self._clock() - self._written[0][0] > A_MINUTE:
             _, who, count = self._written.popleft()
             self._sums[who] -= count
             if self._sums[who] <= 0:

@@ -124,15 +124,17 @@ class Answering:
         own = {place: text_of_first(turns) for place, turns in first.items() if self._is_own(talk, sides[place], turns)}
         columns, note, now_and_then = Columns(voices, self.page.may_change, own), translate(replies.note), NowAndThen()
         is_blind = asking.blind and self.blind.can_hide(sides)
-        for said in replies:
-            if not self.page.visitors.hears(request.session_hash):
-                stop.set()
-            if not is_blind and now_and_then.is_time():  # how fast it speaks would tell who it is
-                with now_and_then:
-                    told = news(name, "answering", note, columns.told(said))
-                yield told
-        said = replies.said()
-        self.page.tokens.add(self._asker(request), sum(one.tokens for one in said))
+        try:
+            for said in replies:
+                if not self.page.visitors.hears(request.session_hash):
+                    stop.set()
+                if not is_blind and now_and_then.is_time():  # how fast it speaks would tell who it is
+                    with now_and_then:
+                        told = news(name, "answering", note, columns.told(said))
+                    yield told
+        finally:  # also where somebody cancels it
+            said = replies.said()
+            self.page.tokens.add(self._asker(request), sum(one.tokens for one in said))
         answers = columns.told(said)
         if sentence := columns.wrong_with_all(said):
             yield news(name, "failed", sentence)

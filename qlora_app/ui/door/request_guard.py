@@ -14,7 +14,7 @@ from ...settings import Settings
 from ...storage.outside import named_outside
 from ..audit import Asker, Audit, at_the_door
 from ..frame.login import WRONG, login_page
-from ..guard import DEMONSTRATION
+from ..guard import DEMONSTRATION, VISITING
 from ..language import language_of, problem_in
 from . import bodies, logins, routes, sent, visitors
 from .answer import HEADERS, Answer, Send, cookie, set_cookie
@@ -121,6 +121,7 @@ class RequestGuard:
         self.guesses = LoginLimiter(settings.home / ".devices")
         self.in_frame = bool(own_name)
         self.documents = Documents()
+        self.refused = str(VISITING if self.people.has_login else DEMONSTRATION)
         self._inner_tokens: dict[str, str] = {}  # {name: of whoever a proxy has logged in}; no browser has one
         is_for_visitors = not self.people.has_login and settings.is_demonstration
         self.held = Held(bodies.OF_ADDRESS_VISITING if is_for_visitors else bodies.OF_ADDRESS)
@@ -178,9 +179,9 @@ class RequestGuard:
             return self._refused_before_login(asked, who)
         is_program = who == "program" and self.people.has_login  # shows a key, whoever's browser it runs in
         if not is_program and not routes.may(who, asked.person.role):
-            return 403, DEMONSTRATION
+            return 403, self.refused
         if asked.has_files and not asked.may_change and not is_program:
-            return 403, DEMONSTRATION
+            return 403, self.refused
         return 0, ""
 
     def _refused_before_login(self, asked: Asked, who: routes.Who) -> tuple[int, str]:

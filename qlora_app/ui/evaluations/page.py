@@ -135,6 +135,7 @@ class Evaluations:
     def begin(self, asked: Any) -> dict[str, Any]:
         """The form -> {id} of the evaluation that was begun, or {problem}."""
         try:
+            self.page.make_room()
             with tempfile.TemporaryDirectory(prefix="guanaco-questions-") as folder:
                 job = evaluate_job(self.page.settings, self._spec(asked, Path(folder)))
         except (UserError, ValidationError, OSError) as error:
@@ -153,8 +154,11 @@ class Evaluations:
     def resume(self, asked: Any) -> dict[str, Any]:
         """{id}: it goes on where it stopped."""
         job = self._job(asked)
-        if job is not None:
-            self.page.start(job)
+        try:
+            if job is not None:
+                self.page.start(job)
+        except UserError as error:
+            return {"problem": _told(error, visitors_language())}
         return {}
 
     def rename(self, asked: Any) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class JudgeRoutes:
         typed = dict(parse_qsl(content[:LARGEST_FORM].decode("utf-8", "replace"), keep_blank_values=True))
         try:
             judged = of_evaluation(_job(self.page, request), self.page.settings)
+            self.page.make_room()
             job = judged.job(judge_of(typed), self.page.settings)
             self.page.start(job)
         except UserError as error:

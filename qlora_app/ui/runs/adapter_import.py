@@ -97,6 +97,7 @@ class AdapterImport:
         return {self.what: "", self.base: ""}
 
     def _begun(self, spec: AdapterSpec, file: Path | None) -> Answer:
+        self.page.make_room()
         job = adapter_job(JobStore(self.page.settings.jobs), spec, file)
         self.page.start(job)
         return {self.card: address_of(job)}

@@ -77,6 +77,7 @@ class AnswerFile:
         spec = spec_for(file)
         if earlier := earlier_answers(run, spec):
             return {self.progress: "", self.score: "", self.ready: self._offered(earlier)}
+        self.page.make_room()
         job = answer_job(run, file, spec)
         if job.status().state != "done":
             self.page.sessions.make_way()  # its worker loads the model once more

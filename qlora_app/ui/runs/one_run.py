@@ -188,6 +188,7 @@ class OneRun:
         chosen = {one: given[one] for one in ("dtype", "rank") if given.get(one)}
         if name not in EXPORTERS:
             return
+        self.page.make_room()
         job = export_job(run, exporter_of(name, chosen))
         if job.status().state != "done":
             self.page.sessions.make_way()  # its worker loads the model once more

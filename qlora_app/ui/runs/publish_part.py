@@ -162,6 +162,7 @@ class PublishPart:
     def publish(self, given: Given) -> Answer:
         """A job sends it, whether or not somebody goes on looking."""
         try:
+            self.page.make_room()
             job = publish_job(self._run(given), self._spec(given), self.page.settings)
         except UserError as error:
             return self._nothing_said() | self._at_fields(error)

@@ -209,6 +209,7 @@ class DataFinder(HubFinder):
     @changes
     def fetch(self, given: Given) -> Answer:
         """What is chosen is downloaded by a job, whether or not somebody goes on looking."""
+        self.page.make_room()
         job = download_job(JobStore(self.page.settings.jobs), data_of(self.controls.values(given)))
         self.page.start(job)
         return {self.progress: address_of(job)}

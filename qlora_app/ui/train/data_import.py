@@ -103,6 +103,7 @@ class DataImport:
             return self._told()
         if sum(map(_weight, paths)) <= QUICK:
             return self._imported(paths)
+        self.page.make_room()
         job = import_job(JobStore(self.page.settings.jobs), paths)
         self.page.start(job)
         names = _named(paths)

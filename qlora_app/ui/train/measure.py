@@ -55,6 +55,7 @@ class Measure:
         values = self.form.values(given)
         try:
             asked = read(values)
+            self.page.make_room()
             job = measure_job(JobStore(self.page.settings.jobs), asked, self.ready(asked))
         except UserError as error:
             return self.mistakes.listed(at_controls(error, values))
