@@ -24,7 +24,7 @@ FLOORS = [  # lowest first
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs", "speed"],
-    ["runs", "measurement"],
+    ["runs", "measurement", "plan"],
     ["inference", "effort"],
     ["answers", "sweep", "sync"],
     ["evaluate", "export", "serving"],
