@@ -1,5 +1,6 @@
 """Start the page: settings -> build -> launch. Training goes on in its own processes when this one ends."""
 
+import atexit
 import logging
 import os
 import signal
@@ -120,6 +121,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
         ) from error
     for name in members_in(settings):
         pages.look_after(name)
+    demo.last_words = admission.close  # type: ignore[attr-defined]
     be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
     # Thousands of rows are read before somebody opens the list.
@@ -149,10 +151,21 @@ def serve(settings: Settings) -> None:
         time.sleep(0.2)
         if keeper:
             keeper.look()
+    demo.last_words()  # type: ignore[attr-defined]
     demo.close(verbose=False)
     supervisor.close()
     if keeper:
         keeper.close()
+
+
+def leave() -> None:
+    """End the process without what Python takes apart at its end: with a model in memory that is ten seconds, in which
+    a container is killed and the next server waits for the address.
+    """
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _say(settings: Settings, words: str) -> None:
@@ -177,5 +190,6 @@ if __name__ == "__main__":
         if found.log_format == "json":
             write_logs_as_json()
         serve(found)
+        leave()
     except UserError as error:
         sys.exit(str(error))
