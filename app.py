@@ -1,5 +1,6 @@
 """Start the page: settings -> build -> launch. Training goes on in its own processes when this one ends."""
 
+import atexit
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from starlette.routing import Mount, Route
 
 from qlora_app.accounts import members_in
 from qlora_app.errors import UserError
+from qlora_app.hub.last_sent import note_coming
 from qlora_app.inference.pool import ModelPool, warm_up
 from qlora_app.launch.keeper import Keeper
 from qlora_app.launch.queue import Supervisor, queue_of
@@ -120,6 +122,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
         ) from error
     for name in members_in(settings):
         pages.look_after(name)
+    demo.last_words = admission.close  # type: ignore[attr-defined]
     be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
     # Thousands of rows are read before somebody opens the list.
@@ -135,6 +138,7 @@ def standing_alone(page: AppContext) -> list[Route]:
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
     demo, supervisor = open_page(settings)
+    note_coming(settings, None)  # of an app that was ended while its runs came
     # A process of its own: whoever looks after a Space ends one that does not answer while its runs come.
     keeper = Keeper(lambda words: _say(settings, words)) if settings.keep_runs else None
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
@@ -148,10 +152,21 @@ def serve(settings: Settings) -> None:
         time.sleep(0.2)
         if keeper:
             keeper.look()
+    demo.last_words()  # type: ignore[attr-defined]
     demo.close(verbose=False)
     supervisor.close()
     if keeper:
         keeper.close()
+
+
+def leave() -> None:
+    """End the process without what Python takes apart at its end: with a model in memory that is ten seconds, in which
+    a container is killed and the next server waits for the address.
+    """
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _say(settings: Settings, words: str) -> None:
@@ -176,5 +191,6 @@ if __name__ == "__main__":
         if found.log_format == "json":
             write_logs_as_json()
         serve(found)
+        leave()
     except UserError as error:
         sys.exit(str(error))

@@ -91,7 +91,45 @@ def test_every_secret_of_the_settings_is_found_wherever_it_stands(run, tmp_path,
         files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", settings)
 
 
-@pytest.mark.parametrize("password", ["guanaco", "adapter", "the", "a", "llama"])
+WRITTEN = {
+    "alone": "{}",
+    "behind a new line": "line\n{}",
+    "behind a tab": "line\t{}\tmore",
+    "behind a letter": "é{}é",
+    "behind a name": "TOKEN_{}_X",
+    "in brackets": "<{}>",
+}
+HOW = {
+    "text": str,
+    "JSON": json.dumps,
+    "JSON of every letter": lambda text: json.dumps(text, ensure_ascii=False),
+    "JSON in JSON": lambda text: json.dumps({"a": json.dumps({"b": text})}),
+    "a notebook": lambda text: json.dumps({"cells": [{"source": text.splitlines(keepends=True)}]}),
+    "an address": lambda text: "https://far.example/?q=" + quote(text, safe=""),
+    "an address in JSON": lambda text: json.dumps("https://far.example/?q=" + quote(text, safe="")),
+}
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_however_a_secret_is_written_it_is_found(run, tmp_path, how):
+    """Also one that the settings do not know, which looks like a token."""
+    settings, file = keeping(run), tmp_path / "some.json"
+    for words in WRITTEN.values():
+        for setting, secret in SECRETS.items():
+            file.write_text(HOW[how](words.format(secret)))
+            with refused("publish.holds_setting", setting):
+                check_says_nothing({"some.json": file}, run, settings)
+        file.write_text(HOW[how](words.format("hf_" + "q" * 34)))
+        with refused("publish.holds_secret"):
+            check_says_nothing({"some.json": file}, run, settings)
+        file.write_text(HOW[how](words.format(f"{run.folder}/x")))
+        with refused("publish.names_folder"):
+            check_says_nothing({"some.json": file}, run, settings)
+        file.write_text(HOW[how](words.format("guanacos and tokens of hf_ are words")))
+        check_says_nothing({"some.json": file}, run, keeping(run, "guanaco"))
+
+
+@pytest.mark.parametrize("password", ["guanaco", "the", "llama"])
 def test_a_password_that_is_a_word_of_everybody_stops_nothing_but_where_somebody_wrote_it(run, password):
     assert files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", keeping(run, password))
     (run.adapter / "chat_template.jinja").write_text("{# un" + password + "ed " + password + "s #}")

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import yaml
 
@@ -31,7 +31,9 @@ OF_EVERYBODY = (
     *("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"),
 )
 VOCABULARIES = (".gguf", ".model")
-A_TOKEN = re.compile(r"\b(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
+ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+DEPTH = 3  # texts in texts
+A_TOKEN = re.compile(r"(?<![A-Za-z0-9])(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
 
 
 def without_places(folder: Path) -> None:
@@ -109,8 +111,8 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
         folders.append(folder_of(run.base_model()))
     places = {str(folder) for folder in folders} - {"/"}
     for name, path in files.items():
-        text = text_of(path)
-        if setting := secret_in(name, text, settings.secrets):
+        texts = readings(text_of(path))
+        if setting := secret_in(name, texts, settings.secrets):
             raise UserError.at(
                 "what",
                 "publish.holds_setting",
@@ -119,7 +121,7 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
                 name=name,
                 setting=setting,
             )
-        if A_TOKEN.search(text):
+        if any(A_TOKEN.search(text) for text in texts):
             raise UserError.at(
                 "what",
                 "publish.holds_secret",
@@ -127,7 +129,7 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
                 "first.",
                 name=name,
             )
-        if any(f"{place}/" in text or f'{place}"' in text for place in places):
+        if any(f"{place}/" in text or f'{place}"' in text for place in places for text in texts):
             raise UserError.at(
                 "what",
                 "publish.names_folder",
@@ -137,25 +139,35 @@ def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> 
             )
 
 
-def secret_in(name: str, text: str, secrets: dict[str, str]) -> str:
-    """The setting whose word stands whole in a file, as it is or as JSON or an address writes it; "" where none does.
+def secret_in(name: str, texts: list[str], secrets: dict[str, str]) -> str:
+    """The setting whose word stands in a file, of which `texts` are all readings; "" where none does.
 
-    A password may be a word of a language, or a short number. Vocabularies hold those by themselves, and so do the
-    texts that this app writes for everybody: in these files it tells nobody anything.
+    A password may be a word of a language, or a short number: such a one is looked for as a whole word. Vocabularies
+    hold those by themselves, and so do the texts that this app writes for everybody: in these files it tells nobody
+    anything.
     """
     for setting, secret in secrets.items():
         is_word = secret.isalpha() or len(secret) < SHORTEST
         if is_word and (name.rpartition("/")[2] in OF_EVERYBODY or Path(name).suffix in VOCABULARIES):
             continue
-        written = {
-            secret,
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-            quote(secret, safe=""),
-        }
-        if any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text) for one in written):
+        wanted = rf"(?<!\w){re.escape(secret)}(?!\w)" if is_word else re.escape(secret)
+        if any(re.search(wanted, text) for text in texts):
             return setting
     return ""
+
+
+def readings(text: str) -> list[str]:
+    """A text as it is, and without the marks with which JSON, addresses, and JSON in JSON write what stands in them."""
+    found = [text]
+    while len(found) <= DEPTH and (inside := ESCAPED.sub(_unescaped, unquote(found[-1]))) != found[-1]:
+        found.append(inside)
+    return found
+
+
+def _unescaped(mark: re.Match[str]) -> str:
+    if mark[1]:
+        return chr(int(mark[1], 16))
+    return {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}.get(mark[2], mark[2])
 
 
 def text_of(path: Path) -> str:
