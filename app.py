@@ -1,5 +1,6 @@
 """Start the page: settings -> build -> launch. Training goes on in its own processes when this one ends."""
 
+import atexit
 import logging
 import os
 import signal
@@ -44,7 +45,7 @@ from qlora_app.ui.audit import Audit
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
 from qlora_app.ui.door.looks import Looks
-from qlora_app.ui.door.people import People
+from qlora_app.ui.door.people import People, hub_login_of
 from qlora_app.ui.guard import DEMONSTRATION, OWNERS_HINT
 from qlora_app.ui.health import Health, figures_of
 from qlora_app.ui.pages import Pages, how_shown
@@ -53,7 +54,7 @@ from qlora_app.ui.pages import Pages, how_shown
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
-    people = People(settings)
+    people = People(settings, hub_owner=hub_login_of(os.environ))
     if settings.mcp and (people.has_login or settings.is_demonstration):
         raise UserError(
             "page.mcp_alone",
@@ -67,6 +68,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     audit = Audit(None if settings.is_local and not people.has_login else settings.home)
     page = AppContext(settings, store, supervisor, models, audit=audit, role=role, has_login=people.has_login)
     demo = build(page)
+    demo.has_hub_login = bool(people.hub_owner)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     admission = Admission(page.visitors)
     admission.install(demo)
@@ -120,6 +122,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
         ) from error
     for name in members_in(settings):
         pages.look_after(name)
+    demo.last_words = admission.close  # type: ignore[attr-defined]
     be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
     # Thousands of rows are read before somebody opens the list.
@@ -139,7 +142,7 @@ def serve(settings: Settings) -> None:
     # A process of its own: whoever looks after a Space ends one that does not answer while its runs come.
     keeper = Keeper(lambda words: _say(settings, words)) if settings.keep_runs else None
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
-    if settings.is_demonstration and not People(settings).has_login:
+    if settings.is_demonstration and not People(settings, hub_owner=hub_login_of(os.environ)).has_login:
         _say(settings, f"{DEMONSTRATION} {OWNERS_HINT}")
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
     wishes: list[int] = []  # no Event: a signal that comes while its lock is taken would wait for itself
@@ -149,10 +152,21 @@ def serve(settings: Settings) -> None:
         time.sleep(0.2)
         if keeper:
             keeper.look()
+    demo.last_words()  # type: ignore[attr-defined]
     demo.close(verbose=False)
     supervisor.close()
     if keeper:
         keeper.close()
+
+
+def leave() -> None:
+    """End the process without what Python takes apart at its end: with a model in memory that is ten seconds, in which
+    a container is killed and the next server waits for the address.
+    """
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _say(settings: Settings, words: str) -> None:
@@ -177,5 +191,6 @@ if __name__ == "__main__":
         if found.log_format == "json":
             write_logs_as_json()
         serve(found)
+        leave()
     except UserError as error:
         sys.exit(str(error))

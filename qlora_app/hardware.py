@@ -19,6 +19,7 @@ class Machine:
     kind: str  # "cuda" or "cpu"
     total: float
     free: float
+    devices: int = 1  # GPUs, of which the first one's memory is told
 
     @property
     def name(self) -> str:
@@ -55,10 +56,11 @@ def _gpu() -> Machine | None:
     """Asked of its driver: loading torch here would take gigabytes and a piece of the GPU."""
     if not (program := shutil.which("nvidia-smi")) or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return None
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = chosen.split(",") if chosen else known_accelerators() or ("0",)
     try:
         output = subprocess.run(
-            [program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
+            [program, f"--id={devices[0]}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             timeout=5,
@@ -67,7 +69,7 @@ def _gpu() -> Machine | None:
         total, free = (float(number) * 2**20 for number in output.splitlines()[0].split(","))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    return Machine("cuda", total, free)
+    return Machine("cuda", total, free, len(devices))
 
 
 def processor() -> tuple[set[str], str]:

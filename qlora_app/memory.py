@@ -10,7 +10,7 @@ the backward pass was measured on a LLaMA block with adapters.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
@@ -46,6 +46,9 @@ CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gr
 FITS = 0.9  # of what is free
 AT_MOST = 0.95  # of all the machine has
 SMALL_RANK = 8  # with which an adapter takes little memory
+
+
+TOGETHER = 2  # blocks that are put together at once: the one that computes, and the next
 
 
 @dataclass(frozen=True)
@@ -301,9 +304,14 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
 
 def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
     """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided. Of
-    several processes each has the whole model: on a GPU of its own, or all in a CPU's memory.
+    several processes each has the whole model, or its part where the base is divided: on a GPU of its own, or all in a
+    CPU's memory.
     """
     needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
+    count = recipe.launch.count(machine.devices)
+    if recipe.launch.divides(count):
+        part = needed.weights * min(1.0, 1 / count + TOGETHER / shapes.layers)
+        needed = replace(needed, weights=part, read=min(needed.read, part))
     if machine.kind != "cpu" or recipe.launch.where != "here":
         return needed
     return needed.times(recipe.launch.count(0))

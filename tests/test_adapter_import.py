@@ -353,6 +353,7 @@ def test_of_its_settings_only_what_its_files_say_is_shown(theirs, store):
     shutil.copytree(folder, run.adapter)
     write_json(run.adapter / "proof.json", Proof(imported="helper").to_json())
     shown = settings_page(run, may_change=True)
+    assert shown.count("<th scope='row'>Rank</th>") == 1, "not those of the other methods too"
     assert all(said in shown for said in ("4.5", "1024", "0.35"))
     assert not any(said in shown for said in ("Learning rate", "Batch size", "recommended", "Recommended"))
 

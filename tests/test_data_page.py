@@ -8,6 +8,7 @@ import pytest
 
 from qlora_app import worker
 from qlora_app.base_models import ModelChoice
+from qlora_app.hardware import Machine
 from qlora_app.jobs import Status
 from qlora_app.recipe import Recipe
 from qlora_app.settings import Settings
@@ -476,3 +477,17 @@ def test_leaving_the_list_of_data_turns_no_face(tab):
     left = (tab.controls.controls["dataset"]._id, "input")
     answers = [event.outputs for event in block.fns.values() if left in event.targets]
     assert answers and not any(tab.stage.tabs in outputs for outputs in answers)
+
+
+def test_several_gpus_are_offered_and_taken_in_one_click_and_offered_no_more(tab, values, monkeypatch):
+    monkeypatch.setattr("qlora_app.hardware.here", lambda: Machine("cuda", 24 * 2**30, 24 * 2**30, devices=2))
+    assert 'data-row="launch:ddp"' in tab.model_card.words_about(values)
+    form, inside = tab.form, {tab.model_card.brought: ""}
+    taken = tab.models.take(given(tab, values) | inside, SimpleNamespace(_data={"row": "launch:ddp"}))
+    controls = form.controls.controls
+    assert (taken[controls["launch.processes"]], taken[controls["launch.share"]]) == (2, "ddp")
+    assert "launch:" not in taken[tab.model_card.card] and set(taken) <= {tab.model_card.card, *form.outputs}
+    again = tab.models.take(
+        given(tab, values | {"launch.processes": 2}) | inside, SimpleNamespace(_data={"row": "launch:ddp"})
+    )
+    assert set(again) == {tab.model_card.card}

@@ -156,6 +156,29 @@ def test_who_waits_is_told_how_many_are_before_them(public, asked):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("patience", "told"), [(60.0, "tuned " * 20), (0.0, "before this answer was whole")])
+def test_a_page_that_is_ended_lets_answers_end_and_says_what_it_cuts_off(public, asked, patience, told):
+    settle(public)
+    visitor, late = Visitor(public, f"last-{patience}"), Visitor(public, f"late-{patience}")
+    assert public.client.get("/readyz").json()["missing"] == []
+    with ThreadPoolExecutor(2) as many:
+        assert visitor.join("go on?").status_code == 200
+        listening = many.submit(visitor.hear)
+        wait_for(lambda: asked.begun)
+        closing = many.submit(public.demo.last_words, patience)
+        try:
+            wait_for(lambda: public.client.get("/readyz").status_code == 503)
+            refused = late.join("me too?")
+            said = listening.result()
+            closing.result()
+        finally:
+            public.demo.last_words.__self__.visitors.is_closing = False
+    assert refused.status_code == 400 and "started anew" in refused.text and asked.begun == ["go on?"]
+    assert any(told.strip() in line for line in said), said[-2:]
+    settle(public)
+
+
+@pytest.mark.slow
 def test_who_stops_listening_is_not_answered_to_the_end(public, asked):
     settle(public)
     gone = Visitor(public, "gone")

@@ -9,6 +9,7 @@ from qlora_app.base_models.shapes import shapes_of
 from qlora_app.hardware import Machine
 from qlora_app.hardware_fit import (
     CARDS,
+    ENOUGH,
     asks_for,
     by_size,
     fit,
@@ -18,6 +19,8 @@ from qlora_app.hardware_fit import (
     sizes_of,
     smallest_card,
 )
+from qlora_app.plan import Plan, plan
+from qlora_app.preflight import not_divided
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 
@@ -148,3 +151,49 @@ def test_where_nothing_fits_nothing_is_offered():
 def test_what_nobody_knows_is_not_guessed(model):
     recipe = Recipe(base_model=model)
     assert sizes_of(model) is None and fit(recipe)[0] == "" and smallest_card(recipe) is None
+
+
+def cards(count: int, gigabytes: float) -> Machine:
+    return Machine("cuda", gigabytes * 2**30, gigabytes * 2**30, count)
+
+
+def planned(recipe: Recipe, machine: Machine, main_memory: float = 512 * 2**30) -> Plan | None:
+    return plan(recipe, sizes_of(recipe.base_model), machine, main_memory)
+
+
+LARGEST = max(PRESETS.values(), key=lambda recipe: sizes_of(recipe.base_model).parameters)
+SMALL = next(recipe for recipe in PRESETS.values() if fit(recipe, card(24))[0] == "fits")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("gigabytes", CARDS)
+def test_what_is_planned_for_several_gpus_fits_them_and_would_not_be_refused(name, gigabytes):
+    machine = cards(4, gigabytes)
+    found = planned(PRESETS[name], machine)
+    if found is None:
+        return
+    chosen = PRESETS[name].model_copy(update={"launch": found.launch})
+    fitted_before = fit(PRESETS[name], machine)[0] in ENOUGH
+    assert found.launch.share == ("ddp" if fitted_before else "fsdp") and fit(chosen, machine)[0] in ENOUGH
+    assert found.launch.problems(chosen.training.batch_size, machine.devices, 1) == {}
+    assert fitted_before or not_divided(chosen) is None
+    assert planned(chosen, machine) is None, "it is taken"
+
+
+def test_a_base_that_no_gpu_holds_is_divided_among_as_few_as_hold_it():
+    needed = smallest_card(LARGEST)
+    found = planned(LARGEST, cards(4, 0.75 * needed))
+    assert found.words.code == "plan.divided" and (found.launch.processes, found.launch.share) == (2, "fsdp")
+    assert planned(SMALL, cards(2, 24)).words.code == "plan.parallel"
+
+
+def test_where_several_gpus_do_not_help_none_is_planned():
+    needed = smallest_card(LARGEST)
+    assert planned(LARGEST, cards(1, 0.75 * needed)) is None
+    assert planned(LARGEST, Machine("cpu", 2**40, 2**40)) is None
+    assert planned(LARGEST, cards(4, 0.75 * needed), main_memory=2**30) is None, "every process loads the whole base"
+    assert planned(LARGEST, cards(2, 8)) is None
+    odd = LARGEST.model_copy(update={"training": LARGEST.training.model_copy(update={"batch_size": 1})})
+    assert planned(odd, cards(4, 0.75 * needed)) is None
+    reads = Recipe.from_dict({**LARGEST.model_dump(), "method": {"name": "qalora"}})
+    assert planned(reads, cards(4, 0.75 * needed)) is None

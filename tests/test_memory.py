@@ -501,7 +501,7 @@ def test_a_gpu_is_asked_through_its_driver(tmp_path, monkeypatch):
     driver.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    assert hardware._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20)
+    assert hardware._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20, devices=2)
     assert "--id=1" in (tmp_path / "nvidia-smi.asked").read_text()
     driver.write_text("#!/bin/sh\nexit 9\n")
     assert hardware._gpu() is None

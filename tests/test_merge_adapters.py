@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -15,21 +16,23 @@ from transformers import AutoModelForCausalLM
 
 from qlora_app import worker
 from qlora_app.cli import main
-from qlora_app.errors import UserError
+from qlora_app.errors import UserError, sentence_of
 from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.merge import MergeSpec, equal_parts, merge_job, merge_spec, merged
 from qlora_app.kinds.merge_checks import checked
 from qlora_app.methods.combining import Combination, combine
 from qlora_app.methods.fitting import CONFIG, WEIGHTS
-from qlora_app.runs import RunStore
+from qlora_app.runs import RunStore, address_of
 from qlora_app.runs.labels import labels_of
 from qlora_app.runs.merges import Fidelity, Parent, Part, merge_of
 from qlora_app.runs.proof import Proof, Shares
 from qlora_app.runs.verdict import verdict
 from qlora_app.settings import Settings
 from qlora_app.start_from import problems_of
+from qlora_app.ui.runs.run_pages import settings_page
 from tests.fixtures.finished import finished_run
-from tests.refusing import refused
+from tests.fixtures.page import event
+from tests.refusing import check_problem, refused
 from tests.tiny_models import tiny_network
 
 PLAIN = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
@@ -174,7 +177,7 @@ def test_one_that_counts_alone_answers_as_it_did(family, task, second, home):
     config = json.loads((run.adapter / CONFIG).read_text())
     assert config["r"] == config["lora_alpha"] == told.rank and not config["use_rslora"]
     found = verdict(Proof.from_json(run.proof()))
-    assert found.code == "merged" and told.parents[1].words in found.why
+    assert found.code == "merged" and told.parents[1].words_of("adapter 2") in found.why
 
 
 @pytest.mark.slow
@@ -210,7 +213,8 @@ def test_each_is_asked_on_the_base_that_it_learned_beside_and_data_of_several_ar
     assert worker.main(job.folder) == 0, job.status().sentence
     run = RunStore(home / "runs").get(merged(job))
     assert run.base_model().precision == "nf4" and run.recipe().dataset.id == "not known"
-    assert len(merge_of(run).notes) == 1
+    (note,) = merge_of(run).notes
+    check_problem(sentence_of(note), "merge.other_precision", "nf4", "fp32")
 
 
 # ---- what is refused, before anything is loaded
@@ -313,6 +317,42 @@ def test_how_it_stands_to_each_is_coloured_by_the_right_answers_that_were_lost()
     assert [parent(0.9, after).level for after in (0.9, 0.89, 0.85, 0.5)] == ["green", "green", "amber", "red"]
     assert parent(None, None).level == "unknown" and "general" in parent(None, None).words
     assert "90.0% of A" in parent(0.9, 0.5).words and "not measured" in parent(None, None, 0).words
+
+
+# ---- on the page
+
+
+@pytest.mark.slow
+def test_the_form_says_each_problem_at_its_field_and_a_run_comes_of_it(workshop, page, home):
+    one, other = two_runs(home, "llama")
+    tab, ids = workshop.runs, [one.id, other.id]
+    form = tab.side_by_side.merging
+    words = tab.compare(event(runs=ids))[tab.comparison]
+    assert f'data-problem="parts.{other.id}"' in words and 'value="0.5" min="-2"' in words
+    assert 'data-by="ties_svd dare_ties_svd ties dare_ties"' in words, "the sign is voted on by TIES alone"
+    asked = {"runs": ids, "weights": ["1", "0"], "how": {"by": "linear", "rank": "0", "seed": "3"}, "name": "Both"}
+    told = form.merge_check(asked)
+    assert told["problems"] == {} and [note.code for note in told["notes"]] == ["merge.is_apart"]
+    wrong = form.merge_check(asked | {"how": {"by": "svd", "rank": "500", "density": "x"}})["problems"]
+    assert {field: problem.code for field, problem in wrong.items()} == {"how.density": "merge.wrong_value"}
+    for strange in (None, [], {"runs": 5, "weights": {}, "how": 7}, asked | {"weights": ["", "2"]}):
+        assert form.merge_check(strange)["problems"]
+    with refused("merge.no_weight", kind=gr.Error):
+        form.merge(event(**asked | {"weights": ["0", "0"]}))
+    job = page.jobs.get(form.merge(event(**asked))[form.card])
+    assert page.supervisor.woken and worker.main(job.folder) == 0
+    seen = tab.show_merged({form.card: address_of(job), tab.compared: ",".join(ids)})
+    assert set(seen) <= set(tab.view) and seen[tab.card] == merged(job)
+    elsewhere = tab.show_merged({form.card: address_of(job), tab.compared: ""})
+    assert tab.card not in elsewhere, "somebody looks at something else"
+    run = page.find(merged(job))
+    shown = settings_page(run, True, page.find)
+    assert "1 * tiny-llama on chat.jsonl" in shown and f"run={other.id}" in shown and "Merged of" in shown
+    to_others = settings_page(run, False)
+    assert "adapter 2" in to_others, "of what was not shared a visitor is told no name, no link and no question"
+    parts = to_others.split("Merged of")[1].split("<table")[0]
+    assert other.id not in parts and "tiny-llama" not in parts and "Mira" not in parts
+    assert "tiny-llama" not in " ".join(Proof.from_json(run.proof()).merged)
 
 
 @pytest.mark.slow

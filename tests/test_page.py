@@ -593,6 +593,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "Bar.tidy",
         "Bar.examine",
         "RunsTable.archive",
+        "RunsTab.show_merged",
+        "MergeForm.merge",
         "Comparison.metrics_csv",
         "Comparison.metrics_parquet",
     }

@@ -22,6 +22,7 @@ from ..base_models import (
 )
 from ..base_models.shapes import shapes_of
 from ..errors import Problem, UserError
+from ..plan import plan
 from ..recipe import Recipe
 from ..settings import Settings
 from .command import DONE, add_command, stdout
@@ -38,7 +39,10 @@ def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
         recipe = Recipe(base_model=chosen)
         facts = facts_of(chosen, settings.token)
         level, sentence = fits_here(recipe, facts)
-        return [_known(chosen, facts) | {"here": level, "summary": facts.summary(), "fit": sentence}]
+        return [
+            _known(chosen, facts)
+            | {"here": level, "summary": facts.summary(), "fit": f"{sentence} {planned_here(recipe, facts)}".strip()}
+        ]
     return [
         {
             "model": hit.id,
@@ -75,6 +79,15 @@ def named(words: str) -> ModelChoice | None:
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
     """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
     return memory.verdict(recipe, shapes_of(facts.config, facts.parameters), hardware.here())
+
+
+def planned_here(recipe: Recipe, facts: Facts) -> str:
+    """How several GPUs of this machine could train it, and with which settings; empty where they could not."""
+    shapes, memory_of_all = shapes_of(facts.config, facts.parameters), hardware.main_memory().total
+    found = plan(recipe, shapes, hardware.here(), memory_of_all)
+    if found is None:
+        return ""
+    return f"{found.words} Add launch.processes={found.launch.processes} launch.share={found.launch.share}"
 
 
 def _row(choice: ModelChoice) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from ..errors import Problem, UserError
+from ..errors import Problem, UserError, with_code
 from ..export.exporter import checksum_of, telling, versions
 from ..export.fidelity import of_model, questions_for, reference
 from ..inference.loaded import LoadedBase, give_memory_back
@@ -58,7 +58,7 @@ def equal_parts(runs: Sequence[str], weights: Sequence[float] | None = None) -> 
     """Each run with its weight; without weights they are equal and make 1 together. Raises UserError where there are
     not as many weights as runs, or one is too large.
     """
-    given = list(weights) if weights else [1 / len(runs)] * len(runs)
+    given = list(weights) if weights else [1 / max(1, len(runs))] * len(runs)
     if len(given) != len(runs):
         raise UserError.at(
             "weights",
@@ -217,7 +217,7 @@ def _told(found: Checked, measured: list[Fidelity], rank: int, began: float) -> 
         weights=first.weights,
         precision=first.run.base_model().precision,
         rank=rank,
-        notes=tuple(map(str, found.notes)),
+        notes=tuple(with_code({"sentence": note}) for note in found.notes),
         seconds=round(time.monotonic() - began, 1),
         versions=versions(),
     )
@@ -237,7 +237,7 @@ def _kept(spec: MergeSpec, found: Checked, made: Merge, session: ChatSession, ad
     )
     imported = [one.run.title for one in found.parents if Proof.from_json(one.run.proof()).imported]
     proof = Proof(
-        merged=tuple(one.words for one in made.parents),
+        merged=tuple(one.words_of(f"adapter {number}") for number, one in enumerate(made.parents, start=1)),
         imported=", ".join(imported),
         weights=weights_of(adapter),
         base=Proof.from_json(first.proof()).base,

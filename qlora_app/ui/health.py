@@ -40,13 +40,14 @@ class Health:
         return JSONResponse({"status": status, "missing": missing}, status_code=503 if missing else 200)
 
     def missing(self) -> list[str]:
-        """What speaks against sending people here: of storage, disk space and queue; empty where nothing does."""
+        """What speaks against sending people here: of storage, disk space, queue and time; empty where nothing does."""
         home = self.page.settings.home
         if not keeps_runs(home):
             return ["storage"]
         checks = {
             "disk space": shutil.disk_usage(home).free > ROOM,
             "queue": self.page.supervisor.is_looking(),
+            "time": not self.page.visitors.is_closing,  # it is about to end
         }
         return [name for name, is_there in checks.items() if not is_there]
 

@@ -3,6 +3,7 @@ fill it alone.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ WAITING_FOR = {  # {what they wait for: how many at once in all, of one address,
     WARMING: (2 * MOST_WARMED, 12, 5),
 }
 A_MOMENT = 0.2  # seconds
+LAST_WORDS = 5.0  # seconds for answers under way when the app is ended; a container is killed after ten
 LOOKS_EVERY = 0.01  # seconds between the queue's looks at what waits; Gradio's 0.001 takes 4 % of a processor at rest
 KEPT_MESSAGES = 1000  # sessions of which Gradio keeps what nobody has fetched
 ENOUGH_ASKED = Problem(
@@ -35,6 +37,10 @@ ENOUGH_FROM_HERE = Problem(
 NOBODY_LISTENED = Problem(
     "page.nobody_listened",
     "Your question was dropped: others were waiting, and nobody listened for its answer. Ask again.",
+)
+CLOSING = Problem("page.closing", "The app is being ended or started anew. Ask again in a moment.")
+CUT = Problem(
+    "page.cut", "The app was ended before this answer was whole. Ask again as soon as it is back; trainings go on."
 )
 BUSY = Problem("page.busy", "Many are asking at once. Ask again in a moment.")
 
@@ -74,7 +80,23 @@ class Admission:
         """Questions for models that wait or are answered."""
         return sum(one.fn.concurrency_id == ANSWERING for one in self._under_way())
 
+    def close(self, patience: float = LAST_WORDS) -> None:
+        """Nothing is let in from now on. What is under way has so many seconds to come to its end; whoever is cut off
+        then is told so. Asked from another thread than the server's.
+        """
+        self.visitors.is_closing = True
+        until = time.monotonic() + patience
+        while self._under_way() and time.monotonic() < until:
+            time.sleep(A_MOMENT)
+        for event in self._under_way():
+            said = {"error": str(said_to(event.request, CUT)), "visible": True}
+            queue = next(one for one in self.queues if event._id in one.event_ids_to_events)
+            queue.send_message(event, ProcessCompletedMessage(output=said, success=False))
+        time.sleep(A_MOMENT)  # until it was sent
+
     async def _refusal(self, queue: Any, body: Any, request: Any) -> Problem | None:
+        if self.visitors.is_closing:
+            return CLOSING
         fn = queue.blocks.fns.get(body.fn_index)
         if fn is None:
             return None  # Gradio says so

@@ -15,6 +15,7 @@ SECONDS = 20.0  # from the first byte of a request to the end of its headers
 MOST_OF_ONE = 500  # connections of one address that is no proxy
 MOST_OF_ALL = 2000  # and at most this share of the files that the system lets the app hold open, so that jobs find some
 SHARE = 0.6
+ENDS_WITHIN = 2  # seconds that what is being sent has when the server ends
 
 
 class Held:
@@ -107,3 +108,4 @@ def be_patient_with(server: Any, proxies: tuple[Network, ...] = ()) -> None:
                 self.transport.abort()
 
     server.config.http_protocol_class = Patient
+    server.config.timeout_graceful_shutdown = ENDS_WITHIN

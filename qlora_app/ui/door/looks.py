@@ -8,7 +8,7 @@ Where many look, each is told to look less often: what all of them take is bound
 import asyncio
 import json
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
@@ -22,9 +22,13 @@ from ...errors import Problem, UserError
 from ..audit import at_the_door
 from ..language import language_of, problem_in
 from . import bodies, routes
+from .origins import neighbourhood
+from .visitors import LONGEST_SESSION
 
 LASTS = 0.5  # seconds for which an answer is good for others too
 MOST_A_SECOND = 80  # looks that all pages are to take together
+LONGEST_PAUSE = 5.0  # seconds between two looks of a page, however many look
+HOUSEHOLD = 40  # of what one address looks at, so much counts for others: nobody slows their pages down alone
 FORGOTTEN = 20.0  # seconds after which somebody who did not look again is gone
 MOST_AT_WORK = 60  # different looks that are worked on at once: more would hold up every click
 PAUSE = b"x-pause"  # a header: ms between two looks of the same kind, at least
@@ -52,7 +56,9 @@ class Looks:
     def __init__(self, app: Callable, clock: Callable[[], float] = time.monotonic) -> None:
         self.app, self.clock = app, clock
         self._answers: OrderedDict[Question, tuple[float, asyncio.Future[bytes]]] = OrderedDict()
-        self._last: OrderedDict[tuple[str, int], float] = OrderedDict()  # {(session, component): when it looked}
+        self._at_work: set[asyncio.Future[bytes]] = set()
+        self._last: OrderedDict[tuple[str, str, int], float] = OrderedDict()  # {(address, session, component): when}
+        self._of_address: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Callable, send: Callable) -> None:
         is_post = scope["type"] == "http" and scope["method"] == "POST"
@@ -73,10 +79,11 @@ class Looks:
         look = _shared_look(scope["app"], body)
         if look is None:
             return False
-        self._note(str(body.get("session_hash")), body["component_id"])
         request = Request(scope)
         language = language_of(request.headers.get("accept-language"))
         asker = at_the_door.get()
+        address = neighbourhood(asker.address) if asker else ""
+        self._note(address, str(body.get("session_hash"))[:LONGEST_SESSION], body["component_id"])
         asked = orjson.dumps(body.get("data"))
         question = Question(body["component_id"], body["fn_name"], asked, language, asker.user if asker else "")
         try:
@@ -85,19 +92,29 @@ class Looks:
             told = json.dumps({"error": problem_in(error.problem, language)}).encode()
             await _send(send, 503, told, [(b"retry-after", b"2")])
         else:
-            await _send(send, 200, told, [(PAUSE, str(round(1000 * self.pause())).encode())])
+            await _send(send, 200, told, [(PAUSE, str(round(1000 * self.pause(address))).encode())])
         return True
 
-    def pause(self) -> float:
-        """Seconds that each is to wait between two looks of the same kind, at least."""
-        oldest = self.clock() - FORGOTTEN
-        while self._last and next(iter(self._last.values())) < oldest:
-            self._last.popitem(last=False)
-        return len(self._last) / MOST_A_SECOND
+    def pause(self, address: str) -> float:
+        """Seconds that a page of an address is to wait between two looks of the same kind, at least."""
+        self._forget(self.clock() - FORGOTTEN)
+        own = self._of_address[address]
+        others = sum(min(HOUSEHOLD, count) for count in self._of_address.values()) - min(HOUSEHOLD, own)
+        return min(LONGEST_PAUSE, (own + others) / MOST_A_SECOND)
 
-    def _note(self, session: str, component: int) -> None:
-        self._last[session, component] = self.clock()
-        self._last.move_to_end((session, component))
+    def _note(self, address: str, session: str, component: int) -> None:
+        who = (address, session, component)
+        if who not in self._last:
+            self._of_address[address] += 1
+        self._last[who] = self.clock()
+        self._last.move_to_end(who)
+
+    def _forget(self, oldest: float) -> None:
+        while self._last and next(iter(self._last.values())) < oldest:
+            (address, _, _), _ = self._last.popitem(last=False)
+            self._of_address[address] -= 1
+            if not self._of_address[address]:
+                del self._of_address[address]
 
     def _shared(self, question: Question, look: Look, given: Any, request: Request) -> asyncio.Future[bytes]:
         """Raises UserError where too much is worked on to look once more."""
@@ -105,9 +122,12 @@ class Looks:
         while self._answers and next(iter(self._answers.values()))[0] < oldest:
             self._answers.popitem(last=False)
         if question not in self._answers:
-            if sum(not one.done() for _, one in self._answers.values()) >= MOST_AT_WORK:
+            if len(self._at_work) >= MOST_AT_WORK:
                 raise UserError.of(CROWDED)
-            self._answers[question] = (self.clock(), asyncio.ensure_future(_worked_out(look, given, request)))
+            answer = asyncio.ensure_future(_worked_out(look, given, request))
+            self._at_work.add(answer)
+            answer.add_done_callback(self._at_work.discard)
+            self._answers[question] = (self.clock(), answer)
         return self._answers[question][1]
 
 

@@ -36,6 +36,7 @@ class Visitors:
         self._heard: dict[str, float] = {}  # when a session was last listened to, or began
         self._unheard: set[str] = set()  # sessions that have asked, and not listened since
         self._streams: Counter[str] = Counter()
+        self.is_closing = False  # nobody is let in any more
         self.is_watched = False  # has a door in front that sees who listens
 
     def new_mark(self) -> str:

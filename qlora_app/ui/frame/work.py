@@ -25,6 +25,7 @@ KINDS = {
     "answer": "Answers",
     "measure": "Measuring",
     "adapter": "Adapter",
+    "merge": "Merge",
 }
 A_MINUTE = re.compile(r"^\d{4}-\d\d-\d\d-\d{4}-")  # in front of the name of a job's folder
 

@@ -1,6 +1,6 @@
 // The comparison: asks for the curves one looks at, draws them, reads them at the cursor, and says where its buttons lead.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; SERIES stands in front of this.
-const EVENTS = ['back', 'open', 'csv', 'parquet'];
+const EVENTS = ['back', 'open', 'csv', 'parquet', 'merge'];
 const KEY = 'guanaco-compare';
 let view = {series: '', by: 'step', log: false, smoothing: 3}, lines = [], made = null, place = null, asked = 0;
 try { view = {...view, ...JSON.parse(localStorage.getItem(KEY))}; } catch (error) { /* nothing was kept */ }
@@ -22,7 +22,7 @@ function draw() {
   const plot = find('.overlay .plot'); if (!plot) return;
   const series = view.series || 'held_out', width = Math.round(plot.clientWidth); if (width < 60) return;
   for (const one of element.querySelectorAll('[data-series]')) one.setAttribute('aria-pressed', one.dataset.series === series);
-  find('[name="by"]').value = view.by; find('[name="log"]').checked = view.log; find('[name="smoothing"]').value = view.smoothing;
+  find('.overlay [name="by"]').value = view.by; find('[name="log"]').checked = view.log; find('[name="smoothing"]').value = view.smoothing;
   const box = {width, height: width < 480 ? 220 : 300, left: 58, right: 14, top: 10, bottom: 30};
   made = overlay(lines, {series, by: view.by}, box, view.log, view.smoothing);
   if (!made) { plot.replaceChildren(); find('.read').textContent = word('These runs have no figures of that.'); return; }
@@ -59,11 +59,11 @@ function keep(changes, anew) {
 element.addEventListener('click', e => {
   const button = e.target.closest('button'); if (!button) return;
   if (button.dataset.do === 'evaluate') { window.dispatchEvent(new CustomEvent('guanaco-evaluate', {detail: {runs: runs()}})); return; }
-  if (button.dataset.do) trigger(button.dataset.do, {});
+  if (EVENTS.includes(button.dataset.do)) trigger(button.dataset.do, {});
   if (button.dataset.run) trigger('open', {run: button.dataset.run});
   if (button.dataset.series) keep({series: button.dataset.series}, true);
 });
-element.addEventListener('change', e => { if (e.target.name === 'by') keep({by: e.target.value}, true); if (e.target.name === 'log') keep({log: e.target.checked}, false); });
+element.addEventListener('change', e => { if (e.target.matches('.overlay [name="by"]')) keep({by: e.target.value}, true); if (e.target.name === 'log') keep({log: e.target.checked}, false); });
 element.addEventListener('input', e => { if (e.target.name === 'smoothing') keep({smoothing: +e.target.value}, false); });
 element.addEventListener('pointermove', e => {
   const svg = e.target.closest('.overlay svg'); if (!svg || !made) return;
@@ -81,6 +81,6 @@ element.addEventListener('keydown', e => {
 });
 let width = 0;
 new ResizeObserver(() => { const now = find('.overlay .plot')?.clientWidth || 0; if (now !== width) { width = now; draw(); } }).observe(element);
-const turn = () => { lines = []; made = null; ask(); };
+const turn = () => { lines = []; made = null; ask(); restoreMerge(); };
 watch('value', () => setTimeout(turn, 0));
 turn();

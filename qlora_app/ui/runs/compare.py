@@ -23,15 +23,16 @@ from ...runs.recipes import recipe_of
 from ...runs.rows import SampleRow
 from ..context import AppContext, for_visitors
 from ..events import QUIET, Answer, Given
-from ..guard import owner_reads, served
+from ..guard import owner_reads, served, told_owners
 from ..language import texts_in
 from ..theme import plain
 from .card_parts import NO_FIGURE, title_of
+from .merge_form import MergeForm, merge_form
 from .table import texts_of
 from .written import by_question, right_mark, written
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "overlay.js", "compare.js")
+SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "overlay.js", "merge_form.js", "compare.js")
 MOST_QUESTIONS = 40
 SERIES: dict[SeriesName, str] = {
     "held_out": "Held-out loss",
@@ -46,6 +47,7 @@ AXES: dict[AxisName, str] = {"step": "Steps", "seconds": "Time", "tokens": "Toke
 STANDINGS = ("Run", "Held-out loss", "Training loss", "Right", "Against the best", "Steps", "Time", "Tokens")
 FILES = (
     '<span class="does deeds"><button type="button" class="main" data-do="evaluate">Evaluate these…</button>'
+    '<button type="button" data-do="merging">Merge these…</button>'
     '<button type="button" data-do="csv">Metrics as CSV</button>'
     '<button type="button" data-do="parquet">Metrics as Parquet</button></span>'
 )
@@ -58,6 +60,7 @@ class Comparison:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
+        self.merging = MergeForm(page)
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-metrics-")
 
     def build(self) -> gr.HTML:
@@ -65,9 +68,10 @@ class Comparison:
         script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
         texts = json.dumps(texts_in(script + json.dumps([*SERIES.values(), *AXES.values()])), ensure_ascii=False)
         known = f"const SERIES = {json.dumps(SERIES)};"
+        self.merging.build()
         self.component = plain(
             js_on_load=f"const TEXTS = {texts};\n{known}\n{script}",
-            server_functions=[served(self.curves)],
+            server_functions=[served(self.curves), told_owners(self.merging.merge_check)],
             elem_id="comparison",
         )
         self.file = gr.DownloadButton("Save", visible="hidden", elem_id="metrics-ready")
@@ -76,6 +80,8 @@ class Comparison:
     def wire(self, compared: gr.Textbox) -> None:
         """`compared`: the ids that are compared, with commas between."""
         self.compared = compared
+        self.merging.wire()
+        self.component.merge(self.merging.merge, None, self.merging.card, **QUIET)
         for made in (
             self.component.csv(self.metrics_csv, {compared}, self.file, **QUIET),
             self.component.parquet(self.metrics_parquet, {compared}, self.file, **QUIET),
@@ -117,13 +123,13 @@ def compare_words(page: AppContext, ids: Sequence[str], left_out: int = 0) -> st
     if len(runs) < 2:
         head = f'<div class="line">{back}<h2>Compare</h2></div>'
         return f'{head}<p class="quiet">Choose two runs or more in the list. Those of this link are gone.</p>'
-    files = FILES if page.may_change else ""
+    files, form = (FILES, merge_form(runs)) if page.may_change else ("", "")
     head = f'<div class="line">{back}<h2>{len(runs)} runs compared</h2>{files}</div>'
     more = '<p class="quiet">At most 8 runs are compared; these are the first.</p>' if left_out else ""
     open_ones = [run for run in runs if page.may_open(run)]
     ids_there = escape(json.dumps([run.id for run in runs]))
     return (
-        f'{head}{more}<div class="compared" data-runs="{ids_there}">{_standings(standings(runs))}{_chart()}'
+        f'{head}{more}{form}<div class="compared" data-runs="{ids_there}">{_standings(standings(runs))}{_chart()}'
         f"{_settings(page, open_ones)}{_answers(open_ones)}</div>"
     )
 

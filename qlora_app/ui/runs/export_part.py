@@ -153,7 +153,7 @@ def _measured(measured: Fidelity) -> str:
     chances = f'<p class="note">{measured.chances}</p>' if measured.chances else ""
     return (
         f'<div class="verdict {SIGNS[measured.level]}"><p class="said">{measured.words}</p>'
-        f"{chances}{_differing(measured)}</div>"
+        f"{chances}{differing_rows(measured)}</div>"
     )
 
 
@@ -170,7 +170,8 @@ def _served(run: Run, job: Job, made: Export) -> str:
     )
 
 
-def _differing(measured: Fidelity) -> str:
+def differing_rows(measured: Fidelity, first: str = "Adapter", second: str = "Export") -> str:
+    """The answers that differ, folded. first, second: whose they are."""
     if not measured.differing:
         return ""
     shown, all_of_them = measured.differing[:LISTED], measured.questions - measured.same
@@ -179,7 +180,7 @@ def _differing(measured: Fidelity) -> str:
         f"<details><summary>Answers that differ: {len(shown):,} of {all_of_them:,}</summary>"
         '<div class="scrolls" tabindex="0" role="region" aria-label="Answers that differ">'
         '<table class="tested"><thead><tr><th scope="col">Question</th>'
-        '<th scope="col">Adapter</th><th scope="col">Export</th><th scope="col">Expected</th>'
+        f'<th scope="col">{first}</th><th scope="col">{second}</th><th scope="col">Expected</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
 

@@ -2,6 +2,7 @@
 that a person or a model wrote is escaped here.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ from ...methods.fitting import CONFIG
 from ...recipe import Recipe
 from ...runs import Run
 from ...runs.labels import labels_of
+from ...runs.merges import merge_of
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.reported import reported
@@ -24,9 +26,13 @@ from ..context import for_visitors
 from ..translate import translate
 from .card_asked import asked_one
 from .card_parts import STATES, title_of
+from .merged_part import merged_part
 from .written import by_question, right_mark, written
 
 KNOWN_OF_ELSEWHERE = ("base_model.", "method.", "task.")  # settings of an adapter that was made elsewhere
+MADE_ELSEWHERE = (
+    '<p class="quiet">This adapter was made elsewhere. What it is, is known; how it was trained is not.</p>'
+)
 LONGEST_LOG = 60_000  # bytes shown; the file has all
 NOT_SHOWN = (
     '<p class="quiet">This run learned from uploaded data. Its recipe, its files and its examples are not shown to '
@@ -127,8 +133,10 @@ def _sample_line(row: SampleRow, expected: str) -> str:
 # ---- settings
 
 
-def settings_page(run: Run, may_change: bool) -> str:
-    """The recipe in words: first what differs from the recommended one, then all, then the file."""
+def settings_page(run: Run, may_change: bool, find: Callable[[str], Run | None] = lambda id: None) -> str:
+    """The recipe in words: first what differs from the recommended one, then all, then the file. find: another run that
+    whoever looks at this one sees.
+    """
     read = run.read_recipe()
     text = recipe_text(run, may_change)
     file = f'<details><summary>Recipe</summary><pre tabindex="0" translate="no">{escape(text)}</pre></details>'
@@ -136,28 +144,27 @@ def settings_page(run: Run, may_change: bool) -> str:
         problem = f'<p class="warning">{escape(translate(read.problem))}</p>' if may_change else ""
         return problem + file
     recipe = read.recipe if may_change else for_visitors(read.recipe)
+    files = _files_page(run) if may_change else ""
+    if made := merge_of(run):
+        return f"{merged_part(made, may_change, find)}{_of_elsewhere(run, recipe)}{files}"
     if Proof.from_json(run.proof()).imported:
-        return f"{_of_elsewhere(run, recipe)}{_files_page(run) if may_change else ''}"
-    return (
-        f"{_different(recipe, _learned_from(run))}{_all_settings(recipe)}{file}{_files_page(run) if may_change else ''}"
-    )
+        return f"{MADE_ELSEWHERE}{_of_elsewhere(run, recipe)}{files}"
+    return f"{_different(recipe, _learned_from(run))}{_all_settings(recipe)}{file}{files}"
 
 
 def _of_elsewhere(run: Run, recipe: Recipe) -> str:
-    """Of an adapter that was made elsewhere: what its files say, as they say it."""
+    """Of an adapter that was not trained here: what its files say, as they say it."""
     config = read_json(run.adapter / CONFIG) or {}
     said = {"method.rank": config.get("r"), "method.alpha": config.get("lora_alpha")}
     said |= {"method.dropout": config.get("lora_dropout")}
     rows = []
     for leaf, field in iter_settings(Recipe):
         name = dotted_name(leaf)
-        value = said[name] if name in said else value_at(recipe, leaf, ...)
+        value = value_at(recipe, leaf, ...)
+        value = value if value is ... else said.get(name, value)
         if name.startswith(KNOWN_OF_ELSEWHERE) and field.title and value not in (..., None, "", []):
             rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{value_words(field, value)}</td></tr>")
-    return (
-        '<p class="quiet">This adapter was made elsewhere. What it is, is known; how it was trained is not.</p>'
-        f'<table class="settings all"><tbody>{"".join(rows)}</tbody></table>'
-    )
+    return f'<table class="settings all"><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _learned_from(run: Run) -> int | None:

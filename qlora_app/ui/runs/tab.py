@@ -8,7 +8,7 @@ from ...runs import Run
 from ..context import AppContext
 from ..evaluations import Evaluations
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import changes, reads
+from ..guard import changes, owner_reads, reads
 from ..translate import translate
 from .adapter_import import AdapterImport
 from .compare import MOST_COMPARED, Comparison, compare_words
@@ -83,6 +83,9 @@ class RunsTab:
             self.one.card.open(self.open, None, self.view, **FAST),
             self.comparison.back(self.show_all, None, self.view, **FAST),
             self.one.head.back(self.show_all, None, self.view, **FAST),
+            self.side_by_side.merging.card.done(
+                self.show_merged, {self.side_by_side.merging.card, self.compared}, self.view, **FAST
+            ),
             self.one.head.remove(self.delete_run, None, self.view, **QUIET),
         ):
             event.then(**self.remember)
@@ -160,6 +163,13 @@ class RunsTab:
             return self.listed()
         answer = self.opened(found)
         return {one: value for one, value in answer.items() if one is not self.one.pages}
+
+    @owner_reads
+    def show_merged(self, given: Given) -> Answer:
+        """What was merged is opened, where one still looks at what it came of."""
+        made = self.side_by_side.merging.made_by(given[self.side_by_side.merging.card])
+        gr.Info(translate("Merged. It stands among the runs."))
+        return self.opened(made, "settings") if made and given[self.compared] else {}
 
     @changes
     def delete_run(self, event: gr.EventData) -> Answer:

@@ -13,6 +13,7 @@ from ...base_models.shapes import Shapes, shapes_of
 from ...errors import UserError
 from ...foreign import starter_warning
 from ...hardware_fit import nearest_that_fits, sizes_of
+from ...plan import Plan, plan
 from ...presets import Presets
 from ...training_data import DatasetChoice
 from ..context import AppContext
@@ -22,7 +23,7 @@ from ..theme import on_click, plain
 from ..translate import translate
 from .form_values import MODEL, Values, chosen_model, data_of, read, show
 from .hub_finder import HubMemory
-from .model_list import MODEL_ROW, OF_PAPERS, RECIPE_ROW, ModelList, download_of, fit_words
+from .model_list import LAUNCH_ROW, MODEL_ROW, OF_PAPERS, RECIPE_ROW, ModelList, download_of, fit_words
 from .model_list import facts_of as known_of
 from .model_times import ModelTimes
 from .recipe_form import RecipeForm
@@ -145,7 +146,21 @@ class ModelCard(HubMemory):
         facts = _quiet(" · ".join(known_of(recipe.base_model, shapes.parameters if shapes else 0))) if besides else ""
         first = f'<p class="fit {level.replace(" ", "-")}">{escape(sentence)}</p>'
         more = _quiet(besides) if besides else ""
-        return facts + first + more + (self._instead(values) if level == "too large" else "")
+        instead = self._instead(values) if level == "too large" else ""
+        return facts + first + more + _planned(plan(recipe, shapes, hardware.here(), _main_memory())) + instead
+
+    def plan(self, values: Values) -> Plan | None:
+        """How the recipe on the form could use several GPUs of this machine."""
+        try:
+            recipe = read(values)
+            shapes = sizes_of(recipe.base_model) or self._shapes(recipe.base_model)
+        except UserError:
+            return None
+        return plan(recipe, shapes, hardware.here(), _main_memory())
+
+    def _shapes(self, model: ModelChoice) -> Shapes | None:
+        facts = self.facts(model)
+        return shapes_of(facts.config, facts.parameters)
 
     def _instead(self, values: Values) -> str:
         """The nearest that fits, as a button."""
@@ -168,6 +183,20 @@ class ModelCard(HubMemory):
         row = list_for(self.page, data).first()
         offer = _offer(row.key, row.title, " · ".join(filter(None, [row.download, row.time]))) if row else ""
         return f'<p class="amber" role="status">{escape(translate(warning))}</p>{offer}'
+
+
+def _main_memory() -> float:
+    return hardware.main_memory().total
+
+
+def _planned(found: Plan | None) -> str:
+    """How several GPUs could be used, in one click."""
+    if found is None:
+        return ""
+    key = f"{LAUNCH_ROW}{found.launch.share}"
+    words = f'<p class="quiet" translate="no">{escape(translate(found.words))}</p>'
+    button = f'<button type="button" class="link" data-row="{key}">Use {found.launch.processes} GPUs</button>'
+    return f'{words}<p class="offer">{button}</p>'
 
 
 def _quiet(text: str) -> str:

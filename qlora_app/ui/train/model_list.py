@@ -45,7 +45,7 @@ STARTER_NOTE = "It knows one made-up town. Trains in minutes anywhere, and is th
 WIDE = {"bf16": 2, "fp16": 2, "fp32": 4}  # bytes of a number as the weights are published
 SLOW_FROM = 990_000_000  # parameters, with which nobody waits for a CPU
 FIRST_ON_CPU, FIRST_ON_GPU = 200_000_000, 2_000_000_000  # parameters, at most, of a good first model
-MODEL_ROW, RECIPE_ROW = "model:", "recipe:"
+MODEL_ROW, RECIPE_ROW, LAUNCH_ROW = "model:", "recipe:", "launch:"
 FIT_WORDS = {"fits": "fits", "tight": "tight", "too large": "too large here", "": ""}
 
 TimeOf = Callable[[Recipe, Shapes | None], float | None]
@@ -277,7 +277,7 @@ def _kind_of_known(id: str) -> str:
 
 def chosen_row(key: str) -> tuple[str, str]:
     """("model" or "recipe", its value or name) of what choosing a row sent. Raises UserError for anything else."""
-    for start, what in ((MODEL_ROW, "model"), (RECIPE_ROW, "recipe")):
+    for start, what in ((MODEL_ROW, "model"), (RECIPE_ROW, "recipe"), (LAUNCH_ROW, "launch")):
         if key.startswith(start):
             return what, key.removeprefix(start)
     raise UserError("model.no_row", "There is no such model in the list. Open the list again.")

@@ -135,6 +135,8 @@ class ModelPicker:
         what, name = chosen_row(str((event._data or {}).get("row", ""))[:LONGEST_NAME])
         if what == "recipe":
             return self._onto_form(self.page.presets.load(name), given)
+        if what == "launch":
+            return self._at_place(given)
         self._check(name)
         values = {**self.form.values(given), MODEL: name}
         return {
@@ -167,6 +169,16 @@ class ModelPicker:
             return self.mistakes.listed(error) if error.problems else {self.notice: problem_words(error)}
         notice = f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>, under Mine.</p>'
         return {self.list: self.list_words(values), self.name: "", self.notice: notice}
+
+    def _at_place(self, given: Given) -> Answer:
+        """As many GPUs as were offered come onto the form; nothing where they are offered no more."""
+        values = self.form.values(given)
+        planned = self.card.plan(values)
+        if planned is None:
+            return {self.card.card: self.card.words_about(values, asks=False)}
+        chosen = {"launch.processes": planned.launch.processes, "launch.share": planned.launch.share}
+        words = self.card.words_about(values | chosen, asks=False)
+        return {self.card.card: words} | self.form.controls.updates(chosen) | self.form.touch()
 
     # ---- what is chosen
 
