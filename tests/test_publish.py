@@ -332,6 +332,7 @@ def test_what_was_typed_is_there_again_when_its_run_is(hub, run, form):
     assert (other[form.repository], other[form.what], other[form.private]) == ("", "adapter", True)
     again = form.turned({form.card: run.id, form.drafts: drafts})
     assert (again[form.repository], again[form.what], again[form.private]) == ("me/half-ty", "gguf", False)
+    assert form.opened(asked_on(form, run, repository="") | {form.drafts: drafts})[form.repository] == "me/half-ty"
     chosen = form.chosen(typed | {form.what: "space", form.drafts: drafts})
     assert form.turned({form.card: run.id, form.drafts: chosen[form.drafts]})[form.what] == "space"
     began = form.publish(asked_on(form, run) | {form.drafts: drafts})

@@ -47,6 +47,7 @@ def _keep_on(given: argparse.Namespace, settings: Settings) -> int:
         try:
             kept, fetched = kept or KeptRuns(settings), []
             if not has_fetched:  # nothing is sent over what has not come yet
+                note_coming(settings, Coming(0, 0))
                 fetched, has_fetched = kept.fetch(lambda here, of: note_coming(settings, Coming(here, of))), True
                 note_coming(settings, None)
             sent = [] if given.fetch else kept.send()

@@ -15,7 +15,7 @@ from ...jobs import JobStore
 from ...kinds.publish import PublishSpec, What, account, check, check_hub, files_of, publish_job, spec_of, suggested
 from ...runs import Run, address_of
 from ..context import AppContext
-from ..events import FAST, QUIET, Answer, Given
+from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import changes, owner_reads, reads
 from ..job_card import JobCard, address_in, newest
 from ..language import problem_in
@@ -88,9 +88,11 @@ class PublishPart:
         view = [self.what, self.repository, self.private, *self._said, self.progress, self.sent]
         card.change(self.turned, {card, self.drafts}, view, **FAST)
         given = {card, self.drafts, self.what, self.repository, self.private}
-        self.fold.expand(self.opened, given, [self.repository, *self._said], **QUIET)
+        fields = [self.what, self.repository, self.private]
+        self.fold.expand(self.opened, given, [*fields, *self._said], **QUIET)
         self.what.input(self.chosen, given, [self.repository, self.drafts, *self._said], **FAST)
-        gr.on([self.repository.input, self.private.input], self.edited, given, [self.drafts, *self._said], **FAST)
+        last = FAST | LAST  # of all letters, not only of the first
+        gr.on([self.repository.input, self.private.input], self.edited, given, [self.drafts, *self._said], **last)
         gr.on([self.look.click, self.repository.submit], self.list_files, given, self._said, **QUIET)
         self.send.click(self.publish, given, [self.progress, self.sent, self.drafts, *self._said], **QUIET)
         self.progress.done(self.finished, None, self.sent, **QUIET)
@@ -115,9 +117,14 @@ class PublishPart:
 
     @owner_reads
     def opened(self, given: Given) -> Answer:
-        """Whose token it is: a name is suggested where none stands yet."""
+        """Whose token it is: a name is suggested where none stands yet. What the browser kept may not have been there
+        when the run was opened.
+        """
         if given[self.repository]:
             return {}
+        draft = _draft(given[self.drafts], given[self.card])
+        if draft and draft.repository:
+            return {self.what: draft.what, self.repository: draft.repository, self.private: draft.private}
         try:
             return {self.repository: suggested(self._run(given), given[self.what], account(self.page.settings).name)}
         except UserError as error:
