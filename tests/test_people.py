@@ -177,6 +177,8 @@ def test_a_proxy_s_word_counts_from_a_named_proxy_only(by_proxy, name, others, r
 def test_a_header_that_nobody_is_believed_to_send_is_a_mistake():
     with refused("settings.wrong", "QLORA_APP_PROXIES"):
         Settings.from_environment({"QLORA_APP_LOGIN_HEADER": "X-Forwarded-User"})
+    with refused("settings.wrong", "a Space"):
+        Settings.from_environment({"QLORA_APP_LOGIN_HEADER": "X-Forwarded-User", "SPACE_ID": "ada/workshop"})
 
 
 # ---- homes
