@@ -5,8 +5,10 @@ from typing import Literal
 
 from .choices import Choices, setting
 from .errors import Problem
+from .storage.process import ENGINES
 
-TITLES = {"here": "This machine", "slurm": "Slurm"}
+TITLES = {"here": "This machine", **ENGINES}
+SHORTEST = 10  # minutes of a machine of Hugging Face, some of which are needed to set it up
 # What of sbatch a recipe may ask for: means, and whose they are. Others name files, programs or people, and a recipe
 # may come from anybody.
 FLAGS = (
@@ -29,10 +31,10 @@ _FLAG = re.compile(rf"--({'|'.join(FLAGS)})(=[\w.,:*&|+@/\[\]-]+)?", re.ASCII)
 class Place(Choices):
     """Which place, and how many processes of it share each step."""
 
-    where: Literal["here", "slurm"] = setting(
+    where: Literal["here", "slurm", "ray", "hf_jobs"] = setting(
         "here",
         "Where to train",
-        "On this machine, or on a cluster whose Slurm is asked from here and which sees the same folder.",
+        "On this machine, on a cluster whose Slurm or Ray is asked from here, or on a rented machine of Hugging Face.",
         labels=TITLES,
         part="saving",
     )
@@ -57,13 +59,24 @@ class Place(Choices):
     partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", part="saving", max_length=100)
     minutes: int = setting(
         0,
-        "Slurm time limit",
-        "Minutes; the run is saved before they are over. 0: the cluster's own.",
+        "Time limit",
+        "Minutes; the run is saved before they are over. 0: the cluster's own, at Hugging Face 120.",
         part="saving",
         ge=0,
     )
     flags: str = setting(
         "", "Slurm flags", "More options of sbatch, such as --gres=gpu:2 --mem=64G.", part="saving", max_length=1000
+    )
+    gpus: int = setting(
+        1, "GPUs of Ray", "How many the cluster is asked for. 0: processors only.", part="saving", ge=0, le=64
+    )
+    flavor: str = setting(
+        "a10g-small",
+        "Machine of Hugging Face",
+        "What is rented, such as t4-small, l4x1, a10g-small, a100-large; its price is said before the start.",
+        part="saving",
+        max_length=40,
+        pattern=r"[a-z0-9-]*",
     )
 
     def count(self, devices: int) -> int:
@@ -81,9 +94,11 @@ class Place(Choices):
     def problems(self, batch_size: int, devices: int, cores: int) -> dict[str, Problem]:
         """What speaks against it on a machine with so many GPUs and cores, by setting."""
         count = self.count(devices)
-        if self.where == "slurm":
-            if refused := self.refused_flags():
+        if self.where != "here":
+            if self.where == "slurm" and (refused := self.refused_flags()):
                 return {"launch.flags": flags_problem(refused)}
+            if self.where == "hf_jobs" and 0 < self.minutes < SHORTEST:
+                return {"launch.minutes": too_short(self.minutes)}
             if not self.processes:
                 return {
                     "launch.processes": Problem(
@@ -120,6 +135,15 @@ class Place(Choices):
         else:
             return {}
         return {"launch.processes": problem}
+
+
+def too_short(minutes: int) -> Problem:
+    return Problem(
+        "launch.too_short",
+        "{minutes} minutes are over before anything is learned: the machine is set up first. Choose at least {least}.",
+        minutes=minutes,
+        least=SHORTEST,
+    )
 
 
 def flags_problem(refused: list[str]) -> Problem:

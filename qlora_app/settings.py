@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from .endpoint import Endpoint as Endpoint
 from .errors import UserError
 
 PREFIX = "QLORA_APP_"
@@ -28,23 +29,6 @@ PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::
 # What a member's part of this machine is run with as well.
 OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
-
-
-class Endpoint(BaseModel):
-    """An OpenAI-compatible endpoint elsewhere, asked beside the runs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(min_length=1, max_length=60)
-    url: str = Field(pattern=r"^https?://")
-    model: str = Field(min_length=1)
-    key: SecretStr | None = None
-
-    @property
-    def place(self) -> str:
-        """Its url without what may be a secret: a name, a password, a key behind "?". This may stand in files."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
 class Settings(BaseModel):
@@ -116,6 +100,22 @@ class Settings(BaseModel):
         description="Private dataset repository on the Hub, owner/name, in which runs and uploaded data are kept: for "
         "a Space without storage",
     )
+    sync: str | None = Field(
+        None,
+        description="Folder or url at which runs are kept too, such as s3://bucket/runs: for `sync`, and for Ray whose "
+        "nodes do not see the home",
+    )
+    ray: str | None = Field(
+        None, pattern=r"^https?://", description="Address of a Ray cluster's jobs, such as http://head:8265"
+    )
+    ray_token: SecretStr | None = Field(None, description="Token of that Ray cluster, where it wants one")
+    jobs_owner: str | None = Field(
+        None, description="Who pays for Hugging Face Jobs: an organisation; the token's owner by default"
+    )
+    jobs_image: str = Field(
+        "ghcr.io/astral-sh/uv:python3.12-bookworm",
+        description="Container image of Hugging Face Jobs; it has uv, or all that this program needs",
+    )
     wandb_key: SecretStr | None = Field(
         None, description="Weights & Biases API key, for runs that report there; WANDB_API_KEY does the same"
     )
@@ -141,7 +141,7 @@ class Settings(BaseModel):
         0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
     )
 
-    @field_validator("hub_token", "wandb_key", mode="before")
+    @field_validator("hub_token", "wandb_key", "ray_token", mode="before")
     @classmethod
     def _is_one_word(cls, key: object) -> object:
         """Without the end of a line, which a file or a paste brings along."""
@@ -269,7 +269,7 @@ class Settings(BaseModel):
     def secrets(self) -> dict[str, str]:
         """{setting: its word}, of those that may stand in no file that leaves this machine."""
         keys = {"HUB_TOKEN": self.hub_token, "WANDB_KEY": self.wandb_key, "PASSWORD": self.password}
-        keys |= {f"ENDPOINTS ({one.name})": one.key for one in self.endpoints or ()}
+        keys |= {"RAY_TOKEN": self.ray_token, **{f"ENDPOINTS ({one.name})": one.key for one in self.endpoints or ()}}
         return {
             f"{PREFIX}{name}": key.get_secret_value() for name, key in keys.items() if key and key.get_secret_value()
         }
@@ -320,8 +320,8 @@ class Settings(BaseModel):
         if is_space(environment):
             values["host"] = "0.0.0.0"
             values.setdefault("proxies", PRIVATE_NETWORKS)
-        if values.get("login_header") and not values.get("proxies"):
-            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only, which names none.")
+        if values.get("login_header") and (is_space(environment) or not values.get("proxies")):
+            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only. Name them; a Space has none.")
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})

@@ -105,6 +105,7 @@ class HubServer(ThreadingHTTPServer):
         self.role = "write"  # of the good token
         self.loses = ""  # a file that a commit forgets
         self.status: int | None = None  # what every request is answered with, while set
+        self.jobs: Any = None  # of Hugging Face Jobs, where a test has them: engines_server.FakeJobs
         self.before_chunk: Callable[[str, int], None] = lambda name, sent: None  # called between chunks of a file
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -172,6 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(self.server.status, "", "as the test wishes")
         if path == "/api/whoami-v2":
             return self._whoami()
+        if self.server.jobs and (said := self.server.jobs.answer(self.command, self.path, getattr(self, "body", b""))):
+            return self._log_of_job() or self._json(said[1], said[0])
         if path in ("/api/models", "/api/datasets"):
             return self._json(self._search(path.rpartition("/")[2], parse_qs(urlsplit(self.path).query)))
         if self.command == "POST" and self._written(path):
@@ -181,6 +184,18 @@ class _Handler(BaseHTTPRequestHandler):
         if found := FILE.fullmatch(raw):
             return self._file(*(one and unquote(one) for one in found.groups()))
         return self._refuse(404, "", "no such page")
+
+    def _log_of_job(self) -> bool:
+        """Was the log of a job asked for? Then it is sent."""
+        events = self.server.jobs.log_of(self.path)
+        if events is None:
+            return False
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(events.encode())))
+        self.end_headers()
+        self.wfile.write(events.encode())
+        return True
 
     # ---- what is written
 

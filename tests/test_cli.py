@@ -603,6 +603,7 @@ COMMANDS = [
     "export",
     "publish",
     "keep",
+    "sync",
     "serve",
     "keys",
     "accounts",

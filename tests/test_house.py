@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "qlora_app"
 FLOORS = [  # lowest first
-    ["errors"],
+    ["errors", "endpoint"],
     ["choices", "messages", "settings", "formatting", "chance", "log_format"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
@@ -26,10 +26,10 @@ FLOORS = [  # lowest first
     ["hardware_fit", "doctor", "jobs", "speed"],
     ["runs", "measurement", "plan"],
     ["inference", "effort"],
-    ["answers", "sweep"],
+    ["answers", "sweep", "sync"],
     ["evaluate", "export", "serving"],
     ["launch", "train", "kinds", "tidy"],
-    ["worker"],
+    ["worker", "away"],
     ["api", "cli", "ui"],
     ["__main__"],
 ]

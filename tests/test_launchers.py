@@ -1,8 +1,9 @@
 """What every place to work at promises: work begins and says how far it is, stops and goes on, is ended by force, goes
 on elsewhere, has one writer, and nothing is called failed that is only not known.
 
-Slurm is a real one of this machine where that can be started (`machine`), and every day four shell scripts that run the
-real batch script and the real worker at once; what a queue, a time limit or another node do is Slurm's alone.
+Slurm and Ray are real ones of this machine where they can be started (`machine`; Ray by `make ray`), and every day four
+shell scripts and a small server that run the real batch script, the real command and the real worker at once; what a
+queue, a time limit or another node do is theirs alone. Hugging Face Jobs are always a fake: see engines_server.py.
 """
 
 import json
@@ -20,13 +21,18 @@ from qlora_app import worker
 from qlora_app.jobs import ALREADY_RUNNING, JobStore
 from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local, places
+from qlora_app.launch.hf_jobs import HfJobsLauncher
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.queue import Supervisor
+from qlora_app.launch.ray_jobs import RayLauncher
 from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
 from qlora_app.place import Place
 from qlora_app.settings import Settings
 from qlora_app.storage.process import Engine
+from tests import fake_buckets
 from tests.conftest import PATIENCE, wait_for
+from tests.engines_server import FakeJobs, FakeRay
+from tests.hub_server import GOOD
 from tests.refusing import refused
 
 HERE = Path(__file__).parent
@@ -39,6 +45,7 @@ class At:
     launcher: Any
     place: Place
     unplugged: Any = None
+    is_away: bool = False  # does the folder travel?
 
 
 @pytest.fixture
@@ -75,10 +82,63 @@ def real_slurm(home, monkeypatch, tmp_path_factory):
         subprocess.run([*script, "stop", str(folder)], check=True)
 
 
+@pytest.fixture
+def fake_ray(home, monkeypatch, tmp_path_factory):
+    server = FakeRay(tmp_path_factory.mktemp("fake-ray"))
+    server.token = "a-token-of-the-cluster"
+    monkeypatch.setenv("QLORA_APP_RAY", server.url)
+    monkeypatch.setenv("QLORA_APP_RAY_TOKEN", server.token)
+    yield At(RayLauncher(), Place(where="ray", gpus=0), lambda: setattr(server, "is_down", True))
+    server.close()
+
+
+@pytest.fixture
+def ray_away(fake_ray, monkeypatch, tmp_path_factory):
+    """Whose nodes have another disk."""
+    monkeypatch.setenv("QLORA_APP_SYNC", str(tmp_path_factory.mktemp("store")))
+    fake_ray.is_away = True
+    return fake_ray
+
+
+@pytest.fixture
+def real_ray(home, monkeypatch, tmp_path_factory):
+    ray = os.environ.get("RAY")
+    if not ray:
+        pytest.skip("needs RAY, the path of the program `ray`: `make ray` installs one apart")
+    folder = str(tmp_path_factory.mktemp("ray", numbered=True))
+    ports = ["--port=6399", "--dashboard-port=8265", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
+    told = ["--head", *ports, "--num-cpus=2", f"--temp-dir={folder[:40]}", "--disable-usage-stats"]
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    subprocess.run([ray, "start", *told], check=True, env=environment)
+    monkeypatch.setenv("QLORA_APP_RAY", "http://127.0.0.1:8265")
+    try:
+        stop = [ray, "stop", "--force"]
+        yield At(RayLauncher(), Place(where="ray", gpus=0), lambda: subprocess.run(stop, check=True))
+    finally:
+        subprocess.run(stop, check=False)
+
+
+@pytest.fixture
+def fake_jobs(home, hub, monkeypatch, tmp_path_factory):
+    jobs = FakeJobs(tmp_path_factory.mktemp("fake-jobs"))
+    hub.jobs = jobs
+    monkeypatch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
+    monkeypatch.setenv("FAKE_BUCKETS", str(jobs.folder))
+    fake_buckets.install()
+    monkeypatch.setattr("qlora_app.launch.prices._KNOWN", {})
+    yield At(HfJobsLauncher(), Place(where="hf_jobs"), lambda: setattr(hub, "status", 503), is_away=True)
+    hub.status = None
+    jobs.close()
+
+
 @pytest.fixture(
     params=[
         "here",
         "fake_slurm",
+        "fake_ray",
+        pytest.param("ray_away", marks=[pytest.mark.slow, pytest.mark.matrix]),  # travels as fake_jobs does
+        "fake_jobs",
+        pytest.param("real_ray", marks=[pytest.mark.machine, pytest.mark.slow, pytest.mark.matrix]),
         pytest.param("real_slurm", marks=[pytest.mark.machine, pytest.mark.slow, pytest.mark.matrix]),
     ]
 )
@@ -93,7 +153,13 @@ def wait(event, given):
     while event == "open" and str(given[0]).endswith("rows.jsonl") and os.path.exists({held!r}):
         time.sleep(0.05)
 
-sys.addaudithook(wait)
+if "qlora_app.worker" in sys.orig_argv:  # not what carries the rows
+    sys.addaudithook(wait)
+if "FAKE_BUCKETS" in os.environ:
+    sys.path.append({tests!r})
+    import fake_buckets
+
+    fake_buckets.install()
 """
 
 
@@ -103,7 +169,7 @@ def held(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("held")
     held = folder / "held"
     held.touch()
-    (folder / "sitecustomize.py").write_text(HOLDING.format(held=str(held)))
+    (folder / "sitecustomize.py").write_text(HOLDING.format(held=str(held), tests=str(HERE)))
     monkeypatch.setenv("PYTHONPATH", str(folder))
     yield held
     held.unlink(missing_ok=True)
@@ -122,16 +188,23 @@ def begun(at, job):
     job.move_to(at.place)
     job.request("start")
     at.launcher.start(job)
-    wait_for(lambda: job.is_alive() and not job.is_asked("start"))
-    assert job.status().is_active and at.launcher.is_alive(job)
-    assert worker.main(job.folder) == ALREADY_RUNNING
+    if at.is_away:
+        wait_for(lambda: at.launcher.is_alive(job) and job.launch_file.engine().has_begun)
+        wait_for(lambda: at.launcher.is_alive(job) and job.status().is_active)
+    else:
+        wait_for(lambda: job.is_alive() and not job.is_asked("start"))
+        assert worker.main(job.folder) == ALREADY_RUNNING
+    assert job.status().is_active and at.launcher.is_alive(job) and not job.is_asked("start")
+    if at.unplugged:
+        with refused("launch.elsewhere"):
+            local.launch(job)
 
 
 @pytest.mark.slow
 def test_what_every_place_promises(at, job, held, impatient):
     begun(at, job)
     at.launcher.stop(job)
-    wait_for(lambda: job.status().has_ended and not at.launcher.is_alive(job))
+    wait_for(lambda: not at.launcher.is_alive(job) and job.status().has_ended)
     assert job.status().state == "stopped"
 
     begun(at, job)
@@ -153,10 +226,8 @@ def test_what_is_not_known_has_not_failed(at, job, held):
     begun(at, job)
     at.unplugged()
     assert at.launcher.is_alive(job) is None and places.look(job) is None
-    with refused("launch.elsewhere"):
-        local.launch(job)
     held.unlink()
-    wait_for(lambda: job.last_word().has_ended and not job.is_alive())
+    wait_for(lambda: at.launcher.sync(job) or (job.last_word().has_ended and not job.is_alive()))
     assert job.status().silence.code == "job.engine_unknown"
     assert job.status().state != "failed"
 

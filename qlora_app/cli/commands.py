@@ -42,6 +42,7 @@ from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .serving import add_keys, add_serve
 from .sweeping import add_sweep, add_sweeps
+from .syncing import add_sync
 from .train import add_extend, add_resume, add_train
 from .why import add_why
 
@@ -73,6 +74,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_export,
     add_publish,
     add_keep,
+    add_sync,
     add_serve,
     add_keys,
     add_accounts,

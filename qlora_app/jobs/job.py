@@ -216,7 +216,7 @@ class Job:
             sentence = Problem(
                 "job.engine_ended",
                 "{engine} ended job {id} ({said}). Resume goes on where it was saved. The log has its last lines.",
-                engine=engine.name,
+                engine=engine.title,
                 id=engine.id,
                 said=engine.said,
             )

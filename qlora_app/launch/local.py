@@ -48,7 +48,7 @@ def _prepared(job: Job) -> Iterator[None]:
             "{id} may still be worked on by {engine} as job {number}, so it is not begun here. Stop it first. If that "
             "job is surely gone, delete launch.json in the folder of {id}.",
             id=job.id,
-            engine=engine.name,
+            engine=engine.title,
             number=engine.id,
         )
     # A worker that cannot write the log would die of it without a word.

@@ -2,10 +2,12 @@
 
 from ..jobs import Job
 from . import ending, local
+from .hf_jobs import HfJobsLauncher
 from .launcher import EngineLauncher
+from .ray_jobs import RayLauncher
 from .slurm import SlurmLauncher
 
-ELSEWHERE: dict[str, EngineLauncher] = {"slurm": SlurmLauncher()}
+ELSEWHERE: dict[str, EngineLauncher] = {"slurm": SlurmLauncher(), "ray": RayLauncher(), "hf_jobs": HfJobsLauncher()}
 
 
 def is_elsewhere(job: Job) -> bool:

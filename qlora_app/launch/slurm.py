@@ -44,7 +44,19 @@ READ_BY_WORKERS = (
     ),
 )
 OF_THE_PAGE = tuple(
-    f"QLORA_APP_{name}" for name in ("USER", "PASSWORD", "ENDPOINTS", "HOST", "PUBLIC_URL", "PROXIES", "KEEP_RUNS")
+    f"QLORA_APP_{name}"
+    for name in (
+        "USER",
+        "PASSWORD",
+        "ENDPOINTS",
+        "HOST",
+        "PUBLIC_URL",
+        "PROXIES",
+        "KEEP_RUNS",
+        "RAY",
+        "RAY_TOKEN",
+        "SYNC",
+    )
 )
 
 

@@ -15,13 +15,15 @@ from .reading import is_short_of_means, read_json
 
 PROC = Path("/proc")
 _MARK = re.compile(r"-(\d+)-(\d+)-")
+ENGINES = {"slurm": "Slurm", "ray": "Ray", "hf_jobs": "Hugging Face Jobs"}  # other programs, as people call them
 STOPPED = "T"  # the state of a process that somebody halted
 
 
 @dataclass(frozen=True)
 class Engine:
     """A job as another program works on it. state: queued, alive, ended, or unknown where it did not answer; said: its
-    own word for it; attempt: how often a worker was sent to the job.
+    own word for it; attempt: how often a worker was sent to the job; store: the url by which its folder travels, ""
+    where the disk is shared; has_begun: its worker has taken the wish to start; dollars: what it has cost so far.
     """
 
     name: str
@@ -30,6 +32,9 @@ class Engine:
     said: str = ""
     attempt: int = 0
     asked_at: float = 0.0  # seconds since the epoch
+    store: str = ""
+    has_begun: bool = False
+    dollars: float = 0.0
 
     def as_seen(self, state: str, said: str) -> "Engine":
         """As it is now."""
@@ -41,11 +46,15 @@ class Engine:
         return self.state != "ended"
 
     @property
+    def title(self) -> str:
+        return ENGINES.get(self.name, self.name)
+
+    @property
     def silence(self) -> Problem:
         return Problem(
             "job.engine_unknown",
             "How it stands is not known: {engine} does not answer about job {id} ({said}).",
-            engine=self.name,
+            engine=self.title,
             id=self.id,
             said=self.said,
         )
@@ -55,7 +64,7 @@ class Engine:
         return Problem(
             "job.engine_queued",
             "It waits in the queue of {engine} as job {id} ({said}).",
-            engine=self.name,
+            engine=self.title,
             id=self.id,
             said=self.said,
         )
@@ -98,6 +107,10 @@ class ProcessFile:
         """How often a worker was sent: an earlier one may write no more. 0 where none was."""
         attempt = self._known().get("attempt")
         return attempt if isinstance(attempt, int) else 0
+
+    def write_attempt(self, attempt: int) -> None:
+        """Name none, and how often a worker was sent so far, elsewhere."""
+        write_json(self.path, {"attempt": attempt})
 
     def _kept_attempt(self) -> dict[str, int]:
         """One more where another program had it before: what that one started may write no more."""

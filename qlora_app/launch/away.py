@@ -1,0 +1,110 @@
+"""Jobs whose worker does not see this disk: their folder travels by a store, a url that both sides reach."""
+
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import UserError
+from ..jobs import Job
+from ..runs import Run
+from ..settings import Settings
+from ..storage.files import open_for_writing
+from ..storage.process import Engine
+from ..sync import Carried, Target, fetched, sent
+from ..sync.both_ways import data_of, send_data
+
+ENDINGS = ("stop", "stop-now")  # the wishes that are handed on
+_AT: dict[Path, threading.Lock] = defaultdict(threading.Lock)  # a folder is brought by one thread at a time
+
+
+def carried_of(job: Job, store: str, settings: Settings) -> Carried:
+    return Carried(job.folder, Target(store, settings.token), place_of(job, settings))
+
+
+def place_of(job: Job, settings: Settings) -> str:
+    """Where its folder is below the home, and at a store."""
+    return job.folder.relative_to(settings.home).as_posix()
+
+
+@contextlib.contextmanager
+def sending(job: Job, engine: str, store: str) -> Iterator[Engine]:
+    """The job as an engine is to have it, whose folder is at the store by then; without a store on a shared disk. It is
+    given back where that fails. Raises UserError.
+    """
+    settings = Settings.from_environment()
+    carried = carried_of(job, store, settings) if store else None
+    newest = carried.newest() if carried else 0
+    attempt = max(job.launch_file.attempt(), newest) + 1
+    made = Engine(engine, "", "queued", attempt=attempt, store=store)
+    job.launch_file.write_engine(made)
+    try:
+        if carried is not None:
+            _check_base(job)
+            if isinstance(job, Run) and (data := data_of(job, carried.target, settings)):
+                send_data(data)
+            there = carried.there()
+            sent(carried, attempt, after=there.manifest if there else "")
+        yield made
+    except BaseException:
+        job.launch_file.write_engine(replace(made, state="ended"))
+        raise
+
+
+def _check_base(job: Job) -> None:
+    if isinstance(job, Run) and job.read_recipe().recipe.base_model.source == "folder":
+        raise UserError(
+            "launch.base_here",
+            "{title} is a folder of this machine, which {where} does not see. Choose a base model of the Hub, or the "
+            "starter's.",
+            title=job.read_recipe().recipe.base_model.title,
+            where=job.place().where,
+        )
+
+
+def note(job: Job, seen: Engine, last_words: str = "") -> None:
+    """Keep how the engine says the job stands. It has ended once the last of its files are here; last_words: of the
+    engine, where its worker never began.
+    """
+    try:
+        bring(job)
+    except (UserError, OSError) as error:
+        if seen.state == "ended":
+            seen = seen.as_seen("unknown", str(error))
+    with _AT[job.folder]:
+        now = job.launch_file.engine()
+        if now is None:
+            return
+        seen = replace(seen, has_begun=now.has_begun)
+        if seen.state == "ended" and not now.has_begun and now.store and last_words:
+            with contextlib.suppress(OSError), open(open_for_writing(job.log), "w") as log:
+                log.write(last_words)
+        job.launch_file.note_engine(seen)
+
+
+def bring(job: Job) -> None:
+    """What its worker has written is brought, and what is wished of it is handed on. Raises UserError, OSError."""
+    with _AT[job.folder]:
+        engine = job.launch_file.engine()
+        if engine is None or not engine.store or not engine.is_there:
+            return
+        carried = carried_of(job, engine.store, Settings.from_environment())
+        there = carried.there()
+        if there is not None and there.by != "home" and there.attempt == engine.attempt:
+            if there.id != carried.seen().id:
+                fetched(carried, there)
+            if not engine.has_begun:
+                job.take("start")
+                job.launch_file.note_engine(replace(engine, has_begun=True))
+            if job.last_word().has_ended:
+                job.forget_stop()
+        for wish in ENDINGS:
+            if job.is_asked(wish):  # type: ignore[arg-type]
+                carried.target.write(f"{wishes_at(carried.place, engine.attempt)}/{wish}", b"1")
+
+
+def wishes_at(place: str, attempt: int) -> str:
+    """Where the wishes of one attempt are at a store."""
+    return f"{place}/wishes-{attempt:06d}"
