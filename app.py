@@ -45,7 +45,7 @@ from qlora_app.ui.audit import Audit
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
 from qlora_app.ui.door.looks import Looks
-from qlora_app.ui.door.people import People
+from qlora_app.ui.door.people import People, hub_login_of
 from qlora_app.ui.guard import DEMONSTRATION, OWNERS_HINT
 from qlora_app.ui.health import Health, figures_of
 from qlora_app.ui.pages import Pages, how_shown
@@ -54,7 +54,7 @@ from qlora_app.ui.pages import Pages, how_shown
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
-    people = People(settings)
+    people = People(settings, hub_owner=hub_login_of(os.environ))
     if settings.mcp and (people.has_login or settings.is_demonstration):
         raise UserError(
             "page.mcp_alone",
@@ -68,6 +68,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     audit = Audit(None if settings.is_local and not people.has_login else settings.home)
     page = AppContext(settings, store, supervisor, models, audit=audit, role=role, has_login=people.has_login)
     demo = build(page)
+    demo.has_hub_login = bool(people.hub_owner)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     admission = Admission(page.visitors)
     admission.install(demo)
@@ -141,7 +142,7 @@ def serve(settings: Settings) -> None:
     # A process of its own: whoever looks after a Space ends one that does not answer while its runs come.
     keeper = Keeper(lambda words: _say(settings, words)) if settings.keep_runs else None
     _say(settings, f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)")
-    if settings.is_demonstration and not People(settings).has_login:
+    if settings.is_demonstration and not People(settings, hub_owner=hub_login_of(os.environ)).has_login:
         _say(settings, f"{DEMONSTRATION} {OWNERS_HINT}")
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
     wishes: list[int] = []  # no Event: a signal that comes while its lock is taken would wait for itself

@@ -234,8 +234,8 @@ def work_in_home_of(folder: Path) -> Settings:
     if not member:
         return settings
     for name in list(os.environ):
-        own = name.removeprefix(PREFIX).lower()
-        if name in _OWNERS_ELSEWHERE or (own != name.lower() and not own.startswith(("home", *OF_ALL_BEGIN))):
+        setting = name.removeprefix(PREFIX).lower()
+        if name in _OWNERS_ELSEWHERE or (name.startswith(PREFIX) and not setting.startswith(("home", *OF_ALL_BEGIN))):
             del os.environ[name]
     os.environ[f"{PREFIX}MEMBER"] = member
     own = Settings.from_environment()

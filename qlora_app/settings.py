@@ -320,8 +320,8 @@ class Settings(BaseModel):
         if is_space(environment):
             values["host"] = "0.0.0.0"
             values.setdefault("proxies", PRIVATE_NETWORKS)
-        if values.get("login_header") and not values.get("proxies"):
-            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only, which names none.")
+        if values.get("login_header") and (is_space(environment) or not values.get("proxies")):
+            lines.append(f"{PREFIX}LOGIN_HEADER is believed from {PREFIX}PROXIES only. Name them; a Space has none.")
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})

@@ -1,6 +1,7 @@
 """The benchmarks' own arithmetic, and that each can say where its figures go."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.methods import METHODS, LoraMethod
 from qlora_app.methods.measured import measured_rows
+from qlora_app.runs import RunStore
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("measuring", "player"))
@@ -22,6 +24,7 @@ import gpu  # noqa: E402
 import measuring  # noqa: E402
 import memory  # noqa: E402
 import methods  # noqa: E402
+import scale  # noqa: E402
 import tokens  # noqa: E402
 
 TABLE = """# Measured
@@ -245,3 +248,15 @@ def test_every_method_is_compared_with_the_learning_rate_that_is_suggested(name)
     recipe = methods.recipe_of(name, methods.STEPS)
     assert recipe.method.name == name and recipe.training.max_steps == methods.STEPS
     assert recipe.training.learning_rate == pytest.approx(2e-3 / 2e-4 * type(recipe.method).learning_rate.value)
+
+
+def test_workers_elsewhere_are_measured_and_drawn_on(tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text(scale.SQUEUE)
+    (tmp_path / "squeue").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert set(scale.measured(tmp_path / "home", 3)) == set(scale.MEASURES)
+    states = [run.launch_file.engine() for run in RunStore(tmp_path / "home" / "runs").list()]
+    assert {(one.state, one.said) for one in states} == {("alive", "RUNNING")}
+    known = {count: dict.fromkeys(scale.MEASURES, 10.0 + count) for count in (1, 16, 256)}
+    assert scale.drawn_on(known, 4096)["queue"] == pytest.approx(4106)
+    assert scale.breaks_at(known, "queue", 1000) == 990

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from random import Random
 from urllib.parse import quote
 
 import pytest
@@ -10,12 +11,25 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save_file
 
-from qlora_app import starter
+from qlora_app import starter, worker
+from qlora_app.export import (
+    AdapterExporter,
+    GgufExporter,
+    GgufLoraExporter,
+    MergedExporter,
+    OllamaExporter,
+    ScriptExporter,
+    SpaceExporter,
+)
 from qlora_app.export.public_names import public_id, public_title
 from qlora_app.export.published import check_says_nothing
-from qlora_app.kinds.publish import PublishSpec, files_of
+from qlora_app.kinds.export import export_job
+from qlora_app.kinds.publish import PublishSpec, files_of, publish_job
 from qlora_app.runs import Run, RunStore
+from qlora_app.runs.exports import FILES
+from qlora_app.runs.labels import relabel
 from qlora_app.settings import Settings
+from qlora_app.storage.digests import sha256_of
 from tests.fixtures.damages import OLD
 from tests.refusing import refused
 
@@ -86,6 +100,8 @@ def test_every_secret_of_the_settings_is_found_wherever_it_stands(run, tmp_path,
         with refused("publish.holds_setting", setting, name) as said:
             check_says_nothing({name: tmp_path / name}, run, settings)
         assert secret not in str(said.value)
+    shutil.copy(tmp_path / "adapter_model.safetensors", run.adapter)
+    assert files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", settings), "the header stays here"
     shutil.copy(tmp_path / "chat_template.jinja", run.adapter)
     with refused("publish.holds_setting", setting):
         files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", settings)
@@ -137,3 +153,81 @@ def test_a_password_that_is_a_word_of_everybody_stops_nothing_but_where_somebody
     (run.adapter / "chat_template.jinja").write_text("{# my password: " + password + " #}")
     with refused("publish.holds_setting", "QLORA_APP_PASSWORD"):
         files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", keeping(run, password))
+
+
+def damaged(kind, tensors):
+    """Tensors of an adapter as something went wrong with them."""
+    names, random = sorted(tensors), Random(kind)
+    if kind == "half of them":
+        return {name: tensors[name] for name in names[::2]}
+    if kind == "other shapes":
+        return {name: tensor.T.contiguous() for name, tensor in tensors.items()}
+    if kind == "no number":
+        return tensors | {random.choice(names): tensors[names[0]] * float("nan")}
+    one, other = random.sample(names, 2)
+    return tensors | {one: tensors[other], other: tensors[one]}
+
+
+@pytest.mark.parametrize("kind", ["half of them", "other shapes", "no number", "two changed places"])
+def test_an_adapter_that_was_damaged_since_is_neither_published_nor_handed_out(run, kind):
+    weights, proof = run.adapter / "adapter_model.safetensors", run.adapter / "proof.json"
+    proof.write_text(json.dumps(json.loads(proof.read_text()) | {"weights": sha256_of(weights)}))
+    save_file(damaged(kind, load_file(weights)), weights, {"format": "pt"})
+    with refused("export.adapter_changed"):
+        publish_job(run, PublishSpec(repository="me/mine"), keeping(run))
+    with refused("export.adapter_changed"):
+        export_job(run, AdapterExporter())
+
+
+@pytest.mark.parametrize("size", [0, 7, 500, -1])
+def test_half_of_a_file_and_one_with_more_at_its_end_are_not_published(run, size):
+    """Also of a run whose weights nobody knows by their checksum."""
+    weights = run.adapter / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:size] if size >= 0 else whole + b"\0")
+    with refused("model.damaged_file", "adapter_model.safetensors"):
+        publish_job(run, PublishSpec(repository="me/mine"), keeping(run))
+
+
+PLANTED = ("needle-of-ann", "/srv/needle", "needle-host.example")
+
+
+def planted(run):
+    """The run with needles in every place that holds text and is nobody's own words to take along."""
+    words = " ".join(PLANTED)
+    recipe = run.recipe()
+    starter = recipe.base_model.model_copy(update={"source": "starter", "id": "", "revision": ""})
+    data = recipe.dataset.model_copy(update={"source": "starter", "id": "helper"})
+    (run.folder / "recipe.yaml").write_text(
+        recipe.model_copy(update={"base_model": starter, "dataset": data, "note": words}).to_yaml()
+    )
+    relabel(run, note=words, add_tags=["needle-of-ann"])
+    for name in ("log.txt", "samples.jsonl", "environment.json", "events.jsonl", "launch.json"):
+        with open(run.folder / name, "a") as file:
+            file.write(json.dumps({"text": words, "host": PLANTED[2]}) + "\n")
+    for name in ("tokenizer_config.json", "adapter_config.json"):
+        told = json.loads((run.adapter / name).read_text())
+        where = {"name_or_path": PLANTED[1], "base_model_name_or_path": PLANTED[1], "_name_or_path": PLANTED[1]}
+        (run.adapter / name).write_text(json.dumps(told | where | {"local_files_only": True}))
+    proof = json.loads((run.adapter / "proof.json").read_text())
+    (run.adapter / "proof.json").write_text(json.dumps(proof | {"note": words, "host": PLANTED[2]}))
+    weights = run.adapter / "adapter_model.safetensors"
+    save_file(load_file(weights), weights, {"format": "pt", "made by": words})
+    return run
+
+
+@pytest.mark.slow
+def test_no_export_says_where_or_by_whom_it_was_made(run):
+    """Of what stands in the folder of a run nothing gets into what others open, but the adapter's own files."""
+    planted(run)
+    made = [MergedExporter(dtype="fp32", questions=1), GgufExporter(dtype="F16", questions=1), OllamaExporter()]
+    made += [ScriptExporter(), SpaceExporter(), GgufLoraExporter(), AdapterExporter()]
+    for exporter in made:
+        job = export_job(run, exporter)
+        assert worker.main(job.folder) == 0, job.status().sentence
+        for path in sorted((job.folder / FILES).rglob("*")):
+            is_own = isinstance(exporter, AdapterExporter) and path.name.startswith(("adapter_", "proof"))
+            if path.is_file() and not is_own:
+                content = path.read_bytes()
+                assert not [one for one in PLANTED if one.encode() in content], (exporter.name, path.name)
+                assert str(run.folder.parent.parent).encode() not in content, (exporter.name, path.name)

@@ -177,7 +177,7 @@ def test_one_that_counts_alone_answers_as_it_did(family, task, second, home):
     config = json.loads((run.adapter / CONFIG).read_text())
     assert config["r"] == config["lora_alpha"] == told.rank and not config["use_rslora"]
     found = verdict(Proof.from_json(run.proof()))
-    assert found.code == "merged" and told.parents[1].words in found.why
+    assert found.code == "merged" and told.parents[1].words_of("adapter 2") in found.why
 
 
 @pytest.mark.slow
@@ -345,8 +345,14 @@ def test_the_form_says_each_problem_at_its_field_and_a_run_comes_of_it(workshop,
     assert set(seen) <= set(tab.view) and seen[tab.card] == merged(job)
     elsewhere = tab.show_merged({form.card: address_of(job), tab.compared: ""})
     assert tab.card not in elsewhere, "somebody looks at something else"
-    shown = settings_page(page.find(merged(job)), True)
+    run = page.find(merged(job))
+    shown = settings_page(run, True, page.find)
     assert "1 * tiny-llama on chat.jsonl" in shown and f"run={other.id}" in shown and "Merged of" in shown
+    to_others = settings_page(run, False)
+    assert "adapter 2" in to_others, "of what was not shared a visitor is told no name, no link and no question"
+    parts = to_others.split("Merged of")[1].split("<table")[0]
+    assert other.id not in parts and "tiny-llama" not in parts and "Mira" not in parts
+    assert "tiny-llama" not in " ".join(Proof.from_json(run.proof()).merged)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The page behind the real nginx and Caddy, as docs/proxies has them: only ports and certificates are changed."""
 
 import contextlib
+import getpass
 import re
 import shutil
 import signal
@@ -38,7 +39,7 @@ def nginx(folder, port, behind, edit):
     )
     config = folder / "nginx.conf"
     config.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
+        f"user {getpass.getuser()}; daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
         f"events {{}} http {{ access_log off;\n{temporary}{text}\n}}"
     )
     return ["nginx", "-e", str(folder / "error.log"), "-p", str(folder), "-c", str(config)]
@@ -193,6 +194,29 @@ def test_a_page_for_this_machine_is_not_brought_to_others_by_a_proxy(tmp_path):
         with behind("nginx", tmp_path, edit, **bare) as site:
             answer = site.proxy.get("/")
             assert answer.status_code == 403 and "QLORA_APP_PUBLIC_URL" in answer.text
+
+
+@pytest.mark.slow
+@pytest.mark.machine
+def test_whom_nginx_logs_in_is_believed_and_nobody_who_says_so(tmp_path):
+    """As docs/proxies has it: the header is nginx's own, whatever a browser sends."""
+    people = tmp_path / "people"
+    people.write_text("ada:{PLAIN}correct horse\nrob:{PLAIN}correct horse\n")
+
+    def edit(text):
+        login = f"auth_basic here; auth_basic_user_file {people};"
+        return text.replace('X-Forwarded-User "";', f"X-Forwarded-User $remote_user; {login}")
+
+    own = {"user": "ada", "password": "correct horse", "login_header": "X-Forwarded-User", "others": "visitor"}
+    for name, is_owner in (("ada", True), ("rob", False)):
+        with behind("nginx", tmp_path, edit, **own) as site:
+            asked = {"auth": (name, "correct horse"), "headers": {"X-Forwarded-User": "ada", "Origin": site.origin}}
+            assert site.proxy.get("/config", auth=("ada", "wrong")).status_code == 401
+            brought = site.proxy.post("/gradio_api/upload", files={"files": ("a.jsonl", b"{}")}, **asked)
+            assert brought.status_code == (200 if is_owner else 403)
+    with behind("nginx", tmp_path, **own) as site:
+        said = {"X-Forwarded-User": "ada"}
+        assert site.proxy.get("/config", headers=said).status_code == 401
 
 
 def test_a_page_that_a_proxy_brings_to_others_is_a_demonstration_without_a_login():

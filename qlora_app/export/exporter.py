@@ -17,8 +17,11 @@ from ..runs.proof import Proof
 from ..runs.since import OTHER_WEIGHTS, changed_words
 from ..settings import Settings
 from ..storage.digests import sha256_of
+from ..storage.files import write_json
+from ..storage.reading import read_json
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "xllamacpp")
+OF_THIS_MACHINE = {"is_local", "local_files_only", "name_or_path", "_name_or_path", "base_model_name_or_path"}
 
 
 class Exporter(Choices):
@@ -57,6 +60,7 @@ class Exporter(Choices):
 
         began: as time.monotonic() said it then. dtype: of the weights, where it is not the one that was chosen.
         """
+        without_places(folder)
         files, checksums = listed(folder)
         made = Export(
             format=self.called_by_name(),
@@ -98,6 +102,14 @@ class Exporter(Choices):
             )
         if problems := self.problems(run):
             raise UserError.of_all(problems)
+
+
+def without_places(folder: Path) -> None:
+    """Take out of the settings of tokenizers and models what transformers wrote of where they lay."""
+    for path in (*folder.rglob("tokenizer_config.json"), *folder.rglob("config.json")):
+        config = read_json(path)
+        if isinstance(config, dict) and config.keys() & OF_THIS_MACHINE:
+            write_json(path, {key: value for key, value in config.items() if key not in OF_THIS_MACHINE})
 
 
 def checksum_of(run: Run) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MOST_RANK = 512
 WHOLE = 1024  # inputs or outputs: of larger layers the first singular values only are looked for
 OVERSAMPLING, POWER_ITERATIONS = 16, 4  # for that
-NOTHING = 1e-6  # of the largest singular value: what is smaller is rounding
+ROUNDING = 2**-23  # of the norms of a weight, before and after: what is smaller 32 bits cannot tell
 
 
 class LoraExporter(Exporter):
@@ -90,8 +90,14 @@ class LoraExporter(Exporter):
         method = method_of(read_json(folder / CONFIG) or {}, check_saved(folder))
         opened = ChatSession.open(run.base_model(), method, folder, run.task())
         measured = of_model(known, opened, telling(out, "The LoRA answers"))
-        note = f"Of rank {rank}, it lacks {lost:.2%} of what was changed (Frobenius norm, all layers together)."
-        return self.made(run, folder, began, measured, [note], dtype="fp32")
+        return self.made(run, folder, began, measured, [_said(rank, lost)], dtype="fp32")
+
+
+def _said(rank: int, lost: float) -> str:
+    if not lost:
+        return f"Of rank {rank}, it lacks nothing of what was changed."
+    share = f"{lost:.2%}" if lost >= 1e-4 else "less than 0.01%"
+    return f"Of rank {rank}, it lacks {share} of what was changed (Frobenius norm, all layers together)."
 
 
 def _is_plain(run: Run) -> bool:
@@ -128,12 +134,14 @@ def _problem(run: Run) -> Problem | None:
 
 @dataclass(frozen=True)
 class _Change:
-    """Of one layer: its singular values and directions, u [outputs, k] and v [k, inputs]; `norm` is that of all."""
+    """Of one layer: its singular values and directions, u [outputs, k] and v [k, inputs]; `rest`: the squared norm of
+    what is in none of them.
+    """
 
     u: "torch.Tensor"
     s: "torch.Tensor"
     v: "torch.Tensor"
-    norm: float
+    rest: float
 
     @property
     def size(self) -> tuple[int, int]:
@@ -143,7 +151,7 @@ class _Change:
 
     def left(self, rank: int) -> float:
         """Squared, what is not in its first `rank` directions."""
-        return max(0.0, self.norm**2 - float(self.s[:rank].double().square().sum()))
+        return float(self.s[rank:].double().square().sum()) + self.rest
 
 
 Changes = Mapping[str, _Change]
@@ -173,9 +181,14 @@ def _change(layer: Any, run: Run) -> _Change:
     from transformers.pytorch_utils import Conv1D
 
     base = layer.get_base_layer()
+    if not isinstance(base, torch.nn.Linear | Conv1D):
+        raise UserError(
+            "export.lora_not_linear",
+            "It learned something in {layer} too, which is no linear layer: a LoRA for other programs has none there. "
+            "Export the merged model.",
+            layer=type(base).__name__,
+        )
     weight, bias = base.weight.detach().clone(), None if base.bias is None else base.bias.detach().clone()
-    if weight.dim() != 2:
-        raise _full(run, 0)
     layer.merge(safe_merge=True)
     is_other = bias is not None and not torch.equal(bias, base.bias)
     if is_other:
@@ -187,13 +200,11 @@ def _change(layer: Any, run: Run) -> _Change:
     delta = base.weight.detach().float() - weight.float()
     if isinstance(base, Conv1D):
         delta = delta.T
-    u, s, v = _decomposed(delta)
-    count = int((s > NOTHING * s[0]).sum())
-    return _Change(u[:, :count].clone(), s[:count].clone(), v[:count].clone(), float(delta.double().norm()))
+    return _decomposed(delta, ROUNDING * float(weight.float().norm() + base.weight.detach().float().norm()))
 
 
-def _decomposed(delta: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
-    """u [outputs, k], s [k], v [k, inputs] with at most `MOST_RANK` of them."""
+def _decomposed(delta: "torch.Tensor", nothing: float) -> _Change:
+    """At most `MOST_RANK` directions. nothing: a singular value that is no larger is rounding."""
     import torch
 
     if min(delta.shape) <= WHOLE:
@@ -201,7 +212,11 @@ def _decomposed(delta: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor, tor
     else:
         u, s, turned = torch.svd_lowrank(delta, q=MOST_RANK + OVERSAMPLING, niter=POWER_ITERATIONS)
         v = turned.T
-    return u[:, :MOST_RANK], s[:MOST_RANK], v[:MOST_RANK]
+    count = min(MOST_RANK, int((s > nothing).sum()))
+    found = u[:, :count].clone(), s[:count].clone(), v[:count].clone()
+    if count < len(s) and float(s[count]) <= nothing:  # the rest is rounding
+        return _Change(*found, rest=0.0)
+    return _Change(*found, rest=float((delta - (found[0] * found[1]) @ found[2]).double().square().sum()))
 
 
 # ---- how much of it
@@ -209,12 +224,14 @@ def _decomposed(delta: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor, tor
 
 def _lost(changes: Changes, rank: int) -> float:
     """As a share of all that was changed."""
-    whole = sum(change.norm**2 for change in changes.values())
+    whole = sum(change.left(0) for change in changes.values())
     return math.sqrt(sum(change.left(rank) for change in changes.values()) / whole) if whole else 0.0
 
 
 def _rank_for(changes: Changes, tolerance: float, run: Run) -> int:
     """The smallest that is near enough. Raises UserError where a LoRA of it would be as large as the layers."""
+    if not any(change.left(0) for change in changes.values()):
+        raise UserError("export.lora_nothing", "It changed no weight, so there is nothing to make a LoRA of.")
     most = max((len(change.s) for change in changes.values()), default=1)
     rank = next((rank for rank in range(1, most + 1) if _lost(changes, rank) <= tolerance), 0)
     sizes = [change.size for change in changes.values()]

@@ -15,13 +15,13 @@ from ..runs import Run
 from ..runs.exports import FILES, REPORT, made_by
 from ..settings import Settings
 from ..storage.files import replace_file, write_json
-from ..storage.reading import is_regular, read_json
+from ..storage.reading import is_regular
 from .adapter import TAKEN_ALONG
 from .curve_picture import draw_curve
+from .exporter import OF_THIS_MACHINE, without_places
 from .hub_card import CURVE, Terms, hub_card
 from .public_names import public_id
 
-OF_THIS_MACHINE = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
 SHORTEST = 8  # letters of what cannot stand somewhere by chance
 LARGEST_TEXT = 50_000_000  # bytes that are looked through
@@ -34,14 +34,6 @@ VOCABULARIES = (".gguf", ".model")
 ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 DEPTH = 3  # texts in texts
 A_TOKEN = re.compile(r"(?<![A-Za-z0-9])(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
-
-
-def without_places(folder: Path) -> None:
-    """Take out of the settings of tokenizer and model what transformers wrote of where they lay."""
-    for name in ("tokenizer_config.json", "config.json"):
-        config = read_json(folder / name)
-        if isinstance(config, dict):
-            write_json(folder / name, {key: value for key, value in config.items() if key not in OF_THIS_MACHINE})
 
 
 def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, terms: Terms) -> dict[str, Path]:
@@ -68,6 +60,9 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
     without_places(folder)
     if what == "adapter":
         _name_base(run, folder)
+        for name in [name for name in files if name.endswith(".safetensors")]:
+            take_weights(files[name], folder / name)
+            files[name] = folder / name
     shown = draw_curve(run, folder / CURVE)
     files |= {CURVE: folder / CURVE} if shown else {}
     told = made_by(Job(made)) if made else None
@@ -99,9 +94,23 @@ def _name_base(run: Run, folder: Path) -> None:
 
 def name_base(run: Run, folder: Path, name: str) -> None:
     """What the adapter in a folder calls its base: a repository, or a folder beside it."""
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    read = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = {key: value for key, value in read.items() if key not in OF_THIS_MACHINE}
     told = {"base_model_name_or_path": name, "revision": run.base_model().revision or None}
     write_json(folder / "adapter_config.json", config | told)
+
+
+def take_weights(source: Path, target: Path) -> None:
+    """An adapter's, without what somebody wrote of them into their header."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(source, "pt") as file:
+        said = file.metadata() or {}
+    if said.keys() - {"format"}:
+        save_file(load_file(source), target, {"format": "pt"})
+    else:
+        shutil.copyfile(source, target)
 
 
 def check_says_nothing(files: dict[str, Path], run: Run, settings: Settings) -> None:

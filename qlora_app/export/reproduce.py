@@ -20,7 +20,7 @@ from ..storage.files import replace_file
 from ..storage.reading import read_json
 from .exporter import versions
 from .own_code import Made, own_code
-from .published import STAYS_HERE, name_base
+from .published import STAYS_HERE, name_base, take_weights
 
 TEMPLATES = Path(__file__).parent / "templates"
 AT_ONCE = 4  # examples the script works off at once, where nothing depends on it
@@ -150,7 +150,8 @@ def _take_beginning(run: Run, folder: Path) -> bool:
     (folder / COPY).mkdir()
     for path in sorted((run.folder / COPY).iterdir()):
         if path.is_file() and path.suffix in (".safetensors", ".json") and path.name not in STAYS_HERE:
-            shutil.copyfile(path, folder / COPY / path.name)
+            copy = take_weights if path.suffix == ".safetensors" else shutil.copyfile
+            copy(path, folder / COPY / path.name)
     choice = run.base_model()
     name_base(run, folder / COPY, choice.id if choice.source == "hub" else "base")
     return True

@@ -19,7 +19,6 @@ from ..storage.files import replace_file
 from ..tasks.dataset import EncodedExamples
 from ..tasks.options import ExamplesWithOptions
 from .exporter import Exporter, telling
-from .published import without_places
 from .reproduce import as_notebook, as_script, longest, losses_of, script_of
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ class ScriptExporter(Exporter):
         out.say("Reading the data.", state="starting")
         tokenizer = tokenizer_of(run.adapter)
         tokenizer.save_pretrained(str(folder / "tokenizer"))
-        without_places(folder / "tokenizer")
         by_template = _write_data(run, tokenizer, folder, out, settings)
         replace_file(folder / "losses.json", json.dumps(losses_of(run)))
         text = script_of(run, folder, by_template)

@@ -23,7 +23,7 @@ from ..storage.reading import is_regular
 from ..tasks.template import ChatTemplate
 from .exporter import Exporter
 from .public_names import public_id, public_title
-from .published import STAYS_HERE, name_base, without_places
+from .published import STAYS_HERE, name_base, take_weights
 from .reproduce import TEMPLATES
 
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -145,8 +145,8 @@ def _copy(source: Path, folder: Path) -> None:
         if path.suffix not in TAKEN_ALONG or path.name in STAYS_HERE or path.is_symlink() or not is_regular(path):
             continue
         (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / inside)
-    without_places(folder)
+        copy = take_weights if path.suffix == ".safetensors" and path.name.startswith("adapter_") else shutil.copyfile
+        copy(path, folder / inside)
 
 
 def _readme(run: Run) -> str:

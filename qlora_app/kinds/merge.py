@@ -237,7 +237,7 @@ def _kept(spec: MergeSpec, found: Checked, made: Merge, session: ChatSession, ad
     )
     imported = [one.run.title for one in found.parents if Proof.from_json(one.run.proof()).imported]
     proof = Proof(
-        merged=tuple(one.words for one in made.parents),
+        merged=tuple(one.words_of(f"adapter {number}") for number, one in enumerate(made.parents, start=1)),
         imported=", ".join(imported),
         weights=weights_of(adapter),
         base=Proof.from_json(first.proof()).base,

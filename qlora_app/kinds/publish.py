@@ -7,6 +7,7 @@ from typing import Literal
 from .. import starter
 from ..choices import setting
 from ..errors import Problem, UserError
+from ..export import AdapterExporter
 from ..export.hub_card import Terms
 from ..export.public_names import public_id, public_title
 from ..export.published import check_says_nothing, to_publish
@@ -14,6 +15,7 @@ from ..formatting import size
 from ..hub import Account, Repository, account_of, ask, is_public, is_there, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
+from ..methods.fitting import check_saved
 from ..runs import Run
 from ..runs.proof import Proof
 from ..settings import Settings
@@ -174,6 +176,8 @@ def _source(run: Run, what: What) -> Path | None:
             method=method.title(),
         )
     if what == "adapter":
+        AdapterExporter().check(run)
+        check_saved(run.adapter)
         return None
     job = newest_export(run, what)
     if job is None or job.status().state != "done":

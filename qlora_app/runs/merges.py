@@ -49,15 +49,19 @@ class Parent:
     @property
     def words(self) -> str:
         """In one sentence."""
+        return self.words_of(self.title)
+
+    def words_of(self, name: str) -> str:
+        """The same with another name: whoever sees what was merged may not see of what."""
         found = self.fidelity
         if not found.questions:
-            return f"How far it answers as {self.title} does was not measured."
+            return f"How far it answers as {name} does was not measured."
         before, after = found.exact_match.before, found.exact_match.after
         if before is None or after is None:
-            return f"{found.same:,} of {found.questions:,} answers to general questions are those of {self.title}."
+            return f"{found.same:,} of {found.questions:,} answers to general questions are those of {name}."
         return (
-            f"{found.same:,} of {found.questions:,} held-out answers are those of {self.title}, word for word; "
-            f"{after:.1%} of all are right, {before:.1%} of {self.title}'s."
+            f"{found.same:,} of {found.questions:,} held-out answers are those of {name}, word for word; "
+            f"{after:.1%} of all are right, {before:.1%} of {name}'s."
         )
 
 

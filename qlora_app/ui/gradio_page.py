@@ -20,6 +20,13 @@ keep_no_copies()
 class Page(gr.Blocks):
     """Blocks whose description is as short as may be: each visit copies it, sends it, and reads it."""
 
+    has_hub_login = False  # may people log in with Hugging Face? Gradio asks for a button otherwise
+
+    @property
+    def expects_oauth(self) -> bool:
+        """Has it the routes of that login?"""
+        return self.has_hub_login
+
     def get_config_file(self) -> Any:
         """What stands on the page and what happens on it."""
         config = super().get_config_file()

@@ -1,25 +1,34 @@
 """Who asks: found out at the door of every request, and nowhere else."""
 
 import asyncio
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from ...accounts import NAME, Accounts, Person
 from ...settings import Settings
 from .origins import Came
 
+ON_HUB = "@huggingface"  # behind the names of those who have logged in there: no name of the Hub has an @
+
 
 class People:
     """Those of one installation. Whether there is a login at all is decided when it starts."""
 
-    def __init__(self, settings: Settings, accounts: Accounts | None = None) -> None:
-        """Raises UserError where who may log in cannot be read: nobody is let in as if there were no login."""
+    def __init__(self, settings: Settings, accounts: Accounts | None = None, hub_owner: str = "") -> None:
+        """hub_owner: whose Space it is, where people log in with Hugging Face. Raises UserError where who may log in
+        cannot be read: nobody is let in as if there were no login.
+        """
+        self.hub_owner = hub_owner
         self.settings = settings
         self.accounts = accounts or Accounts(settings)
         self._header = (settings.login_header or "").lower().encode("latin-1")
         self.accounts.check()
         # May somebody log in here, and not only at a proxy?
         self.has_passwords = bool(settings.login or self.accounts.is_there)
-        self.has_login = self.has_passwords or bool(self._header)
+        self.has_login = self.has_passwords or bool(self._header or hub_owner)
+        # A Space that was open to everybody goes on being so.
+        self.has_visitors = settings.visitors or (bool(hub_owner) and not self.has_passwords)
         self._began_as: dict[str, str] = {}  # {token: mark of the account when it logged in}
 
     @property
@@ -44,8 +53,27 @@ class People:
             return None
         return Person(name, role)
 
+    def of_hub(self, session: Mapping[str, Any]) -> Person | None:
+        """Somebody who has logged in with Hugging Face, by the session that Gradio signs. Owners are the Space's and
+        those who may write for the organisation it belongs to. Their names are no accounts' of this server.
+        """
+        info = session.get("oauth_info") or {}
+        who = info.get("userinfo") or {}
+        username = str(who.get("preferred_username") or "").lower()
+        if not self.hub_owner or not username or float(info.get("expires_at") or 0) < time.time():
+            return None
+        name = f"{username}{ON_HUB}"
+        orgs = [one for one in who.get("orgs") or [] if one.get("roleInOrg") in ("admin", "write")]
+        theirs = {username, *(str(one.get("preferred_username")).lower() for one in orgs)}
+        return Person(name, "owner") if self.hub_owner.lower() in theirs else self.named(name)
+
     def person(
-        self, came: Came, headers: dict[bytes, str], tokens: list[str], logged_in: dict[str, Any]
+        self,
+        came: Came,
+        headers: dict[bytes, str],
+        tokens: list[str],
+        logged_in: dict[str, Any],
+        session: Mapping[str, Any] | None = None,
     ) -> Person | None:
         """Who sent a request; None for whoever has to log in first.
 
@@ -57,7 +85,8 @@ class People:
         if self._header and came.by_proxy and (name := headers.get(self._header, "").strip().lower()):
             return self.named(name)
         found = next((person for token in tokens if (person := self._of_token(token, logged_in))), None)
-        if found is None and self.settings.visitors:
+        found = found or self.of_hub(session or {})
+        if found is None and self.has_visitors:
             return Person("", "visitor")
         return found
 
@@ -78,3 +107,10 @@ class People:
             logged_in.pop(token, None)
             return None
         return Person(name, role)
+
+
+def hub_login_of(environment: Mapping[str, str]) -> str:
+    """Whose Space this is, where its visitors may log in with Hugging Face (`hf_oauth: true`); "" elsewhere."""
+    needed = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
+    is_offered = environment.get("SYSTEM") == "spaces" and all(environment.get(name) for name in needed)
+    return environment.get("SPACE_AUTHOR_NAME", "") if is_offered else ""

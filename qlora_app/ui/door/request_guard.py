@@ -12,7 +12,7 @@ from ...accounts import Person
 from ...errors import UserError
 from ...settings import Settings
 from ...storage.outside import named_outside
-from ..audit import Asker, Audit, at_the_door
+from ..audit import Asker, Audit, at_the_door, remember
 from ..frame.login import WRONG, login_page
 from ..guard import DEMONSTRATION, VISITING
 from ..language import language_of, problem_in
@@ -150,9 +150,9 @@ class RequestGuard:
         if asked.path.rstrip("/") == "/logout":
             self._forget_login(asked)
         answer = Answer(send, self._cookies_for(asked), self.in_frame, came.scheme == "https")
-        if asked.is_page and self.people.has_passwords and self._is_to_log_in(asked):
+        if asked.is_page and self._is_to_log_in(asked):
             query = asked.scope.get("query_string", b"").decode("latin-1")
-            await answer.page(200, login_page(asked.language, query=query))
+            await answer.page(200, self._login_page(asked, query=query))
             return
         try:
             await self._let_in(asked, receive, answer)
@@ -160,7 +160,7 @@ class RequestGuard:
             if answer.has_begun:
                 return
             if asked.is_login and asked.wants_page:
-                await answer.page(error.status, login_page(asked.language, error.sentence))
+                await answer.page(error.status, self._login_page(asked, error.sentence))
                 return
             await _refuse(asked, receive, send, error.status, error.sentence)
 
@@ -187,9 +187,12 @@ class RequestGuard:
     def _refused_before_login(self, asked: Asked, who: routes.Who) -> tuple[int, str]:
         if who not in ("anybody", "program", "rater"):
             return 401, NOT_LOGGED_IN
-        if asked.is_page and not self.people.has_passwords:
+        if asked.is_page and not (self.people.has_passwords or self.people.hub_owner):
             return 403, NOT_KNOWN
         return 0, ""
+
+    def _login_page(self, asked: Asked, wrong: str = "", user: str = "", query: str = "") -> str:
+        return login_page(asked.language, wrong, user, query, has_hub=bool(self.people.hub_owner))
 
     def _forget_login(self, asked: Asked) -> None:
         """What this browser showed opens nothing any more; Gradio takes its cookies away."""
@@ -200,6 +203,8 @@ class RequestGuard:
 
     def _is_to_log_in(self, asked: Asked) -> bool:
         """Also a visitor who asks for the form."""
+        if not (self.people.has_passwords or self.people.hub_owner):
+            return False
         is_nameless = asked.person is not None and not asked.person.name
         return asked.person is None or (is_nameless and self.people.has_login and asked.path.rstrip("/") == "/login")
 
@@ -208,7 +213,8 @@ class RequestGuard:
         app = asked.scope.get("app")
         if app is None or not hasattr(app, "cookie_id"):
             return self.people.person(asked.came, asked.headers, [], {})
-        return self.people.person(asked.came, asked.headers, _tokens(app, asked), app.tokens)
+        session = asked.scope.get("session")
+        return self.people.person(asked.came, asked.headers, _tokens(app, asked), app.tokens, session)
 
     async def _let_in(self, asked: Asked, receive: Callable, answer: Answer) -> None:
         """To the page of whoever asks, or to the server's own."""
@@ -331,7 +337,7 @@ class RequestGuard:
             await answer.lead_on(f"./{sent.query_of(content)}")
         else:
             await answer.page(
-                401, login_page(asked.language, WRONG, sent.field(content, "username"), sent.query_of(content)[1:])
+                401, self._login_page(asked, WRONG, sent.field(content, "username"), sent.query_of(content)[1:])
             )
 
     # ---- sessions
@@ -369,6 +375,8 @@ class RequestGuard:
         """Raises TooMuchError for a session of somebody else."""
         if session and (problem := self.visitors.claim(session, asked.mark, asked.came.client)):
             raise TooMuchError(403, problem)
+        if session:
+            remember(session, asked.person.name if asked.person else "")
 
     def _cookies_for(self, asked: Asked) -> list[bytes]:
         """Whoever opens the page is given a mark, or keeps their own for longer."""

@@ -25,6 +25,8 @@ ROUTES: dict[str, Who] = {
     # the page before anything is known of who opens it, what it is made of, and the login
     "/": "anybody",
     "/login": "anybody",
+    "/login/huggingface": "anybody",
+    "/login/callback": "anybody",
     "/logout": "anybody",
     "/assets/{path:path}": "anybody",
     "/static/{path:path}": "anybody",

@@ -3,14 +3,14 @@
 const mergeForm = () => element.querySelector('.merge-form'), mergeKey = () => `guanaco-merge ${runs().join()}`;
 let mergeLook = 0;
 const valuesOf = (form, name) => [...form.querySelectorAll(`[name="${name}"]`)].map(one => one.value);
-const howOf = form => Object.fromEntries([...form.querySelectorAll('[data-how]')].map(one => [one.name, one.value]));
-const mergeAsked = form => ({runs: runs(), weights: valuesOf(form, 'weight'), how: howOf(form), name: valuesOf(form, 'name')[0]});
+const howOf = (form, all) => Object.fromEntries([...form.querySelectorAll('[data-how]')].filter(one => all || !one.closest('label').hidden).map(one => [one.name, one.value]));
+const mergeAsked = (form, all) => ({runs: runs(), weights: valuesOf(form, 'weight'), how: howOf(form, all), name: valuesOf(form, 'name')[0]});
 
 function keptMerge() {
   try { return JSON.parse(sessionStorage.getItem(mergeKey())); } catch (error) { return null; }
 }
 function keepMerge(form, open) {
-  try { sessionStorage.setItem(mergeKey(), JSON.stringify({...mergeAsked(form), open})); } catch (error) { /* it stands in the form */ }
+  try { sessionStorage.setItem(mergeKey(), JSON.stringify({...mergeAsked(form, true), open})); } catch (error) { /* it stands in the form */ }
 }
 function restoreMerge() {
   const form = mergeForm(), kept = form && keptMerge(); if (!kept) return;
@@ -40,6 +40,12 @@ element.addEventListener('click', e => {
 element.addEventListener('input', e => { const form = e.target.closest('.merge-form'); if (form) { keepMerge(form, true); lookAtMerge(); } });
 element.addEventListener('submit', e => {
   const form = e.target.closest('.merge-form'); if (!form) return;
-  e.preventDefault(); trigger('merge', mergeAsked(form)); openMerge(false);
-  setTimeout(() => document.getElementById('merge-job')?.scrollIntoView({block: 'center'}), 800);
+  e.preventDefault(); trigger('merge', mergeAsked(form));
+  // It was taken when its card says something new; until then, and where it is refused, what was typed stands there.
+  const card = document.getElementById('merge-job'), before = card.textContent;
+  const taken = setInterval(() => {
+    if (card.textContent === before) return;
+    clearInterval(taken); openMerge(false); card.scrollIntoView({block: 'center'});
+  }, 300);
+  setTimeout(() => clearInterval(taken), 30000);
 });

@@ -12,7 +12,7 @@ from ...errors import UserError
 from ...kinds.merge import MergeSpec, equal_parts, merge_job, merge_spec, merged
 from ...kinds.merge_checks import checked
 from ...methods.combining import By, Combination
-from ...runs import Run, address_of
+from ...runs import Run, RunStore, address_of
 from ...runs.labels import LONGEST_NAME
 from ..context import AppContext
 from ..events import Answer
@@ -49,7 +49,7 @@ class MergeForm:
         """What stands in the form -> {problems: {field: sentence}, notes: [what one should know]}."""
         try:
             spec = _spec(asked)
-            notes = checked(spec.parts, spec.how, self.page.store).notes
+            notes = checked(spec.parts, spec.how, RunStore(self.page.settings.runs)).notes
         except UserError as error:
             said = error.problems or {"parts": error.problem}
             return {"problems": {field: translate(problem) for field, problem in said.items()}, "notes": []}

@@ -1,5 +1,6 @@
 """Of a run that was merged: of what, and how far it answers as each of them does."""
 
+from collections.abc import Callable
 from html import escape
 
 from ...errors import sentence_of
@@ -9,16 +10,22 @@ from ..translate import translate
 from .export_part import SIGNS, differing_rows
 
 
-def merged_part(made: Merge, there: set[str]) -> str:
-    """there: the ids of its parents that can still be opened."""
-    parents = "".join(_parent(one, one.run in there) for one in made.parents)
+def merged_part(made: Merge, is_owners: bool, find: Callable[[str], Run | None]) -> str:
+    """find: a run that whoever looks at it sees. Of others a visitor is told no name and no question."""
+    seen = [find(one.run) is not None for one in made.parents]
+    parents = "".join(
+        _parent(one, is_there) if is_there or is_owners else _unseen(one, number)
+        for number, (one, is_there) in enumerate(zip(made.parents, seen, strict=True), start=1)
+    )
+    if not is_owners and not all(seen):
+        return f"<h3>Merged of</h3>{parents}"
     notes = "".join(f'<p class="note">{escape(translate(sentence_of(note)))}</p>' for note in made.notes)
     return f'<h3>Merged of</h3><p class="note" translate="no">{escape(made.sum)}</p>{notes}{parents}'
 
 
-def parents_there(run: Run, made: Merge) -> set[str]:
-    """Those that were not deleted."""
-    return {one.run for one in made.parents if (run.folder.parent / one.run).is_dir()}
+def _unseen(one: Parent, number: int) -> str:
+    words = escape(one.words_of(f"adapter {number}"))
+    return f'<div class="verdict {SIGNS[one.level]}"><p class="said">{words}</p></div>'
 
 
 def _parent(one: Parent, is_there: bool) -> str:

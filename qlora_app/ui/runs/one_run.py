@@ -275,7 +275,7 @@ class OneRun:
             "samples": lambda: samples_page(run, may_change, visitors_language()),
             "test": lambda: test_page(run),
             "use": lambda: use_page(run, may_change, self.page.settings.address),
-            "settings": lambda: settings_page(run, may_change),
+            "settings": lambda: settings_page(run, may_change, self.page.find),
             "log": lambda: log_page(run),
         }
         return makers[name]() if name in makers else ""

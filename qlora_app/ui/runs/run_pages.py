@@ -2,6 +2,7 @@
 that a person or a model wrote is escaped here.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -25,7 +26,7 @@ from ..context import for_visitors
 from ..translate import translate
 from .card_asked import asked_one
 from .card_parts import STATES, title_of
-from .merged_part import merged_part, parents_there
+from .merged_part import merged_part
 from .written import by_question, right_mark, written
 
 KNOWN_OF_ELSEWHERE = ("base_model.", "method.", "task.")  # settings of an adapter that was made elsewhere
@@ -132,8 +133,10 @@ def _sample_line(row: SampleRow, expected: str) -> str:
 # ---- settings
 
 
-def settings_page(run: Run, may_change: bool) -> str:
-    """The recipe in words: first what differs from the recommended one, then all, then the file."""
+def settings_page(run: Run, may_change: bool, find: Callable[[str], Run | None] = lambda id: None) -> str:
+    """The recipe in words: first what differs from the recommended one, then all, then the file. find: another run that
+    whoever looks at this one sees.
+    """
     read = run.read_recipe()
     text = recipe_text(run, may_change)
     file = f'<details><summary>Recipe</summary><pre tabindex="0" translate="no">{escape(text)}</pre></details>'
@@ -143,7 +146,7 @@ def settings_page(run: Run, may_change: bool) -> str:
     recipe = read.recipe if may_change else for_visitors(read.recipe)
     files = _files_page(run) if may_change else ""
     if made := merge_of(run):
-        return f"{merged_part(made, parents_there(run, made))}{_of_elsewhere(run, recipe)}{files}"
+        return f"{merged_part(made, may_change, find)}{_of_elsewhere(run, recipe)}{files}"
     if Proof.from_json(run.proof()).imported:
         return f"{MADE_ELSEWHERE}{_of_elsewhere(run, recipe)}{files}"
     return f"{_different(recipe, _learned_from(run))}{_all_settings(recipe)}{file}{files}"
