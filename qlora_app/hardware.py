@@ -19,7 +19,7 @@ class Machine:
     kind: str  # "cuda" or "cpu"
     total: float
     free: float
-    devices: int = 1  # GPUs, of which the first one's memory is told
+    devices: int = 1  # GPUs that are as large as the first, whose memory is told; 1 where they are not all alike
 
     @property
     def name(self) -> str:
@@ -59,17 +59,32 @@ def _gpu() -> Machine | None:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = chosen.split(",") if chosen else known_accelerators() or ("0",)
     try:
-        output = subprocess.run(
-            [program, f"--id={devices[0]}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout
-        total, free = (float(number) * 2**20 for number in output.splitlines()[0].split(","))
+        total, free = (float(number) * 2**20 for number in _asked(program, devices[0], "memory.total,memory.free")[0])
+        alike = _alike(program, tuple(devices))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    return Machine("cuda", total, free, len(devices))
+    return Machine("cuda", total, free, alike)
+
+
+@functools.lru_cache(maxsize=4)
+def _alike(program: str, devices: tuple[str, ...]) -> int:
+    """How many GPUs these are, where all have as much memory; else 1. Asked once: they do not change."""
+    if len(devices) == 1:
+        return 1
+    totals = _asked(program, ",".join(devices), "memory.total")
+    return len(devices) if len(totals) == len(devices) and len({total for (total,) in totals}) == 1 else 1
+
+
+def _asked(program: str, devices: str, what: str) -> list[list[str]]:
+    """What the driver answers of GPUs, a row each. Raises OSError and SubprocessError."""
+    output = subprocess.run(
+        [program, f"--id={devices}", f"--query-gpu={what}", "--format=csv,noheader,nounits"],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=True,
+    ).stdout
+    return [line.split(",") for line in output.splitlines()]
 
 
 def processor() -> tuple[set[str], str]:

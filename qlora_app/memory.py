@@ -131,6 +131,18 @@ def _bytes_of_weights(shapes: Shapes, bits: float, wide: int) -> float:
     return shapes.linear * bits / 8 + shapes.other * wide
 
 
+def _bytes_when_divided(recipe: Recipe, shapes: Shapes, kind: str, count: int) -> float:
+    """What each of `count` processes holds of a base that FSDP divides, while it computes: its part, the blocks that
+    are put together, embeddings and output head, which are so from the first block to the last, and the scales of
+    4-bit codes, which are never divided.
+    """
+    bits, around = _bits_of_a_weight(recipe), shapes.other * WIDE[recipe.base_model.computes_in(kind)]
+    scales = bits - 4 if recipe.base_model.precision in ("nf4", "fp4") else 0.0
+    codes = shapes.linear * (bits - scales) / 8
+    part = (codes + around) / count
+    return part + around + codes * TOGETHER / shapes.layers + shapes.linear * scales / 8
+
+
 def _gaps(recipe: Recipe, shapes: Shapes, tokens: int, activations: float, wide: int) -> float:
     """Bytes of a CPU's heap between what it holds, and of quantized values while a product has them unpacked."""
     given_back = 0.0
@@ -310,7 +322,7 @@ def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstim
     needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
     count = recipe.launch.count(machine.devices)
     if recipe.launch.divides(count):
-        part = needed.weights * min(1.0, 1 / count + TOGETHER / shapes.layers)
+        part = min(needed.weights, _bytes_when_divided(recipe, shapes, machine.kind, count))
         needed = replace(needed, weights=part, read=min(needed.read, part))
     if machine.kind != "cpu" or recipe.launch.where != "here":
         return needed

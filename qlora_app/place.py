@@ -73,7 +73,7 @@ class Place(Choices):
     flavor: str = setting(
         "a10g-small",
         "Machine of Hugging Face",
-        "What is rented, such as t4-small, l4x1, a10g-small, a100-large; its price is said before the start.",
+        "What is rented, such as t4-small, l4x1, a10g-small; the command line says its price before the start.",
         part="saving",
         max_length=40,
         pattern=r"[a-z0-9-]*",

@@ -25,6 +25,8 @@ class SlowSessions(FakeSessions):
     """Answers twenty words in a second, and counts what was asked and what was answered to the end."""
 
     begun, ended, at_once, most_at_once = [], [], 0, 0
+    may_go_on = threading.Event()  # behind the first word of an answer
+    may_go_on.set()
 
     def write(self, conversation, sampling, *, base, stop, into, **how):
         writing = FakeWriting(stop)
@@ -46,6 +48,7 @@ class SlowSessions(FakeSessions):
             time.sleep(0.05)
             said = Said("tuned " * count)
             into.put((writing, said))
+            kind.may_go_on.wait(120)
         else:
             kind.ended.append(question)
         kind.at_once -= 1
@@ -161,17 +164,21 @@ def test_a_page_that_is_ended_lets_answers_end_and_says_what_it_cuts_off(public,
     settle(public)
     visitor, late = Visitor(public, f"last-{patience}"), Visitor(public, f"late-{patience}")
     assert public.client.get("/readyz").json()["missing"] == []
+    asked.may_go_on.clear()
     with ThreadPoolExecutor(2) as many:
-        assert visitor.join("go on?").status_code == 200
-        listening = many.submit(visitor.hear)
-        wait_for(lambda: asked.begun)
-        closing = many.submit(public.demo.last_words, patience)
         try:
+            assert visitor.join("go on?").status_code == 200
+            listening = many.submit(visitor.hear)
+            wait_for(lambda: asked.begun)
+            closing = many.submit(public.demo.last_words, patience)
             wait_for(lambda: public.client.get("/readyz").status_code == 503)
             refused = late.join("me too?")
-            said = listening.result()
+            if patience:
+                asked.may_go_on.set()
             closing.result()
+            said = listening.result()
         finally:
+            asked.may_go_on.set()
             public.demo.last_words.__self__.visitors.is_closing = False
     assert refused.status_code == 400 and "started anew" in refused.text and asked.begun == ["go on?"]
     assert any(told.strip() in line for line in said), said[-2:]

@@ -19,6 +19,7 @@ from qlora_app.hardware_fit import (
     sizes_of,
     smallest_card,
 )
+from qlora_app.place import Place
 from qlora_app.plan import Plan, plan
 from qlora_app.preflight import not_divided
 from qlora_app.presets import Presets
@@ -197,3 +198,16 @@ def test_where_several_gpus_do_not_help_none_is_planned():
     assert planned(odd, cards(4, 0.75 * needed)) is None
     reads = Recipe.from_dict({**LARGEST.model_dump(), "method": {"name": "qalora"}})
     assert planned(reads, cards(4, 0.75 * needed)) is None
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_divided_base_counts_what_every_process_has_whole_while_it_computes(name):
+    """Embeddings and head are put together from the first block to the last, and 4-bit scales are never divided."""
+    recipe, shapes = PRESETS[name], sizes_of(PRESETS[name].base_model)
+    whole = memory.needed_here(recipe, shapes, cards(8, 80)).weights
+    shares = []
+    for count in (2, 4, 8):
+        so = recipe.model_copy(update={"launch": Place(processes=count, share="fsdp")})
+        shares.append(memory.needed_here(so, shapes, cards(8, 80)).weights)
+        assert shares[-1] > min(whole, 2 * shapes.other + shapes.linear / 2 / count)
+    assert whole >= shares[0] >= shares[1] >= shares[2]

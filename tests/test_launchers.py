@@ -23,6 +23,7 @@ from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local, places
 from qlora_app.launch.hf_jobs import HfJobsLauncher
 from qlora_app.launch.local import LocalLauncher
+from qlora_app.launch.prices import price_words
 from qlora_app.launch.queue import Supervisor
 from qlora_app.launch.ray_jobs import RayLauncher
 from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
@@ -113,7 +114,8 @@ def real_ray(home, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("QLORA_APP_RAY", "http://127.0.0.1:8265")
     try:
         stop = [ray, "stop", "--force"]
-        yield At(RayLauncher(), Place(where="ray", gpus=0), lambda: subprocess.run(stop, check=True))
+        nobody = "http://127.0.0.1:9"
+        yield At(RayLauncher(), Place(where="ray", gpus=0), lambda: monkeypatch.setenv("QLORA_APP_RAY", nobody))
     finally:
         subprocess.run(stop, check=False)
 
@@ -269,6 +271,43 @@ def test_what_a_person_ended_is_not_queued_again_however_late_slurm_signals(fake
     script.resume()
     wait_for(lambda: pid.read_text() != first or not fake_slurm.launcher.is_alive(job))
     assert pid.read_text() == first and job.status().state == "stopped"
+
+
+@pytest.mark.slow
+def test_of_a_rented_machine_nothing_secret_is_told_and_it_is_begun_once(fake_jobs, hub, job, held, capsys):
+    """Though the answer of the Hub is lost; what it will cost and has cost is said."""
+    job.move_to(fake_jobs.place)
+    job.request("start")
+    hub.jobs.loses_answer = True
+    fake_jobs.launcher.start(job)
+    (asked,) = [one.asked for one in hub.jobs.jobs.values()]
+    told = {name: value for name, value in asked.items() if name != "secrets"}
+    assert GOOD not in json.dumps(told) and asked["secrets"]["QLORA_APP_HUB_TOKEN"] == GOOD
+    assert asked["attempts"] == 1 and asked["timeoutSeconds"] == 120 * 60
+    files = [*job.folder.rglob("*"), *hub.jobs.buckets.rglob("*")]
+    assert all(GOOD.encode() not in file.read_bytes() for file in files if file.is_file())
+    assert "$1.00 an hour, at most $2.00" in price_words(fake_jobs.place, Settings.from_environment())
+    job.request("stop")  # nothing is learned yet, and it costs
+    wait_for(lambda: not fake_jobs.launcher.is_alive(job))
+    assert job.launch_file.engine().dollars == pytest.approx(0.0167)
+
+
+def test_a_job_that_is_being_sent_has_not_ended(fake_jobs, fake_ray, job):
+    for name, id in {"hf_jobs": "guanaco-run=x-1", "ray": "x-1"}.items():
+        job.launch_file.write_engine(Engine(name, id, "queued", attempt=1))
+        places.ELSEWHERE[name].look_at([job])
+        assert job.launch_file.engine().is_there
+        os.utime(job.launch_file.path, (1, 1))
+        places.ELSEWHERE[name].look_at([job])
+        assert not job.launch_file.engine().is_there
+
+
+def test_a_cluster_wants_its_token(fake_ray, job, monkeypatch):
+    job.move_to(fake_ray.place)
+    monkeypatch.setenv("QLORA_APP_RAY_TOKEN", "another")
+    with refused("ray.denied"):
+        fake_ray.launcher.start(job)
+    assert not job.launch_file.engine().is_there
 
 
 HANGING = """#!/bin/sh

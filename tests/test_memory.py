@@ -495,13 +495,15 @@ def test_this_machine_has_memory(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_gpu_is_asked_through_its_driver(tmp_path, monkeypatch):
+@pytest.mark.parametrize("other, devices", [(24564, 2), (8192, 1)])
+def test_a_gpu_is_asked_through_its_driver_and_others_count_where_they_are_alike(other, devices, tmp_path, monkeypatch):
     driver = tmp_path / "nvidia-smi"
-    driver.write_text('#!/bin/sh\necho "$@" > "$0.asked"\necho "24564, 23000"\n')
+    totals = f"case $1 in *,*) printf '24564\\n{other}\\n'; exit ;; esac"
+    driver.write_text(f'#!/bin/sh\n{totals}\necho "$@" > "$0.asked"\necho "24564, 23000"\n')
     driver.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    assert hardware._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20, devices=2)
+    assert hardware._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20, devices)
     assert "--id=1" in (tmp_path / "nvidia-smi.asked").read_text()
     driver.write_text("#!/bin/sh\nexit 9\n")
     assert hardware._gpu() is None

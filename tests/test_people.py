@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import pytest
+from gradio.context import LocalContext
 
 import app
 from qlora_app import starter
@@ -22,7 +24,7 @@ from qlora_app.settings import Settings
 from qlora_app.start_from import adapter_folder
 from qlora_app.storage import outside
 from qlora_app.storage.outside import named_outside
-from qlora_app.ui import quota
+from qlora_app.ui import audit, quota
 from qlora_app.ui.door import request_guard, routes
 from qlora_app.ui.door.origins import Came
 from qlora_app.ui.door.people import People
@@ -495,6 +497,16 @@ def test_assistants_have_no_login(tmp_path):
     Accounts(Settings(home=tmp_path)).add("bob", "member", "long enough")
     with refused("page.mcp_alone"):
         app.open_page(Settings(home=tmp_path, mcp=True))
+
+
+def test_who_waits_in_the_queue_is_called_as_the_door_knows_them():
+    """Also whom Gradio did not log in: by a proxy, or with Hugging Face."""
+    audit.remember("of-ann", "ann@huggingface")
+    for session, name in (("of-ann", "ann@huggingface"), ("of-nobody", "")):
+        request = gr.Request(session_hash=session, client={"host": "1.2.3.4"})
+        token = LocalContext.request.set(request)
+        assert audit.who_asks().user == name
+        LocalContext.request.reset(token)
 
 
 # ---- how much

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qlora_app.ui import scripts
+
 RUNS = Path(__file__).parent.parent / "qlora_app" / "ui" / "runs"
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not here")
@@ -179,3 +181,35 @@ def polled(program):
 )
 def test_who_polls_asks_only_while_somebody_looks(program, expected):
     assert polled(program) == expected
+
+
+PAGE_AND_SERVER = """
+const put = [], headers = {}, location = {reload: () => put.push('loaded anew')};
+const element = () => ({setAttribute() {}, append() {}, remove() {}});
+const document = {documentElement: {lang: 'en'}, createElement: element, addEventListener() {},
+  querySelector: name => put.find(one => name === '.upgraded' && one.className?.includes('upgraded')),
+  querySelectorAll: () => [], body: {append: one => put.push(one)}};
+const answer = {status: 200, url: '', headers: {has: name => name in headers, get: name => headers[name]}};
+const window = {fetch: async () => answer};
+"""
+
+
+def told_by(program):
+    """What `said` is worth after a program on a page whose server answers with `headers`."""
+    files = [(RUNS.parent / name).read_text(encoding="utf-8") for name in ("refusals.js", "poll.js")]
+    asked = f"(async () => {{ {program}; console.log(JSON.stringify(said)); }})();"
+    source = "\n".join([PAGE_AND_SERVER, *files, asked])
+    done = subprocess.run([NODE, "-e", source], capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+def test_a_page_older_than_its_server_says_so_once_and_loads_nothing_by_itself():
+    ask = "await window.fetch('x')"
+    same = f"headers['x-version'] = guanacoServer.version; {ask}; {ask}; const said = put"
+    assert told_by(f"{ask}; const said = put") == told_by(same) == []
+    (told,) = told_by(f"headers['x-version'] = 'newer'; {ask}; {ask}; const said = put")
+    assert "upgraded" in told["className"] and "What you typed stays" in told["textContent"]
+
+
+def test_the_page_has_the_version_that_its_server_says():
+    assert f"version: '{scripts.version()}'" in scripts.file() and "'VERSION'" not in scripts.file()

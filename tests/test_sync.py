@@ -192,7 +192,7 @@ def test_a_disk_that_is_really_full(here, tmp_path):
             sent(Carried(here.run.folder, Target(str(disk)), f"runs/{ID}"), 1)
         assert (here.run.folder / "large.bin").stat().st_size == 500_000
         coming = Carried(disk / "home" / ID, Target(str(tmp_path / "bucket")), f"runs/{ID}")
-        with refused("disk.full"):
+        with refused("sync.no_room"):
             fetched(coming, sent(Carried(here.run.folder, coming.target, coming.place), 1))
         assert not coming.folder.exists()
     finally:
@@ -328,6 +328,21 @@ def test_what_was_cut_off_while_it_came_goes_on(here, there, monkeypatch):
     carried.note_bringing(carried.there())  # as a program that was ended in the middle leaves it
     assert here.sync().fetched == [ID]
     assert (here.run.folder / "b.txt").read_text() == "b.txt" and here.sync().same == [ID]
+
+
+def test_a_link_is_said_and_never_written_through(here, there, tmp_path):
+    here.sync()
+    (tmp_path / "elsewhere").mkdir()
+    there.run.folder.mkdir(parents=True)
+    (there.run.folder / "adapter").symlink_to(tmp_path / "elsewhere")
+    (here.run.folder / "adapter").mkdir(exist_ok=True)
+    (here.run.folder / "adapter" / "x.txt").write_text("x")
+    here.sync()
+    with refused("sync.linked"):
+        there.sync(ID)
+    with refused("sync.linked"):
+        fetched(run_at(there.target, there.store, ID), run_at(there.target, there.store, ID).there())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_what_a_worker_elsewhere_writes_is_nobody_else_s_to_follow(here, there):

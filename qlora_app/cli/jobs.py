@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..jobs import Job, Status
 from ..kinds.answer import answer_job, answers_in, spec_for
 from ..launch import places
+from ..launch.engines import asked_about
 from ..launch.places import end_now
 from ..launch.queue import unled
 from ..overrides import PROGRAM
@@ -63,7 +64,8 @@ def watch_until_end(given: argparse.Namespace, job: Job) -> int:
 def watched(job: Job, screen: Console) -> Status | None:
     """The last status of a job; None where Ctrl-C ended the watching."""
     try:
-        return watch(job, screen)
+        with asked_about(job):
+            return watch(job, screen)
     except KeyboardInterrupt:
         name = address_of(job)
         words = (
@@ -74,12 +76,18 @@ def watched(job: Job, screen: Console) -> Status | None:
         return None
 
 
+def _cost(job: Job) -> list[str]:
+    """What a rented machine cost."""
+    engine = job.launch_file.engine()
+    return [f"{engine.title}: ${engine.dollars:.2f}."] if engine and engine.dollars else []
+
+
 def report(given: argparse.Namespace, job: Job, status: Status) -> int:
     """Say how the job stands, and what it made. Exit code 0 unless it ended without being done."""
     if given.json:
         print(json.dumps(_run_in_full(job, status) if isinstance(job, Run) else as_row(job)))
     elif status.has_ended:
-        lines = [f"{job.id}: {status.state}. {status.sentence}", *status.warnings]
+        lines = [f"{job.id}: {status.state}. {status.sentence}", *status.warnings, *_cost(job)]
         print("\n".join([*lines, *_made(job, status)]))
     return NOT_DONE if status.has_ended and status.state != "done" else DONE
 

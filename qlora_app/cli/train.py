@@ -5,7 +5,9 @@ from typing import Any
 
 from rich.text import Text
 
+from ..effort import expected_seconds
 from ..jobs import Job
+from ..launch.prices import price_words
 from ..overrides import recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..runs import RunStore
@@ -81,6 +83,9 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
         given.screen.print(
             Text(f"{busy[0]} is being trained too; both take longer. The page would make this one wait its turn.")
         )
+    if recipe.launch.where == "hf_jobs":
+        seconds = expected_seconds(recipe, store, settings.data)
+        given.screen.print(Text(price_words(recipe.launch, settings, seconds)), soft_wrap=True)
     return _start(given, store.create(recipe))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from ..sync import Carried, Target, fetched, sent
 from ..sync.both_ways import data_of, send_data
 
 ENDINGS = ("stop", "stop-now")  # the wishes that are handed on
+SENT_WITHIN = 900.0  # seconds: the program and the data go first
 _AT: dict[Path, threading.Lock] = defaultdict(threading.Lock)  # a folder is brought by one thread at a time
 
 
@@ -64,6 +66,20 @@ def _check_base(job: Job) -> None:
         )
 
 
+def is_taken_back(job: Job) -> bool:
+    """Does nobody want it any more, before its worker has begun? Asked before its engine is: one that waits there after
+    this has not taken the start.
+    """
+    is_unwanted = job.wishes.wants_end() or not job.is_asked("start")
+    engine = job.launch_file.engine()  # read after the wish, as `bring` takes that after it is noted
+    return is_unwanted and (engine is None or not engine.has_begun)
+
+
+def may_be_on_its_way(job: Job, engine: Engine) -> bool:
+    """Is it perhaps still being sent, so that its engine need not know it yet? It was never seen there."""
+    return not engine.asked_at and time.time() - (job.launch_file.written_at() or 0.0) < SENT_WITHIN
+
+
 def note(job: Job, seen: Engine, last_words: str = "") -> None:
     """Keep how the engine says the job stands. It has ended once the last of its files are here; last_words: of the
     engine, where its worker never began.
@@ -96,8 +112,8 @@ def bring(job: Job) -> None:
             if there.id != carried.seen().id:
                 fetched(carried, there)
             if not engine.has_begun:
-                job.take("start")
                 job.launch_file.note_engine(replace(engine, has_begun=True))
+                job.take("start")
             if job.last_word().has_ended:
                 job.forget_stop()
         for wish in ENDINGS:

@@ -1,8 +1,9 @@
 """Programs elsewhere are asked beside the queue: one that takes its time, or never answers, holds up nobody else."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Engines:
         an engine that has not answered yet is not asked again.
         """
         for name, launcher in places.ELSEWHERE.items():
-            jobs = [job for job in moving if _is_at(name, job)]
+            jobs = [job for job in moving if _is_at(name, job) and not self.is_sending(job)]
             if jobs:
                 self._now_and_then(name, "look", _looking(launcher, jobs))
                 self._now_and_then(name, "sync", _syncing(launcher, jobs))
@@ -51,6 +52,29 @@ class Engines:
         self._asked[engine, what] = (time.monotonic(), _beside(ask))
         if answer is not None:
             answer.result()  # what it failed with is the queue's to log
+
+
+@contextlib.contextmanager
+def asked_about(job: Job) -> Iterator[None]:
+    """Meanwhile the engine that works on a job is asked how it stands, and what is written there is brought, also where
+    no page is open that does it.
+    """
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(ASKED_EVERY):
+            engine = job.launch_file.engine()
+            if engine is None or not _is_at(engine.name, job):
+                continue
+            with contextlib.suppress(Exception):  # whatever is wrong, it is asked again
+                places.ELSEWHERE[engine.name].look_at([job])
+                places.ELSEWHERE[engine.name].sync(job)
+
+    threading.Thread(target=ask, name="engine", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _is_at(engine: str, job: Job) -> bool:

@@ -22,7 +22,7 @@ from ..runs import Run
 from ..settings import Settings
 from ..storage.process import Engine
 from ..sync import Target
-from .away import bring, note, place_of, sending
+from .away import bring, is_taken_back, may_be_on_its_way, note, place_of, sending
 from .local import PACKAGE_PARENT
 from .prices import dollars_of, explained, limit_of, price_of
 
@@ -37,6 +37,7 @@ STATES = {
     "ERROR": "ended",
     "DELETED": "ended",
 }
+UNKNOWN = "it knows no such job"
 LABEL = "guanaco-run"
 SAVES_WITHIN = 180  # seconds before the time limit at which it is told to save
 LAST_WORDS = 60  # lines of its log that are kept where the worker never began
@@ -88,8 +89,7 @@ class HfJobsLauncher:
             job.launch_file.write_engine(replace(engine, id=id))
 
     def stop(self, job: Job) -> None:
-        job.request("stop")
-        self.look_at([job])
+        job.request("stop")  # the queue's next look hands it on, or cancels what has not begun
 
     def end(self, job: Job) -> None:
         """At once; what was saved is kept."""
@@ -113,8 +113,10 @@ class HfJobsLauncher:
                 asked = _Jobs(Settings.from_environment())
                 seen = asked.look(engine)
                 is_over = seen.state == "ended" and not engine.has_begun
+                if is_over and seen.said == UNKNOWN and may_be_on_its_way(job, engine):
+                    continue
                 note(job, seen, asked.log(engine.id) if is_over else "")
-                if seen.is_there and not engine.has_begun and job.wishes.wants_end():
+                if seen.is_there and is_taken_back(job):
                     asked.cancel(engine.id)  # nothing is learned yet, and it costs
             except UserError as error:
                 note(job, engine.as_seen("unknown", str(error)))
@@ -167,7 +169,7 @@ class _Jobs:
     def look(self, engine: Engine) -> Engine:
         id = self._id_of(engine.id)
         if not id:
-            return engine.as_seen("ended", "it knows no such job")
+            return engine.as_seen("ended", UNKNOWN)
         owner = self.owner
         info = self._asked(lambda: self._api.inspect_job(job_id=id, namespace=owner))
         stage = str(getattr(info.status.stage, "value", info.status.stage))

@@ -15,11 +15,12 @@ from ..errors import UserError
 from ..jobs import Job
 from ..settings import Settings
 from ..storage.process import Engine
-from .away import bring, note, place_of, sending
+from .away import bring, is_taken_back, may_be_on_its_way, note, place_of, sending
 from .local import PACKAGE_PARENT
 
 ANSWERS_WITHIN = 20.0  # seconds
 STATES = {"PENDING": "queued", "RUNNING": "alive", "STOPPED": "ended", "SUCCEEDED": "ended", "FAILED": "ended"}
+UNKNOWN = "it knows no such job"
 LAST_WORDS = 4000  # characters of its log that are kept where the worker never began
 # Of the environment a job is told only this: whoever looks at the cluster's page sees it.
 HANDED_ON = ("QLORA_APP_HOME", "QLORA_APP_DATA_FOLDER", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "PYTHONPATH")
@@ -72,11 +73,13 @@ class RayLauncher:
             if engine is None or not engine.id:
                 continue
             try:
-                cluster = _Cluster(Settings.from_environment())
+                cluster, is_unwanted = _Cluster(Settings.from_environment()), is_taken_back(job)
                 seen = engine.as_seen(*cluster.state(engine.id))
                 is_over = seen.state == "ended" and not engine.has_begun
+                if is_over and seen.said == UNKNOWN and may_be_on_its_way(job, engine):
+                    continue
                 note(job, seen, cluster.log(engine.id) if is_over else "")
-                if seen.state == "queued" and job.wishes.wants_end():
+                if seen.state == "queued" and is_unwanted:
                     cluster.stop(engine.id)
             except UserError as error:
                 note(job, engine.as_seen("unknown", str(error)))
@@ -139,7 +142,7 @@ class _Cluster:
         """(queued, alive, ended or unknown, Ray's own words)"""
         found = self._find(id)
         if found is None:
-            return "ended", "it knows no such job"
+            return "ended", UNKNOWN
         status = str(found.get("status"))
         words = " ".join(str(found.get("message") or "").split())[:300]
         return STATES.get(status, "unknown"), f"{status}: {words}" if words else status

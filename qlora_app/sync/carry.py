@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..storage.disk import free_bytes, full, said
+from ..formatting import size
+from ..storage.disk import free_bytes, said
 from ..storage.files import write_json
 from ..storage.reading import read_json
-from .snapshot import CHECKPOINTS, Kept, Snapshot, read_snapshot, snapshot_of, stays_here
+from .snapshot import CHECKPOINTS, Kept, Snapshot, linked, read_snapshot, snapshot_of, stays_here
 from .target import Target
 
 NOTES = ".sync.json"  # in the folder: what was last seen at each target
@@ -215,8 +216,7 @@ def fetched(
     wanted = {name: kept for name, kept in there.files.items() if carried.only or not stays_here(name)}
     changed = {name: kept for name, kept in wanted.items() if _differs(here.files.get(name), kept)}
     carried.folder.parent.mkdir(parents=True, exist_ok=True)
-    if sum(kept.size for kept in changed.values()) > free_bytes(carried.folder.parent):
-        raise UserError.of(full(carried.folder.parent))
+    _check_room(carried, sum(kept.size for kept in changed.values()))
     with said(carried.folder.parent):
         beside = Path(tempfile.mkdtemp(dir=carried.folder.parent, prefix=".fetching-"))
         try:
@@ -230,20 +230,33 @@ def fetched(
     return sorted(changed)
 
 
+def _check_room(carried: Carried, bytes: int) -> None:
+    free = free_bytes(carried.folder.parent)
+    if bytes > free:
+        raise UserError(
+            "sync.no_room",
+            "{place} takes {size} more here, and {folder} has {free} left. Free some space, then sync again.",
+            place=carried.place,
+            size=size(bytes),
+            folder=carried.folder.parent,
+            free=size(free),
+        )
+
+
 def _differs(here: Kept | None, there: Kept) -> bool:
     return here is None or (here.size, here.parts) != (there.size, there.parts)
 
 
 def _fetch_file(carried: Carried, kept: Kept, file: Path, name: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    size = 0
+    arrived = 0
     with open(file, "wb") as growing:
         for part in kept.parts:
             content = carried.target.read(f"{carried.place}/parts/{part}")
-            if content is None or hashlib.sha256(content).hexdigest() != part or size + len(content) > kept.size:
+            if content is None or hashlib.sha256(content).hexdigest() != part or arrived + len(content) > kept.size:
                 raise carried.damaged(name)
-            size += growing.write(content)
-    if size != kept.size:
+            arrived += growing.write(content)
+    if arrived != kept.size:
         raise carried.damaged(name)
     os.utime(file, ns=(kept.changed, kept.changed))
 
@@ -256,6 +269,9 @@ def _move_in(carried: Carried, beside: Path, changed: Iterable[str], there: Snap
         beside.rename(carried.folder)  # only its owner may read it, as any run's
         return
     carried.folder.mkdir(parents=True, exist_ok=True)
+    for name in changed:
+        if any((carried.folder / parent).is_symlink() for parent in Path(name).parents if parent != Path()):
+            raise linked(name)
     carried.note_bringing(there)
     for name in sorted(changed, key=lambda name: (name.endswith("COMPLETE.json"), name == "status.json", name)):
         (carried.folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..errors import UserError
 from ..runs.checkpoints import in_order, is_complete
 from ..storage.reading import is_regular
 
@@ -120,7 +121,7 @@ def snapshot_of(
     """The folder as it is now. A file that is as it was `before` is not read again; `take` gets every part that is.
 
     Of checkpoints only those that are complete; one that its run replaces meanwhile is left out. only: one file or
-    folder of it.
+    folder of it. Raises UserError for a link.
     """
     files: dict[str, Kept] = {}
     whole = {path.name for path in in_order(folder / CHECKPOINTS) if is_complete(path, deep=False)}
@@ -130,13 +131,24 @@ def snapshot_of(
         checkpoint = _checkpoint_of(name)
         if not is_inside(name) or (not only and stays_here(name)) or (checkpoint and checkpoint not in whole):
             continue
+        if path.is_symlink():
+            raise linked(name)
         try:
-            if path.is_symlink() or not is_regular(path):
+            if not is_regular(path):
                 continue
             files[name] = _kept(path, before.files.get(name), take)
         except FileNotFoundError:  # replaced meanwhile
             lost.add(checkpoint)
     return Snapshot({name: kept for name, kept in files.items() if (_checkpoint_of(name) or "-") not in lost})
+
+
+def linked(name: str) -> UserError:
+    """The error of what lies elsewhere than where it is seen: a copy of the link would be worth nothing."""
+    return UserError(
+        "sync.linked",
+        "{name} is a link to another place, so it is not carried. Put what it names in its place, then sync again.",
+        name=name,
+    )
 
 
 def _kept(path: Path, before: Kept | None, take: Callable[[str, bytes], None]) -> Kept:

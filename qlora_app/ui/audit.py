@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections import OrderedDict
 from contextvars import ContextVar
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -25,6 +26,19 @@ class Asker(NamedTuple):
 
 # Set at the door for what is answered at once; what waits in the queue is answered elsewhere: Gradio knows it there.
 at_the_door: ContextVar[Asker | None] = ContextVar("at_the_door", default=None)
+
+
+# {session: the name that its browser was known by}: Gradio knows only of those who logged in with it. The oldest go.
+_sessions: OrderedDict[str, str] = OrderedDict()
+MOST_SESSIONS = 5000
+
+
+def remember(session: str, name: str) -> None:
+    """Whose a session is, as the door has found out."""
+    _sessions[session] = name
+    _sessions.move_to_end(session)
+    while len(_sessions) > MOST_SESSIONS:
+        _sessions.popitem(last=False)
 
 
 class Audit:
@@ -57,7 +71,8 @@ def who_asks() -> Asker:
     request = LocalContext.request.get(None)
     if not isinstance(request, gr.Request):  # it did not wait in the queue
         return at_the_door.get() or Asker("", "")
-    return Asker(request.username or "", request.client.host if request.client else "")
+    name = request.username or _sessions.get(request.session_hash or "", "")
+    return Asker(name, request.client.host if request.client else "")
 
 
 def _now() -> str:

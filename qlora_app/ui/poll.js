@@ -2,7 +2,7 @@
 // often as `every` says, never twice at a time, and never while nobody looks. Where many look the server says how long each
 // is to wait between two questions, and it is asked no more often than that.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer, and up to half as much again
-const guanacoServer = {pause: 0}; // ms, as it said last, see refusals.js
+const guanacoServer = {pause: 0, version: 'VERSION'}; // ms, as it said last, see refusals.js; the app that this page is of
 
 // Is any of it on the screen? What stands on a tab that is not opened has no box.
 const isOnScreen = place => document.visibilityState === 'visible' && place.getClientRects().length > 0;

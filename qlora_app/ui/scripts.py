@@ -2,6 +2,7 @@
 compiled with the page at every visit, and as often as there are components.
 """
 
+import functools
 import hashlib
 import inspect
 import re
@@ -41,10 +42,20 @@ def of_component(script: str | None) -> str | None:
     return f"{shared(f'function ({GIVEN}) {{{chr(10)}{script}{chr(10)}}}')}({GIVEN}); // {events}"
 
 
+@functools.cache
+def version() -> str:
+    """Of the page: another one with whatever changes in its code and scripts. A page that is open asks for it."""
+    digest = hashlib.sha256()
+    for path in sorted((*_UI.rglob("*.py"), *_UI.rglob("*.js"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def file() -> str:
     """All of them, as a browser fetches it."""
     first = "\n".join((_UI / name).read_text(encoding="utf-8") for name in FIRST)
     functions = "\n".join(f"guanacoParts.{name} = {function};" for name, function in _functions.items())
+    first = first.replace("'VERSION'", f"'{version()}'")
     return f"{first}\nconst guanacoParts = {{}};\n{functions}\n"
 
 

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from ...errors import Problem, UserError
 from ..audit import at_the_door
 from ..language import language_of, problem_in
+from ..scripts import version
 from . import bodies, routes
 from .origins import neighbourhood
 from .visitors import LONGEST_SESSION
@@ -32,6 +33,7 @@ HOUSEHOLD = 40  # of what one address looks at, so much counts for others: nobod
 FORGOTTEN = 20.0  # seconds after which somebody who did not look again is gone
 MOST_AT_WORK = 60  # different looks that are worked on at once: more would hold up every click
 PAUSE = b"x-pause"  # a header: ms between two looks of the same kind, at least
+VERSION = b"x-version"  # a header: of the page that this server has
 CROWDED = Problem("page.crowded", "Very many are looking at once. This page asks again in a moment.")
 
 Scope = MutableMapping[str, Any]
@@ -92,7 +94,8 @@ class Looks:
             told = json.dumps({"error": problem_in(error.problem, language)}).encode()
             await _send(send, 503, told, [(b"retry-after", b"2")])
         else:
-            await _send(send, 200, told, [(PAUSE, str(round(1000 * self.pause(address))).encode())])
+            pause = str(round(1000 * self.pause(address))).encode()
+            await _send(send, 200, told, [(PAUSE, pause), (VERSION, version().encode())])
         return True
 
     def pause(self, address: str) -> float:

@@ -12,7 +12,7 @@ from ...accounts import Person
 from ...errors import UserError
 from ...settings import Settings
 from ...storage.outside import named_outside
-from ..audit import Asker, Audit, at_the_door
+from ..audit import Asker, Audit, at_the_door, remember
 from ..frame.login import WRONG, login_page
 from ..guard import DEMONSTRATION, VISITING
 from ..language import language_of, problem_in
@@ -375,6 +375,8 @@ class RequestGuard:
         """Raises TooMuchError for a session of somebody else."""
         if session and (problem := self.visitors.claim(session, asked.mark, asked.came.client)):
             raise TooMuchError(403, problem)
+        if session:
+            remember(session, asked.person.name if asked.person else "")
 
     def _cookies_for(self, asked: Asked) -> list[bytes]:
         """Whoever opens the page is given a mark, or keeps their own for longer."""
