@@ -3,12 +3,14 @@
 import json
 import math
 import os
+import shutil
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlora_app.base_models.recognition import describe_folder
+from qlora_app import starter
+from qlora_app.base_models.recognition import describe_folder, facts_of_folder
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus, RunStore
@@ -125,6 +127,20 @@ def test_a_config_that_no_model_has_is_refused(code, changes, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with refused(code):
         describe_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_hidden_layers": 9999}, {"vocab_size": 4 * 10**9}, {"hidden_size": 10**9}, {"intermediate_size": 10**9}],
+)
+def test_a_config_of_far_more_than_its_weights_is_refused(changes, tmp_path):
+    """Whoever builds such a model makes it whole before it sees that nothing fits."""
+    folder = shutil.copytree(starter.BASE, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    assert facts_of_folder(folder).parameters
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    with refused("model.larger_than_weights"):
+        facts_of_folder(folder)
 
 
 def test_a_file_is_looked_through_again_only_where_somebody_wrote_it(tmp_path, monkeypatch):

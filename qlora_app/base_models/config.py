@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..storage.reading import read_text
-from .shapes import EXPERTS, FORWARD, HEAD_SIZE, HEADS, HIDDEN, LAYERS, POSITIONS, VOCABULARY
+from .shapes import EXPERTS, FORWARD, HEAD_SIZE, HEADS, HIDDEN, LAYERS, POSITIONS, VOCABULARY, shapes_of
 
 LARGEST = 70_000_000  # bytes of a JSON that is read; a tokenizer of a quarter of a million tokens has 35 million
 NUMBERS = {*EXPERTS, *FORWARD, *HEAD_SIZE, *HEADS, *HIDDEN, *LAYERS, *POSITIONS, *VOCABULARY}
@@ -17,6 +17,7 @@ NUMBERS |= {"seq_length", "num_key_value_heads", "moe_intermediate_size", "posit
 TEXTS = ("model_type", "dtype", "torch_dtype")
 LARGEST_SIZE = 1 << 32  # of anything in a model
 MOST_LAYERS = 10_000
+MOST_TIMES = 10  # as many parameters as the weights have: sizes read from a config are rough for unusual families
 _PROGRAM = re.compile(r"[\w.-]+/[\w.-]+--[\w.]+")  # "owner/name--module.Class"
 
 
@@ -45,6 +46,23 @@ def check_sense(name: str, config: dict[str, Any]) -> None:
     named = config.get("architectures")
     if named is not None and not isinstance(named, list):
         raise _odd(name, "architectures", named)
+
+
+def check_size(name: str, config: dict[str, Any], parameters: int | None) -> None:
+    """Raises UserError for a config whose model would be far larger than all weights there are: whoever opens it would
+    make thousands of layers, or tables of billions of rows, before the first weight is read.
+    """
+    shapes = shapes_of(config)
+    if not parameters or shapes is None or shapes.parameters <= MOST_TIMES * parameters:
+        return
+    raise UserError(
+        "model.larger_than_weights",
+        "The config.json of {name} describes a model of {said:,} parameters, and its weights have {parameters:,}. "
+        "Download the model again.",
+        name=name,
+        said=shapes.parameters,
+        parameters=parameters,
+    )
 
 
 def _is_size(value: Any, most: int) -> bool:

@@ -18,7 +18,7 @@ from ..hub import (
 from ..hub.repository import check_access, files_of
 from ..storage.outside import is_confined
 from .choice import ModelChoice
-from .config import read_config
+from .config import check_size, read_config
 from .families import tried_families
 from .recognition import (
     MADE_FOR_WORDS,
@@ -167,6 +167,7 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
         if not has_weights or "config.json" not in files:
             raise UserError.of(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
+        check_size(choice.id, config, _parameters(info))
         if is_confined():
             check_access(choice.repository, info.sha or "", "config.json", token)
         if not (info.gated or info.private):

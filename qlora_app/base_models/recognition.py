@@ -13,7 +13,7 @@ from ..errors import Problem, UserError
 from ..formatting import millions, size
 from ..storage.outside import check_own
 from ..storage.reading import is_regular, open_regular
-from .config import check_sense, program_in, read_config
+from .config import check_sense, check_size, program_in, read_config
 from .families import BARE_MADE_FOR, MADE_FOR, family_of
 from .headers import tensor_shapes
 
@@ -256,6 +256,7 @@ def facts_of_folder(folder: Path) -> Facts:
     for file in weight_files(folder):
         for dtype, shape in tensor_shapes(file).values():
             counts[dtype] += math.prod(shape)
+    check_size(folder.name, config, counts.total())
     most = max(counts, key=counts.__getitem__, default="")
     return Facts(
         name=folder.name,

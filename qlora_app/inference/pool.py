@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..base_models import ModelChoice, fingerprint, folder_of
+from ..base_models import ModelChoice, facts_of_folder, fingerprint, folder_of
 from ..base_models.loading import bytes_of, import_everything
 from ..base_models.telling import weights_told
 from ..errors import UserError
@@ -253,7 +253,9 @@ class ModelPool:
     def _check_folders(self, run: Run, adapter: Path) -> None:
         """Where a page answers: what came from elsewhere is tried before this process opens it. Raises UserError."""
         if self._is_guarded:
-            check_tried(folder_of(run.base_model()))
+            folder = folder_of(run.base_model())
+            facts_of_folder(folder)
+            check_tried(folder)
             if run.read_recipe().recipe.base_model.source != "starter":
                 check_tried(adapter)
 
