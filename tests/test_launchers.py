@@ -23,7 +23,7 @@ from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local, places
 from qlora_app.launch.hf_jobs import HfJobsLauncher
 from qlora_app.launch.local import LocalLauncher
-from qlora_app.launch.prices import price_words
+from qlora_app.launch.prices import check_price, price_now, price_words
 from qlora_app.launch.queue import Supervisor
 from qlora_app.launch.ray_jobs import RayLauncher
 from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
@@ -128,6 +128,7 @@ def fake_jobs(home, hub, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("FAKE_BUCKETS", str(jobs.folder))
     fake_buckets.install()
     monkeypatch.setattr("qlora_app.launch.prices._KNOWN", {})
+    monkeypatch.setattr("qlora_app.launch.prices._ASKED", {})
     yield At(HfJobsLauncher(), Place(where="hf_jobs"), lambda: setattr(hub, "status", 503), is_away=True)
     hub.status = None
     jobs.close()
@@ -348,6 +349,59 @@ def test_an_engine_that_hangs_holds_up_nobody_who_works_elsewhere(fake_slurm, jo
     finally:
         shutil.rmtree(conf)
         supervisor.close()
+
+
+@pytest.mark.parametrize("engine", places.ELSEWHERE)
+def test_a_stop_before_an_engine_has_begun_stays_until_it_is_followed(engine, job):
+    """Else a worker that comes later would do what nobody wants any more."""
+    job.request("start")
+    job.launch_file.write_engine(Engine(engine, "7", "queued", "PENDING, Resources", attempt=1))
+    assert job.status().state == "queued" and "PENDING, Resources" in job.status().sentence
+    job.request("stop")
+    assert job.status().state == "stopping" and job.wishes.wants_end()
+    assert worker.main(job.folder, attempt=1) == 0
+    assert job.last_word().state == "stopped" and not job.last_word().step
+
+
+WAITING = """#!/bin/sh
+[ "$(basename "$0")" = squeue ] && { echo '7|PENDING|Resources'; exit; }
+echo "$*" >>"$(dirname "$0")/asked"
+"""
+
+
+def test_what_waits_in_slurms_queue_is_taken_from_it_where_a_person_stops_it(job, tmp_path, monkeypatch):
+    """And only then: one that Slurm wanted back waits there too, and nobody asked it to start again."""
+    for name in ("squeue", "scancel"):
+        (tmp_path / name).write_text(WAITING)
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    job.launch_file.write_engine(Engine("slurm", "7", "alive", attempt=1))
+    places.ELSEWHERE["slurm"].look_at([job])
+    assert not (tmp_path / "asked").exists()
+    job.request("stop")
+    places.ELSEWHERE["slurm"].look_at([job])
+    assert (tmp_path / "asked").read_text().split() == ["--state=PENDING", "7"]
+
+
+def test_a_price_is_asked_for_beside_whoever_wants_it_and_a_start_waits_until_it_is_known(fake_jobs, hub):
+    settings = Settings.from_environment()
+    assert price_now(fake_jobs.place, settings) is None
+    wait_for(lambda: price_now(fake_jobs.place, settings))
+    assert price_now(fake_jobs.place, settings, 600) == price_words(fake_jobs.place, settings, 600)
+    check_price(fake_jobs.place, settings)
+    with refused("rent.no_such_machine") as caught:
+        check_price(Place(where="hf_jobs", flavor="none"), settings)
+    assert set(caught.value.problems) == {"launch.flavor"}
+
+
+def test_prices_that_cannot_be_had_are_said_so(fake_jobs, hub):
+    settings = Settings.from_environment()
+    fake_jobs.unplugged()
+    with refused("rent.no_answer"):
+        wait_for(lambda: price_now(fake_jobs.place, settings))
+    with refused("rent.no_answer"):
+        check_price(fake_jobs.place, settings)
+    check_price(Place(), settings)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from secrets import token_hex
 import gradio as gr
 from gradio.components import Component
 
-from ...effort import awaits_speed, effort_choices, steps_of
+from ...effort import awaits_speed, effort_choices
 from ...errors import UserError
 from ...overrides import command_for
 from ...preflight import examples_of
@@ -31,7 +31,8 @@ from .recipe_form import SECTIONS, RecipeForm
 from .setting_marks import marks_words
 from .settings_search import search_box, search_index
 from .stage import Stage
-from .words import chips_words, command_words, quiet, summary_words
+from .where import price_line
+from .words import chips_words, command_words, quiet, steps_here, summary_words
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("copy", "chips", "summary", "settings_search", "setting_marks", "times_follow")
@@ -55,10 +56,8 @@ class TrainForm:
 
     def build_start(self) -> None:
         """The button that starts a run."""
-        words = self.data.waits(self.controls.first.dataset)
-        self.start = gr.Button(
-            "Start training", variant="primary", elem_id="start", interactive=self.page.may_change and not words
-        )
+        is_open = self.page.may_change and not self.data.waits(self.controls.first.dataset)
+        self.start = gr.Button("Start training", variant="primary", elem_id="start", interactive=is_open)
 
     def build_waits(self) -> None:
         """What it waits for."""
@@ -107,9 +106,7 @@ class TrainForm:
 
     def build_summary(self) -> None:
         """What a start would do, in a line; the way to the settings."""
-        self.summary = plain(
-            summary_words(self.controls.first, self._steps(self.controls.first)), elem_id="summary", js_on_load=SUMMARY
-        )
+        self.summary = plain(self._summary(self.controls.first), elem_id="summary", js_on_load=f"{SUMMARY}\n{TIMES}")
 
     def build_rest(self) -> None:
         """All other settings, and the command that trains with all of them."""
@@ -140,8 +137,9 @@ class TrainForm:
         rounds = [control[EPOCHS], self.touched]
         self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
         control[BATCH_SIZE].input(self.set_effort, self.inputs, rounds, **FAST, **LAST)
-        timed = [self.effort, self.effort_note, self.data.promise]
-        self.effort_note.timed(self.time_anew, self.inputs, timed, **FAST)
+        timed = [self.effort, self.effort_note, self.data.promise, self.summary]
+        for shown in (self.effort_note, self.summary):
+            shown.timed(self.time_anew, self.inputs, timed, **FAST)
         control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
         for wish in (self.reset.click, self.own.reset):
             wish(self.back_to_suggested, self.inputs, settled, **QUIET)
@@ -287,7 +285,7 @@ class TrainForm:
         return {
             self.own: chips_words(in_order, before),
             self.marks: marks_words(in_order, before, self.logic.unused(state)),
-            self.summary: summary_words(recipe, self._steps(recipe)),
+            self.summary: self._summary(recipe),
             self.command_line: command_words(self._command(recipe)),
             self.measured.verdict: self.measured.words(recipe),
             self.controls.controls[form.NAME]: gr.update(placeholder=named),
@@ -342,9 +340,10 @@ class TrainForm:
 
     @reads
     def time_anew(self, given: Given) -> Answer:
-        """This machine may be measured by now."""
+        """This machine may be measured by now, and what another costs may be known."""
         state = self.state(given)
-        return self._effort(state) | {self.data.promise: self.data.foreseen(state)}
+        beside = {self.data.promise: self.data.foreseen(state), self.summary: self._summary(self._recipe(state.values))}
+        return self._effort(state) | beside
 
     @reads
     def set_effort(self, given: Given) -> Answer:
@@ -398,13 +397,9 @@ class TrainForm:
         except UserError:
             return None
 
-    def _steps(self, recipe: Recipe | None) -> int | None:
-        if recipe is None:
-            return None
-        try:
-            return steps_of(recipe, self.page.settings.data)
-        except UserError:  # the data cannot be read: the line under it says so
-            return None
+    def _summary(self, recipe: Recipe | None) -> str:
+        """What a start would do, and what that costs."""
+        return summary_words(recipe, steps_here(recipe, self.page.settings.data)) + price_line(self.page, recipe)
 
     def time_of(self, recipe: Recipe, effort: str) -> str:
         """How long an effort takes, as its button says it; empty where nobody knows."""

@@ -273,6 +273,8 @@ class FormLogic:
         own = {}
         for name, value in state.values.items():
             is_seen = name not in UNSEEN and not form.says_of_data(name) and variant_of(name) in ("", state.method)
+            if form.is_of_another_place(name, state.values):
+                continue
             if is_seen and value not in (None, self.suggested_value(name, advice)):
                 own[name] = value
         if EPOCHS in own and not self._is_odd(own[EPOCHS], advice):
@@ -281,7 +283,7 @@ class FormLogic:
 
     def unused(self, state: FormState) -> list[str]:
         """The controls that the task on the form makes no use of, in the order of the form. What a person typed into
-        one stays to be seen.
+        one stays to be seen, but for what is of another place.
         """
         named = state.values[form.TASK]
         possible = (named,) if named != "auto" else tasks_here(state.model)
@@ -289,8 +291,12 @@ class FormLogic:
             possible = ("chat",)
         unused = []
         for name, value in state.values.items():
+            if form.is_of_another_place(name, state.values):
+                unused.append(name)
+                continue
             tasks = tasks_of(form.FIELDS[name]) if name in form.FIELDS else ()
             is_for_another = name.startswith("preferences.") and not uses(state.trainer, name.rpartition(".")[2])
+            is_for_another = is_for_another or form.cannot_be_shared(name, state.values)
             if is_for_another and value == form.default_of(name):
                 unused.append(name)
             if tasks and not set(tasks) & set(possible) and value == form.default_of(name):
