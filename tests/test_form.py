@@ -56,7 +56,7 @@ def test_every_control_changes_the_recipe(values, model_folder):
         there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
         there |= {"training.price_an_hour": 1.0} if name == "training.max_cost" else {}
         used_at = USED_AT.get(name.removeprefix("launch."), ()) if name.startswith("launch.") else ()
-        there |= {"launch.where": used_at[-1]} if used_at else {}
+        there |= {"launch.where": used_at[0]} if used_at else {}
         there |= {"launch.where": "slurm", "training.batch_size": 12} if name in TOGETHER else {}  # not here
         there |= {"launch.processes": 2} if name == "launch.share" else {}
         changed = there | {name: another(name, value, model_folder)}

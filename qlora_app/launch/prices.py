@@ -13,6 +13,7 @@ from .beside import beside
 
 USUAL_LIMIT = 120  # minutes, where a recipe names none: a job always has a limit
 FRESH = 600.0  # seconds that prices are believed
+WITHIN = 20.0  # seconds until prices that do not come are called missing
 AGAIN = 20.0  # seconds until prices that could not be had are asked for again
 UNITS = {"second": 1 / 60, "minute": 1.0, "hour": 60.0}  # minutes
 _KNOWN: dict[str, tuple[float, dict[str, "Machine"]]] = {}
@@ -129,14 +130,17 @@ def price_words(place: Place, settings: Settings, seconds: float | None = None) 
 
 def price_now(place: Place, settings: Settings, seconds: float | None = None) -> Problem | None:
     """The same for who cannot wait: None while prices are asked for, beside them. Raises UserError where they could not
-    be had; then they are asked for again after a while.
+    be had, or do not come; then they are asked for again after a while.
     """
     if not _fresh(_api(settings)):
         asked_at, answer = _ASKED.get(settings.token, (0.0, None))
-        if answer is None or (answer.done() and time.monotonic() - asked_at > AGAIN):
-            answer = beside(lambda: _ask(settings))
+        waited = time.monotonic() - asked_at
+        if answer is None or waited > (AGAIN if answer.done() else 2 * WITHIN):
+            waited, answer = 0.0, beside(lambda: _ask(settings))
             _ASKED[settings.token] = (time.monotonic(), answer)
         if not answer.done():
+            if waited > WITHIN:
+                raise explained(TimeoutError(f"nothing in {waited:.0f} s"))
             return None
         answer.result()  # raises what it failed with
     return price_words(place, settings, seconds)
