@@ -10,7 +10,7 @@ import zipfile
 import gradio as gr
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -161,6 +161,62 @@ def test_what_learned_whole_comes_along(store, home, tmp_path):
     changed(tmp_path / "head", modules_to_save=None)
     again = run_of(store, job_of(home, "folder", tmp_path / "head"))
     assert float((logits_of(again) - logits).abs().max()) <= 1e-4 * float(logits.abs().max())
+
+
+TARGETS = {"in": ["q_proj", "embed_tokens"], "out": ["q_proj", "lm_head"], "only in": ["embed_tokens"]}
+BESIDE = {
+    "": {}, "head": {"modules_to_save": ["lm_head"]}, "embeddings": {"modules_to_save": ["embed_tokens"]},
+    "tokens": {"trainable_token_indices": [3, 5]}, "tied": {"ensure_weight_tying": True},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied base"])
+def small_base(request, tmp_path_factory):
+    return tiny_model("llama", tmp_path_factory.mktemp("base"), tie_word_embeddings=request.param)
+
+
+def opened(base):
+    return AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
+
+
+def said_by(model):
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+def changed_by_peft(base, folder, **config):
+    """What it says with a LoRA that has learned something, which is saved; None where PEFT cannot make that."""
+    try:
+        model = get_peft_model(opened(base), LoraConfig(task_type="CAUSAL_LM", r=4, **config))
+    except (ValueError, TypeError):  # both on the same layer
+        return None
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    model.save_pretrained(str(folder))
+    return said_by(model)
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("targets", TARGETS)
+def test_whatever_peft_opens_says_the_same_here(targets, beside, small_base, tmp_path):
+    """LoRA on embeddings and head too, beside which PEFT saves the base's own weights."""
+    torch.manual_seed(0)
+    logits = changed_by_peft(small_base, tmp_path, target_modules=TARGETS[targets], **BESIDE[beside])
+    if logits is None:
+        return
+    plain = said_by(PeftModel.from_pretrained(opened(small_base), str(tmp_path)))
+    described = describe(tmp_path, ModelChoice(source="folder", id=str(small_base)), "fp32")
+    here = said_by(described.method.load(opened(small_base), tmp_path))
+    assert torch.allclose(here, plain, atol=1e-6) and torch.allclose(here, logits, atol=1e-6)
+    assert described.method.layer_names
+
+
+def test_one_that_brings_other_embeddings_for_its_base_is_refused(small_base, tmp_path):
+    changed_by_peft(small_base, tmp_path, target_modules=["embed_tokens"])
+    retensored(tmp_path, lambda name, tensor: (name, tensor + 1 if "base_layer" in name else tensor))
+    with refused("import.other_base"):
+        describe(tmp_path, ModelChoice(source="folder", id=str(small_base)), "fp32")
 
 
 @pytest.mark.slow

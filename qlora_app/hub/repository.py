@@ -50,8 +50,10 @@ class Repository:
 
     def kept_commit(self) -> str:
         """What the revision was when the Hub was last asked; the revision itself where nobody knows, and "" where what
-        was kept of it is damaged.
+        was kept of it is damaged, and for names that the Hub has not: they could lead to any folder.
         """
+        if self.problems(""):
+            return ""
         ref = self.cache / "refs" / (self.revision or "main")
         try:
             commit = read_text(ref, most=1000).strip()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base_models import ModelChoice, folder_of, kept_models, local_models
 from ..base_models.headers import tensor_shapes
@@ -13,14 +13,19 @@ from ..base_models.recognition import weight_files
 from ..errors import Problem, UserError
 from ..hardware import here
 from ..methods import LoraMethod, MethodChoices
-from ..methods.fitting import CONFIG, check_saved, compare
+from ..methods.fitting import CONFIG, WEIGHTS, check_saved, compare
 from ..storage.files import write_json
+from ..storage.outside import lies_in_own
 from ..storage.reading import read_json
 from ..tasks import TaskChoice
 
+if TYPE_CHECKING:
+    import torch
+
 PREFIX = "base_model.model."
-_MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<which>[AB])\.weight")
-_EMBEDDING = re.compile(r"(?:.+\.)?(?P<name>embed_tokens|lm_head|wte|wpe)(?:\.base_layer)?\.weight")
+_MATRIX = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<which>[AB])(?:\.weight)?")
+_EMBEDDING = re.compile(r"(?:.+\.)?(?P<name>embed_tokens|lm_head|wte|wpe)(?P<own>\.base_layer)?\.weight")
+_TIED = ("embed_tokens", "wte", "shared")  # whose weight a head has that has none of its own
 TASKS = {"CAUSAL_LM": "chat", "SEQ_2_SEQ_LM": "text_to_text"}
 # Beginnings that take something away from the base, and are of no use where only what was learned is saved.
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda")
@@ -136,7 +141,7 @@ def _base_called(named: str, models: Path) -> ModelChoice:
     folder = Path(named).expanduser()
     if named.endswith("qlora_app/starter/base"):  # one of ours, if on another machine
         return ModelChoice()
-    if named and folder.is_absolute() and (folder / "config.json").is_file():
+    if named and folder.is_absolute() and lies_in_own(folder) and (folder / "config.json").is_file():
         return ModelChoice(source="folder", id=str(folder))
     kept = {choice.id.lower(): choice for choice in kept_models()}
     if named.lower() in kept:
@@ -192,7 +197,7 @@ def check_shapes(saved: Mapping[str, tuple[int, ...]], base: ModelChoice) -> Non
             continue
         is_inside = found["which"] == "A"
         place = 1 if is_inside else 0  # where a matrix has the size of the layer, and not the rank
-        right = layer[1] if is_inside else layer[0]
+        right = layer[1] if is_inside != bool(found["embedding"]) else layer[0]
         if shape[place] in layer:  # GPT-2 keeps its weights turned round: loading tells which it is
             right = shape[place]
         given[name] = tuple(shape)
@@ -204,12 +209,12 @@ def _keep_embeddings(folder: Path, config: dict[str, Any], shapes: Mapping[str, 
     """PEFT saves the embeddings beside an adapter that it thinks has changed them, and its config need not name them:
     named there, they are read back. Raises UserError where the adapter has other tokens than its base.
     """
-    found = {match["name"]: name for name in shapes if (match := _EMBEDDING.fullmatch(name.removeprefix(PREFIX)))}
+    found = {name: match for name in shapes if (match := _EMBEDDING.fullmatch(name.removeprefix(PREFIX)))}
     if not found:
         return
     weights = _weights(base)
-    for last, name in found.items():
-        rows = next((shape[0] for one, shape in weights.items() if one.endswith(f"{last}.weight")), None)
+    for name, match in found.items():
+        rows = next((shape[0] for one, shape in weights.items() if one.endswith(f"{match['name']}.weight")), None)
         if rows is not None and rows != shapes[name][0]:
             raise UserError(
                 "import.other_tokens",
@@ -218,8 +223,50 @@ def _keep_embeddings(folder: Path, config: dict[str, Any], shapes: Mapping[str, 
                 count=shapes[name][0],
                 rows=rows,
             )
-    kept = [name for name in config.get("modules_to_save") or [] if isinstance(name, str)]
-    write_json(folder / CONFIG, config | {"modules_to_save": sorted({*kept, *found})})
+    if own := {name: match["name"] for name, match in found.items() if match["own"]}:
+        _leave_out(folder, own, base)
+    learned = {match["name"] for match in found.values() if not match["own"]}
+    kept = {name for name in config.get("modules_to_save") or [] if isinstance(name, str)}
+    if learned - kept:
+        write_json(folder / CONFIG, config | {"modules_to_save": sorted(kept | learned)})
+
+
+def _leave_out(folder: Path, own: Mapping[str, str], base: ModelChoice) -> None:
+    """Beside LoRA on embeddings or head PEFT saves the base's own weight of them, {tensor: last name of its module},
+    and opening the adapter puts it into the base, on which others stand too. It is left out: the base has it. Raises
+    UserError where the base has another.
+    """
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(str(folder / WEIGHTS))
+    other = [name for name, last in own.items() if not _is_in(tensors[name], last, base)]
+    if other:
+        raise UserError(
+            "import.other_base",
+            "Beside what LoRA has learned it holds {name}, in which its base has other numbers: it was made for "
+            "another base, or has changed this one. Name the base it was made for, or merge it there and bring the "
+            "whole model.",
+            name=other[0].removeprefix(PREFIX)[:100],
+        )
+    beside = folder / f"{WEIGHTS}.part"  # the file itself is still being read from
+    save_file({name: one for name, one in tensors.items() if name not in own}, str(beside), {"format": "pt"})
+    beside.replace(folder / WEIGHTS)
+
+
+def _is_in(tensor: "torch.Tensor", last: str, base: ModelChoice) -> bool:
+    """Has the base these numbers in the module of this last name, but for what the coarser of both types rounds?"""
+    from safetensors import safe_open
+
+    files = weight_files(folder_of(base))
+    where = {name: file for file in files for name in tensor_shapes(file)}
+    wanted = [name for one in (last, *_TIED) for name in where if f".{name}".endswith(f".{one}.weight")]
+    if not wanted:
+        return False
+    with safe_open(str(where[wanted[0]]), "pt") as opened:
+        own = opened.get_tensor(wanted[0])
+    return own.shape == tensor.shape and (
+        bool((own.to(tensor.dtype) == tensor).all()) or bool((tensor.to(own.dtype) == own).all())
+    )
 
 
 def _weights(base: ModelChoice) -> dict[str, tuple[int, ...]]:
