@@ -176,7 +176,8 @@ class Job:
         if engine.state == "unknown":
             state = "queued" if self.is_asked("start") else stored.state
             return replace(stored, state=state, silence=engine.silence)
-        if engine.state == "queued" or self.is_asked("start"):
+        is_on_its_way = bool(engine.store) and not engine.has_begun
+        if engine.state == "queued" or self.is_asked("start") or is_on_its_way:
             state = "stopping" if self.wishes.wants_end() else "queued"
             return replace(stored, state=state, sentence=engine.waits)
         return stored
