@@ -373,6 +373,7 @@ def test_the_card_says_which_engine_works_on_it_and_what_that_costs():
     words = engine_line(engine, RunStatus(state="running"))
     assert all(part in words for part in ("Hugging Face Jobs", "66&lt;b&gt;", "RUNNING", ">$0.12 so far<"))
     assert "RUNNING" not in engine_line(engine, RunStatus(state="queued")), "its sentence says it already"
+    assert engine_line(replace(engine, state="queued", dollars=0.0), RunStatus(state="stopping")) == ""
     ended = replace(engine, state="ended", said="COMPLETED")
     assert ">It cost $0.12<" in engine_line(ended, RunStatus(state="done"))
     assert engine_line(replace(ended, dollars=0.0), RunStatus(state="done")) == "" == engine_line(None, RunStatus())

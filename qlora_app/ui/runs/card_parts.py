@@ -110,12 +110,12 @@ def _origin_line(run: Run, may_change: bool) -> str:
 
 def engine_line(engine: Engine | None, status: RunStatus) -> str:
     """Which other program works on it, what that says of it, and what it costs."""
-    if engine is None or not (engine.is_there or engine.dollars):
-        return ""
+    is_said = engine is not None and (engine.state == "queued" or status.state == "queued" or status.silence)
+    if engine is None or not (engine.dollars or (engine.is_there and not is_said)):
+        return ""  # whose sentence says it already
     words = [f'<b translate="no">{escape(engine.title)}</b>']
     if engine.id:
         words.append(f'<code translate="no">{escape(engine.id)}</code>')
-    is_said = status.state == "queued" or status.silence  # by their sentences
     if engine.is_there and engine.said and not is_said:
         words.append(f'<span translate="no">{escape(engine.said)}</span>')
     if engine.dollars:

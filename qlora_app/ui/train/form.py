@@ -398,8 +398,8 @@ class TrainForm:
             return None
 
     def _summary(self, recipe: Recipe | None) -> str:
-        """What a start would do, and what that costs."""
-        return summary_words(recipe, steps_here(recipe, self.page.settings.data)) + price_line(self.page, recipe)
+        """What a start would cost, and what it would do."""
+        return price_line(self.page, recipe) + summary_words(recipe, steps_here(recipe, self.page.settings.data))
 
     def time_of(self, recipe: Recipe, effort: str) -> str:
         """How long an effort takes, as its button says it; empty where nobody knows."""
