@@ -89,6 +89,7 @@ def test_what_waits_is_moved_from_the_drawer_and_started_now(page, store):
     first, second = waiting(store, "first"), waiting(store, "second")
     drawer = bar.poll({"open": True})["parts"]["jobs"]
     assert drawer.index("first") < drawer.index("second") and drawer.count('draggable="true"') == 2
+    assert "Start now" in drawer
     bar.jobs.move_job(event(job=second.id, beside=first.id, side="before"))
     assert [job.id for job in in_line(store.list())] == [second.id, first.id]
     bar.jobs.start_job_now(event(job=first.id))

@@ -23,15 +23,18 @@ from qlora_app.base_models import (
 )
 from qlora_app.base_models.download import fetch
 from qlora_app.errors import Stopped, UserError
+from qlora_app.hub import RemoteFile
 from qlora_app.hub import download as downloading
 from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
+from qlora_app.storage.outside import confined
 from tests.conftest import short_recipe, wait_for
 from tests.fixtures.hub import CHOICE, CONFIG, INDEX, PARAMETERS, go_offline
 from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import EXPIRED, GOOD, STRANGER, Repo
 from tests.refusing import refused
 
+WEIGHTS = RemoteFile("config.json", 1)  # of a model that is here
 NEVER = lambda: False  # noqa: E731
 SILENT = lambda *_: None  # noqa: E731
 
@@ -357,6 +360,37 @@ def test_a_copy_on_this_machine_is_used_when_the_hub_gives_it_no_more(hub, llama
     hub.repos.clear()
     folder, warning = fetch(CHOICE, None, SILENT, NEVER)
     assert folder.name == llama.commit and "private, or there is nothing of that name" in warning
+
+
+@pytest.mark.parametrize("closed", ["gated", "private"])
+def test_what_the_owner_s_token_brought_is_not_every_member_s(hub, llama, tmp_path, monkeypatch, closed):
+    setattr(llama, closed, True)
+    folder, _ = fetch(CHOICE, GOOD, SILENT, NEVER)
+    pinned = CHOICE.model_copy(update={"revision": llama.commit})
+    for goes in (lambda: None, lambda: go_offline(hub, monkeypatch)):
+        goes()
+        with confined([tmp_path]):
+            assert kept_models() == []
+            for choice in (CHOICE, pinned):
+                for has in (look_up, facts_of, folder_of, lambda one: fetch(one, None, SILENT, NEVER)):
+                    with pytest.raises(UserError):
+                        has(choice)
+            with pytest.raises(UserError):
+                downloading.fetch_files(CHOICE.repository, llama.commit, (WEIGHTS,), None, SILENT, NEVER)
+    assert folder_of(pinned) == folder, "its owner goes on with it"
+
+
+def test_what_everybody_may_have_is_fetched_once_for_all(hub, llama, tmp_path, monkeypatch):
+    folder, _ = fetch(CHOICE, GOOD, SILENT, NEVER)
+    hub.asked.clear()
+    with confined([tmp_path]):
+        assert fetch(CHOICE, None, SILENT, NEVER)[0] == folder_of(CHOICE) == folder and hub.files_asked() == []
+        (brought,) = hub.cache.glob("models--*/.open-*")
+        brought.unlink()  # as where another program fetched it
+        assert kept_models() == []
+        look_up(CHOICE)
+        go_offline(hub, monkeypatch)
+        assert [one.id for one in kept_models()] == [ID] and fetch(CHOICE, None, SILENT, NEVER)[0] == folder
 
 
 def test_a_connection_that_breaks_goes_on_where_it_broke(hub, llama, monkeypatch):

@@ -28,8 +28,10 @@ from qlora_app.ui import audit, quota
 from qlora_app.ui.door import request_guard, routes
 from qlora_app.ui.door.origins import Came
 from qlora_app.ui.door.people import People
+from qlora_app.ui.frame.bar import Bar
 from qlora_app.ui.guard import callers_of, server_functions
-from tests.fixtures.page import PROOF, make_run
+from qlora_app.ui.runs.merge_form import MergeForm
+from tests.fixtures.page import PROOF, event, make_run
 from tests.fixtures.serving import served
 from tests.refusing import refused
 from tests.test_strangers import OF_A_RUN, SECRET, addresses_of, around, given_to, private_run, routes_of, send
@@ -531,6 +533,26 @@ def test_a_member_has_so_many_jobs_at_work_and_no_more(page, store):
     with refused("member.too_many_jobs"):
         again.make_room()
     page.start(page.store.create(Recipe()))  # the owner has no quota
+
+
+def test_what_is_a_member_s_own_waits_without_a_button_that_refuses_them(page, store):
+    member = replace(page, settings=Settings(home=store.root.parent)).of_member("bob")
+    member.supervisor._whole.look_after(member.settings, member.store)
+    member.start(member.store.create(Recipe(name="waits")))
+    drawer = Bar(member).poll({"open": True})["parts"]["jobs"]
+    assert "Take it out" in drawer and "Start now" not in drawer
+
+
+def test_a_member_s_form_says_of_a_shared_run_whose_it_is(page, store):
+    """And not that there is none: it stands in their list."""
+    shared, private = make_run(store, proof=PROOF), make_run(store, proof=PROOF)
+    relabel(shared, add_tags=[SHARED])
+    form = MergeForm(page.of_member("bob"))
+    asked = {"runs": [shared.id, private.id], "weights": ["1", "1"]}
+    said = form.merge_check(asked)["problems"]
+    assert said[f"parts.{shared.id}"].code == "run.shared" and said[f"parts.{private.id}"].code == "run.not_there"
+    with refused("recipe.several_wrong", kind=gr.Error):
+        form.merge(event(**asked))
 
 
 def test_a_full_home_begins_nothing_and_takes_no_upload(page, store):

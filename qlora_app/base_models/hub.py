@@ -15,7 +15,8 @@ from ..hub import (
     explain,
     licence_of,
 )
-from ..hub.repository import files_of
+from ..hub.repository import check_access, files_of
+from ..storage.outside import is_confined
 from .choice import ModelChoice
 from .config import read_config
 from .families import tried_families
@@ -166,6 +167,10 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
         if not has_weights or "config.json" not in files:
             raise UserError.of(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
+        if is_confined():
+            check_access(choice.repository, info.sha or "", "config.json", token)
+        if not (info.gated or info.private):
+            choice.repository.note_open(info.sha or "")
         names = [*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)]
         wanted = tuple(files[name] for name in names)
         commit = info.sha or ""
@@ -249,7 +254,15 @@ def _has_template(info: Any, files: dict[str, RemoteFile]) -> bool:
 
 
 def kept_folder(choice: ModelChoice) -> Path | None:
-    """The folder of a whole copy of this revision; None if there is none, or only a part."""
+    """The folder of a whole copy of this revision; None if there is none, or only a part, and for a member one of which
+    nobody knows that everybody may have it.
+    """
+    if is_confined() and not choice.repository.is_open(choice.repository.kept_commit()):
+        return None
+    return _whole(choice)
+
+
+def _whole(choice: ModelChoice) -> Path | None:
     commit = choice.repository.kept_commit()
     if not commit:
         return None
@@ -259,6 +272,22 @@ def kept_folder(choice: ModelChoice) -> Path | None:
     except UserError:
         return None
     return folder
+
+
+def not_here(choice: ModelChoice) -> UserError:
+    """Why a model of the Hub has no folder."""
+    if is_confined() and _whole(choice):
+        return UserError(
+            "model.not_open",
+            "{id} is on this machine, and the Hub has not said that everybody may have it: it is gated or private, or "
+            "another program brought it. Choose it in Train, where the Hub is asked.",
+            id=choice.id,
+        )
+    return UserError(
+        "model.not_here",
+        "{id} is not on this machine, or not whole. Start or resume a run with it: that downloads it.",
+        id=choice.id,
+    )
 
 
 def unchanging(choice: ModelChoice) -> Path | None:

@@ -10,7 +10,7 @@ from .choice import ModelChoice
 from .config import read_config
 from .families import heads_in_use
 from .headers import tensor_shapes
-from .hub import kept_folder
+from .hub import kept_folder, not_here
 from .recognition import (
     Facts,
     facts_of_folder,
@@ -207,11 +207,7 @@ def folder_of(choice: ModelChoice) -> Path:
         return choice.folder
     if folder := kept_folder(choice):
         return folder
-    raise UserError(
-        "model.not_here",
-        "{id} is not on this machine, or not whole. Start or resume a run with it: that downloads it.",
-        id=choice.id,
-    )
+    raise not_here(choice)
 
 
 def facts_here(choice: ModelChoice) -> Facts | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..formatting import millions, size
+from ..storage.outside import check_own
 from ..storage.reading import is_regular, open_regular
 from .config import check_sense, program_in, read_config
 from .families import BARE_MADE_FOR, MADE_FOR, family_of
@@ -368,7 +369,7 @@ def models_below(folder: Path) -> list[tuple[Path, Problem | None]]:
         if place.name.startswith(".") or not _has_a_model(place):
             continue
         try:
-            describe_folder(place)
+            describe_folder(check_own(place))
             found.append((place, None))
         except UserError as error:
             found.append((place, error.problem))

@@ -14,6 +14,7 @@ from ..inference.sides import LONGEST_ID, Side, endpoint_of
 from ..runs import Run, RunStore
 from ..runs.finding import find_run
 from ..settings import Settings
+from ..storage.outside import check_own
 
 
 class Contestant(Choices):
@@ -74,11 +75,11 @@ def file_and_whose(word: str) -> tuple[Path, str] | None:
     """Of `PATH` or `PATH#NAME`, either of which may have a # of its own; None where there is no such file."""
     ends = [len(word), *(place for place, letter in enumerate(word) if letter == "#")]
     paths = ((Path(word[:end]).expanduser(), word[end + 1 :]) for end in ends if end)
-    return next(((path.resolve(), whose) for path, whose in paths if path.is_file()), None)
+    return next(((check_own(path).resolve(), whose) for path, whose in paths if path.is_file()), None)
 
 
 def _file(path: str) -> Path:
-    found = Path(path).expanduser()
+    found = check_own(Path(path).expanduser())
     if not found.is_file():
         raise UserError("file.not_there", "There is no file {file}.", file=path)
     return found.resolve()

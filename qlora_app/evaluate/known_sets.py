@@ -7,6 +7,7 @@ from ..choices import one_of_kinds
 from ..errors import UserError
 from ..runs import RunStore
 from ..runs.finding import find_run
+from ..storage.outside import check_own
 from .general_rules import General
 from .harness.tasks import HarnessTasks
 from .multiple_choice import Mmlu
@@ -26,7 +27,7 @@ def questions_named(word: str, store: RunStore, like: str = "") -> QuestionsChoi
     if name == "lm_eval" and colon:
         return HarnessTasks.of(rest)
     if name == "mmlu" and colon and Path(rest).expanduser().exists():
-        return Mmlu(path=str(Path(rest).expanduser().resolve()))
+        return Mmlu(path=str(check_own(Path(rest).expanduser()).resolve()))
     if word in QUESTION_SETS and not (QUESTION_SETS[word].model_fields.keys() & {"path", "run", "tasks"}):
         return QUESTION_SETS[word]()
     if not Path(word).is_file():

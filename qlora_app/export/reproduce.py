@@ -18,7 +18,7 @@ from ..start_from import COPY
 from ..storage.digests import sha256_of
 from ..storage.files import replace_file
 from ..storage.reading import read_json
-from .exporter import versions
+from .exporter import versions, without_places
 from .own_code import Made, own_code
 from .published import STAYS_HERE, name_base, take_weights
 
@@ -49,6 +49,7 @@ def script_of(run: Run, folder: Path, by_template: bool) -> str:
     own = _own_file(run, folder, proof)
     kind, settings = _adapter(run) if method.is_plain_peft else ("", {})
     starts = _take_beginning(run, folder)
+    without_places(folder)  # before the checksums
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     checked = [name for name in files if not name.startswith(("base/", "tokenizer/"))]
     words: dict[str, Any] = {

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 from ..errors import Stopped, UserError
 from ..formatting import size
 from ..storage.digests import sha256_of
+from ..storage.outside import is_confined
 from .errors import explain
-from .repository import RemoteFile, Repository
+from .repository import RemoteFile, Repository, check_access
 
 AT_ONCE = 4  # files
 CHUNK = 2**20  # bytes between two looks at whether somebody wants to stop
@@ -54,6 +55,8 @@ def fetch_files(
     progress = _Progress(wanted, on_progress, is_stopped)
     _check_room(wanted)
     try:
+        if files and is_confined():
+            check_access(repository, commit, files[0].name, token)
         with ThreadPoolExecutor(AT_ONCE) as pool:  # leaving it waits for all, and they end at the first failure of one
             waiting = [pool.submit(progress.ending_all, _fetch_file, wanted, file, token, progress) for file in files]
         for one in waiting:

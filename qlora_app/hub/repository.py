@@ -1,5 +1,6 @@
 """A repository on the Hub, and the place of its copy in the Hub's own cache."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..storage.reading import read_text
 
 PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
 COMMIT = re.compile(r"[0-9a-f]{40}")
+_OPEN = ".open-"  # of the name of an empty file, before the commit that everybody may have
 _ID = re.compile(r"(?!.*(--|\.\.))[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,127}")
 
@@ -50,14 +52,29 @@ class Repository:
 
     def kept_commit(self) -> str:
         """What the revision was when the Hub was last asked; the revision itself where nobody knows, and "" where what
-        was kept of it is damaged.
+        was kept of it is damaged, and for names that the Hub has not: they could lead to any folder.
         """
+        if self.problems(""):
+            return ""
         ref = self.cache / "refs" / (self.revision or "main")
         try:
             commit = read_text(ref, most=1000).strip()
         except (OSError, ValueError):
             return self.revision or "main"
         return commit if COMMIT.fullmatch(commit) else ""
+
+    def is_open(self, commit: str) -> bool:
+        """May everybody on this machine use the copy of a commit? Of one that was brought by other programs, or by the
+        owner's token for a repository that is gated or private, nobody has said so.
+        """
+        return bool(commit) and (self.cache / f"{_OPEN}{commit}").exists()
+
+    def note_open(self, commit: str) -> None:
+        """The Hub gives a commit to everybody. Where that cannot be noted it is asked again."""
+        if COMMIT.fullmatch(commit):
+            with contextlib.suppress(OSError):
+                self.cache.mkdir(parents=True, exist_ok=True)
+                (self.cache / f"{_OPEN}{commit}").touch()
 
     def arrived(self, commit: str, file: RemoteFile) -> int:
         """Bytes of a file that are on this machine already, those of an unfinished download included."""
@@ -109,6 +126,16 @@ def ask(path: str, token: str | None, **asked: Any) -> Any:
     )
     hf_raise_for_status(answer)
     return answer.json()
+
+
+def check_access(repository: Repository, commit: str, name: str, token: str | None) -> None:
+    """The Hub describes a gated repository to everybody, and what is on this machine needs no Hub; whether one may read
+    it shows at a file. Raises whatever the network does.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(repository.id, name, repo_type=repository.kind, revision=commit)
+    get_hf_file_metadata(url, token=token or False, timeout=PATIENCE)
 
 
 def files_of(info: Any) -> dict[str, RemoteFile]:

@@ -9,6 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +25,7 @@ from ..methods import MethodChoices
 from ..methods.fitting import check_saved
 from ..runs import Run
 from ..runs.exports import identical_gguf, last_export
+from ..storage.outside import lies_in_own
 from ..tasks import Task
 from ..tasks.generate import context_of
 from ..tasks.trial import check_tried
@@ -212,7 +214,9 @@ class ModelPool:
             if known is None or (known.done() and known.exception()):  # what was wrong may have been repaired
                 known = Future()
                 how = (run, adapter, known)
-                threading.Thread(target=self._load, args=how, name="loading", daemon=True).start()
+                # What somebody made is opened as they may; what is shared with them as its owner may.
+                context = copy_context() if lies_in_own(run.folder) else Context()
+                threading.Thread(target=context.run, args=(self._load, *how), name="loading", daemon=True).start()
                 self._sessions[key] = known  # only now: nobody may wait for a thread that was not started
             self._sessions.move_to_end(key)
             while len(self._sessions) > MOST_SESSIONS:

@@ -30,6 +30,7 @@ from ..runs.proof import Distance, HeldOut, Proof
 from ..runs.since import weights_of
 from ..settings import Settings
 from ..storage.files import write_json
+from ..storage.outside import check_own
 from ..storage.reading import is_regular
 from ..tasks import TASKS
 from ..tasks.trial import check_tried
@@ -61,6 +62,8 @@ def spec_for(what: str, base: str = "", precision: str = "", name: str = "", *, 
     """
     place = Path(what.strip()).expanduser()
     more = {"base": base_named(base), "precision": precision, "downloads": downloads, "name": name}
+    if place.is_dir() or place.is_file():
+        check_own(place)
     if place.is_dir():
         return AdapterSpec(source="folder", id=str(place.resolve()), **more)
     if place.is_file():
@@ -152,7 +155,7 @@ def _place(job: Job, spec: AdapterSpec, out: JobWriter, settings: Settings) -> P
         return _unpacked(job.folder / BROUGHT, target)
     if spec.source == "hub":
         return _downloaded(spec, out, settings)
-    folder = Path(spec.id).expanduser()
+    folder = check_own(Path(spec.id).expanduser())
     if not folder.is_dir():
         raise UserError("import.no_folder", "There is no folder {folder}.", folder=spec.id)
     return folder

@@ -87,9 +87,11 @@ def _of_values(error: ValidationError, field: str = "how") -> dict[str, Problem]
     }
 
 
-def merge_job(spec: MergeSpec, settings: Settings) -> Job:
-    """A new job that merges so. It is not started here. Raises UserError with all that speaks against it."""
-    checked(spec.parts, spec.how, RunStore(settings.runs))
+def merge_job(spec: MergeSpec, settings: Settings, store: RunStore | None = None) -> Job:
+    """A new job that merges so. It is not started here. store: says why a run cannot be merged that is seen and not
+    one's own. Raises UserError with all that speaks against it.
+    """
+    checked(spec.parts, spec.how, store or RunStore(settings.runs))
     return JobStore(settings.jobs).create(spec.name or "merged", spec)
 
 

@@ -15,6 +15,7 @@ from ..hardware import here
 from ..methods import LoraMethod, MethodChoices
 from ..methods.fitting import CONFIG, WEIGHTS, check_saved, compare
 from ..storage.files import write_json
+from ..storage.outside import lies_in_own
 from ..storage.reading import read_json
 from ..tasks import TaskChoice
 
@@ -140,7 +141,7 @@ def _base_called(named: str, models: Path) -> ModelChoice:
     folder = Path(named).expanduser()
     if named.endswith("qlora_app/starter/base"):  # one of ours, if on another machine
         return ModelChoice()
-    if named and folder.is_absolute() and (folder / "config.json").is_file():
+    if named and folder.is_absolute() and lies_in_own(folder) and (folder / "config.json").is_file():
         return ModelChoice(source="folder", id=str(folder))
     kept = {choice.id.lower(): choice for choice in kept_models()}
     if named.lower() in kept:

@@ -26,7 +26,12 @@ def named_outside(value: Any, own: Sequence[Path]) -> str:
 
 @contextlib.contextmanager
 def confined(own: Sequence[Path] | None) -> Iterator[None]:
-    """Meanwhile `check_own` lets nothing pass that lies elsewhere. None: everything passes."""
+    """Meanwhile `check_own` lets nothing pass that lies elsewhere. None: what passed before. Threads that are begun
+    meanwhile know nothing of it, unless they are given this one's context.
+    """
+    if own is None:
+        yield
+        return
     token = _own.set(own)
     try:
         yield
@@ -41,12 +46,42 @@ def confine_process(own: Sequence[Path] | None) -> None:
 
 
 def check_own(path: Path) -> Path:
-    """The path. Raises UserError where it leads out of what those may open for whom this works."""
-    own = _own.get()
-    own = _own_of_process if own is None else own
-    if own is not None and not any(path.resolve().is_relative_to(folder.resolve()) for folder in own):
+    """The path. Raises UserError where it, or a link directly in that folder, leads out of what those may open for whom
+    this works.
+    """
+    if is_confined() and not all(map(lies_in_own, (path, *_links_in(path)))):
         raise not_yours(path.name)
     return path
+
+
+def is_confined() -> bool:
+    """Does this work for a member or a visitor, who may not open every file of this machine?"""
+    return _folders() is not None
+
+
+def lies_in_own(path: Path) -> bool:
+    """May it be opened by those for whom this works?"""
+    own = _folders()
+    if own is None:
+        return True
+    try:
+        real = path.resolve()
+    except (OSError, ValueError, RuntimeError):  # no name that a disk holds, or a link to itself
+        return False
+    return any(real.is_relative_to(folder.resolve()) for folder in own)
+
+
+def _folders() -> Sequence[Path] | None:
+    own = _own.get()
+    return _own_of_process if own is None else own
+
+
+def _links_in(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(one.path) for one in entries if one.is_symlink()]
+    except OSError:  # it is none, or is not there: whoever opens it says so
+        return []
 
 
 def not_yours(named: str) -> UserError:

@@ -78,6 +78,13 @@ class AppContext:
         return self.may_change and self.role != "member"
 
     @property
+    def own(self) -> list[Path] | None:
+        """The folders in which lies whatever these may open by its path; None for owners, who open anything."""
+        if self.is_owners:
+            return None
+        return [self.settings.home] if self.may_change else []
+
+    @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Those elsewhere that may be asked: what they answer is paid for by the owner."""
         return (self.settings.endpoints or ()) if self.may_change else ()

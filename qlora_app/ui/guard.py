@@ -10,6 +10,7 @@ what is shared with them is found by handlers that only read. Who is sent to whi
 (`door/`), which also says what comes in at all.
 """
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -22,6 +23,7 @@ import gradio as gr
 from ..errors import Problem, UserError
 from ..runs.shared import changing
 from ..settings import PREFIX
+from ..storage.outside import confined
 from .context import AppContext
 
 DEMONSTRATION = Problem(
@@ -123,7 +125,7 @@ def _function_of(
     def function(asked: Any) -> dict[str, Any]:
         if is_noted:
             _note(answer.__self__, answer.__qualname__, asked)  # type: ignore[attr-defined]
-        with changing(is_noted):
+        with _at_work(answer.__self__, is_noted):  # type: ignore[attr-defined]
             return answer(asked)
 
     function.__name__ = answer.__name__
@@ -182,7 +184,7 @@ def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Calla
     def once(self: Any, *values: Any) -> Any:
         try:
             allow(self, *values)
-            with changing(does_change):
+            with _at_work(self, does_change):
                 return _or_nothing(handler(self, *values))
         except Exception as error:  # the last place before the person: nothing may pass it but a sentence
             raise _shown(error, self.page.may_change) from error
@@ -193,7 +195,7 @@ def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Calla
             allow(self, *values)
             answers = handler(self, *values)
             while True:
-                with changing(does_change):  # each piece may be asked for in another thread
+                with _at_work(self, does_change):  # each piece may be asked for in another thread
                     answer = next(answers, answers)
                 if answer is answers:
                     return
@@ -205,6 +207,14 @@ def _marked(handler: Callable, callers: Callers, is_noted: bool = True) -> Calla
     wrapper.callers = callers  # type: ignore[attr-defined]
     wrapper.changes = callers == "owner"  # type: ignore[attr-defined]
     return wrapper
+
+
+@contextlib.contextmanager
+def _at_work(owner: Any, does_change: bool) -> Iterator[None]:
+    """Meanwhile no path is opened that is not theirs whose page it is, whatever named it."""
+    page = getattr(owner, "page", None)
+    with changing(does_change), confined(page.own if isinstance(page, AppContext) else None):
+        yield
 
 
 def _note(owner: Any, deed: str, *told: Any) -> None:

@@ -20,6 +20,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ..accounts import Person
+from ..storage.outside import confined
 from .build import build
 from .context import AppContext
 from .door.bodies import upload_mb
@@ -65,18 +66,21 @@ def how_shown(demo: gr.Blocks, max_upload_mb: int) -> dict[str, Any]:
 class PersonsPage:
     """One that runs."""
 
-    def __init__(self, demo: gr.Blocks, app: FastAPI, files: Path) -> None:
-        self.demo, self.app, self.files = demo, app, files
+    def __init__(self, demo: gr.Blocks, app: FastAPI, own: list[Path] | None) -> None:
+        """own: the folders in which lies what it may open by a path."""
+        self.demo, self.app, self._own = demo, app, own
         self.open = 0  # requests that are being answered, streams among them
         self._life: Any = None
 
     async def answer(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
         """A request. What it is told of the app that answers does not reach the door, which asks the server's own."""
-        await self.app(dict(scope), receive, send)
+        with confined(self._own):
+            await self.app(dict(scope), receive, send)
 
     async def begin(self) -> None:
         self._life = self.app.router.lifespan_context(self.app)
-        await self._life.__aenter__()
+        with confined(self._own):  # its queue, too
+            await self._life.__aenter__()
 
     async def end(self) -> None:
         """Its uploads go; what was made in its home stays."""
@@ -178,7 +182,7 @@ class Pages:
         demo.app.uploaded_file_dir = str(files)
         for block in demo.blocks.values():
             block.GRADIO_CACHE = str(files)
-        return PersonsPage(demo, outer, files)
+        return PersonsPage(demo, outer, page.own)
 
 
 def _files_of(person: Person) -> Path:

@@ -109,8 +109,8 @@ def _watching(call: Callable[..., Any]) -> Callable[..., Any]:
     def watched(context: Any, function: Any, *args: Any, **named: Any) -> Any:
         CLOCK.look()
         own = getattr(getattr(function, "__wrapped__", function), "__self__", None)  # the sandbox wraps str.format
-        given = (own, *args) if isinstance(own, str) else args
-        growth.check_call(getattr(function, "__name__", ""), given, named)
+        subject = own if isinstance(own, str) else None
+        growth.check_call(getattr(function, "__name__", ""), subject, args, named)
         return growth.held(call(context, function, *args, **named))
 
     return watched
@@ -121,7 +121,7 @@ def _watched(name: str, filter: Callable[..., Any]) -> Callable[..., Any]:
     def watched(*args: Any, **named: Any) -> Any:
         CLOCK.look()
         given = args[1:] if hasattr(filter, "jinja_pass_arg") else args
-        growth.check_call(name, given, named)
+        growth.check_call(name, given[0], given[1:], named)
         return growth.held(filter(*args, **named))
 
     return watched

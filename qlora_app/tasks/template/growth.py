@@ -10,12 +10,14 @@ MOST_BITS = 100_000  # of a number
 WIDEST = 10_000  # columns of what is filled up with blanks
 LONGEST_SLOW = 100_000  # characters for what takes longer than once through a text
 SLOW = ("urlize", "wordwrap", "striptags", "xmlattr", "pprint", "do_urlize", "do_wordwrap")
-# What makes as much as a number says: of a text, of each of its lines, of a list.
+# What makes as much as a number beside it says: of a text, of each of its lines, of a list, of nothing. What else is
+# given numbers, as `int` or `string`, writes them.
 BY_NUMBER = (
     *("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "tojson", "batch", "slice", "round", "to_bytes"),
-    *("truncate", "filesizeformat", "wordwrap", "pprint"),
+    *("generate_lorem_ipsum",),
 )
-_NUMBER = re.compile(r"\d{1,20}")
+# Widths and precisions: `%05.2f`, and `{:>5}` or `{0:5.2f}`.
+_WIDTHS = re.compile(r"%[-+ #0]*(\d*)(?:\.(\d+))?|\{[^{}:]*:[^{}\d]*(\d+)(?:\.(\d+))?")
 
 
 def too_much(why: str) -> Exception:
@@ -42,7 +44,8 @@ def held(value: Any) -> Any:
     return value
 
 
-def _unfold(value: Any) -> None:
+def _unfold(value: Any) -> tuple[int, int]:
+    """How many values it holds, and how many characters its texts have."""
     count, length, waiting = 0, 0, [value]
     while waiting:
         one = waiting.pop()
@@ -56,20 +59,21 @@ def _unfold(value: Any) -> None:
         if count + len(waiting) > MOST_HELD:
             raise too_much(f"it holds more than {MOST_HELD:,} values within each other")
     check(length)
+    return count, length
 
 
-def check_call(name: str, given: Sequence[Any], named: dict[str, Any]) -> None:
-    """Raises jinja2.TemplateRuntimeError before a function, filter or method of that name makes too much of these."""
-    every = [*given, *named.values()]
-    numbers = [abs(one) for one in every if isinstance(one, int)]
+def check_call(name: str, subject: Any, given: Sequence[Any], named: dict[str, Any]) -> None:
+    """Raises jinja2.TemplateRuntimeError before a function, filter or method of that name makes too much of these.
+
+    subject: what a filter or method is of, whose own value bounds nothing; None for a function.
+    """
+    beside = [*given, *named.values()]
+    every = [subject, *beside]
     texts = [one for one in every if isinstance(one, str)]
-    most = WIDEST if name in BY_NUMBER else MOST_HELD
-    if numbers and max(numbers) > most:
-        raise too_much(f"{name} is asked for {max(numbers):.3g} times something")
+    if name in BY_NUMBER:
+        _check_number(name, subject, max((abs(one) for one in beside if isinstance(one, int)), default=0))
     if name in SLOW and sum(map(len, texts)) > LONGEST_SLOW:
         raise too_much(f"{name} would take long")
-    if name in BY_NUMBER and texts and numbers:
-        check((1 + texts[0].count("\n") + texts[0].count("\t")) * max(numbers) + len(texts[0]))
     if name == "replace" and len(texts) > 2:
         text, old, new = texts[:3]
         check(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
@@ -79,18 +83,27 @@ def check_call(name: str, given: Sequence[Any], named: dict[str, Any]) -> None:
         _check_joined(every)
 
 
+def _check_number(name: str, subject: Any, number: int) -> None:
+    if number > WIDEST:
+        raise too_much(f"{name} is asked for {number:.3g} times something")
+    if isinstance(subject, str):
+        check((1 + subject.count("\n") + subject.count("\t")) * number + len(subject))
+    elif number:
+        check(_unfold(subject)[0] * number)
+
+
 def _check_joined(every: Sequence[Any]) -> None:
     lists = [one for one in every if isinstance(one, list | tuple | dict)]
     texts = [one for one in every if isinstance(one, str)]
     for one in lists:
-        held(one)
-        check(len(one) * max(map(len, texts), default=0))
+        length = _unfold(one)[1]
+        check(length + len(one) * max(map(len, texts), default=0))
 
 
 def _check_format(texts: Sequence[str], every: Sequence[Any]) -> None:
     """Widths stand in the text or beside it, and it may name one value many times."""
     form = texts[0] if texts else ""
-    widths = [int(found) for found in _NUMBER.findall(form)]
+    widths = [int(found) for width in _WIDTHS.findall(form) for found in width if found]
     beside = [abs(one) for one in every if isinstance(one, int)] if "*" in form or "{:{" in form else []
     if max([*widths, *beside], default=0) > WIDEST:
         raise too_much("it writes something that wide")

@@ -26,7 +26,7 @@ from ...hub import (
     fetch_files,
     licence_of,
 )
-from ...hub.repository import files_of
+from ...hub.repository import check_access, files_of
 from ..choice import DatasetChoice
 from ..read.archives import HUB_ENDINGS as ENDINGS
 
@@ -202,7 +202,7 @@ def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = F
                 program=script,
             )
         if info.gated and files:
-            _check_access(repository, info.sha or "", next(iter(files)), token)
+            check_access(repository, info.sha or "", next(iter(files)), token)
         configs = (info.card_data or {}).get("configs") or []
         subsets = {str(one.pop("config_name")): one for one in map(dict, configs)} or _converted(files) or {DEFAULT: {}}
         return HubDataset(choice.id, info.sha or "", licence_of(info.tags), bool(info.gated), files, subsets, refs)
@@ -210,14 +210,6 @@ def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = F
         raise
     except Exception as error:  # whatever the network does, the person gets a sentence
         raise explain(error, repository, bool(token)) from error
-
-
-def _check_access(repository: Repository, commit: str, name: str, token: str | None) -> None:
-    """The Hub describes a gated repository to everybody; whether one may read it shows at a file."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    url = hf_hub_url(repository.id, name, repo_type=repository.kind, revision=commit)
-    get_hf_file_metadata(url, token=token or False, timeout=PATIENCE)
 
 
 def _revisions(id: str, token: str | None) -> dict[str, str]:

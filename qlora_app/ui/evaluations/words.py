@@ -10,6 +10,7 @@ from ...evaluate import EVALUATORS
 from ...evaluate.harness.tasks import HarnessTasks, known_tasks
 from ...evaluate.known_sets import QUESTION_SETS
 from ...evaluate.question_sets import QuestionsChoice
+from ...storage.outside import check_own
 
 ASKED_ALONE = ("judge", "lm_eval")  # has a form of its own; belongs to questions that nothing else measures
 EVALUATOR_WORDS = {name: kind.title for name, kind in EVALUATORS.items()}
@@ -82,7 +83,7 @@ def _place(set_name: Any, given: dict[str, Any], folder: Path, most: int) -> str
         place = Path(_text(given, "folder")).expanduser()
         if not _text(given, "folder") or not place.exists():
             raise UserError("evaluate.no_folder", "There is no folder or file {folder}.", folder=_text(given, "folder"))
-        return str(place.resolve())
+        return str(check_own(place).resolve())
     if set_name != "file":
         return ""
     file = given.get("file")

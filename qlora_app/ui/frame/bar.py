@@ -198,7 +198,7 @@ class Bar:
             parts["machine"] = machine_chip(hardware.here(), self.checkup)
         if is_open:
             ended = self._ended() if may_change else []
-            parts["jobs"] = jobs_part(lines, ended, language, may_change)
+            parts["jobs"] = jobs_part(lines, ended, language, may_change, self.page.is_owners)
         if is_open and may_change:
             self.checkup.look_if_old()
             parts["here"] = machine_part(self.checkup)

@@ -58,18 +58,22 @@ def _taken(machine: Machine) -> str:
 # ---- what moves
 
 
-def jobs_part(lines: Sequence[WorkLine], ended: Sequence[WorkLine], language: str, may_change: bool) -> str:
-    """The lines of what runs and waits, and below them what ended before its time and can go on."""
+def jobs_part(
+    lines: Sequence[WorkLine], ended: Sequence[WorkLine], language: str, may_change: bool, may_hurry: bool
+) -> str:
+    """The lines of what runs and waits, and below them what ended before its time and can go on. may_hurry: may those
+    who look start something beside what is worked on?
+    """
     if not lines and not ended:
         return '<p class="quiet">Nothing runs or waits.</p>'
     waiting = [line.address for line in lines if line.waits]
-    rows = "".join(_row(line, language, may_change, waiting) for line in (*lines, *ended))
+    rows = "".join(_row(line, language, may_change, may_hurry, waiting) for line in (*lines, *ended))
     return f'<ul class="work">{rows}</ul>'
 
 
-def _row(line: WorkLine, language: str, may_change: bool, waiting: Sequence[str]) -> str:
+def _row(line: WorkLine, language: str, may_change: bool, may_hurry: bool, waiting: Sequence[str]) -> str:
     dot = "live" if line.state in ("starting", "running", "stopping") else line.state
-    buttons = _buttons(line, waiting) if may_change else ""
+    buttons = _buttons(line, waiting, may_hurry) if may_change else ""
     kind = ' class="waits"' if line.waits else ""
     marks = row_marks(line.address) if may_change and line.waits and len(waiting) > 1 else ""
     return (
@@ -113,14 +117,15 @@ def _small(line: WorkLine, language: str, may_change: bool) -> str:
     return said
 
 
-def _buttons(line: WorkLine, waiting: Sequence[str]) -> str:
+def _buttons(line: WorkLine, waiting: Sequence[str], may_hurry: bool) -> str:
     name = escape(line.name)
     if line.state in RESUMABLE:
         resume = "Try again" if line.state == "failed" else "Resume"
         made = _button("resume", resume, line) + _button("dismiss", "Dismiss", line)
     elif line.waits:
         moving = move_buttons(line.address, waiting) if len(waiting) > 1 else ""
-        made = moving + _button("now", "Start now", line) + _button("stop", "Take it out", line)
+        now = _button("now", "Start now", line) if may_hurry else ""
+        made = moving + now + _button("stop", "Take it out", line)
     elif line.state == "stopping":
         made = '<button type="button" disabled>Stopping…</button>'
     else:

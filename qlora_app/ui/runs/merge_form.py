@@ -12,8 +12,9 @@ from ...errors import UserError
 from ...kinds.merge import MergeSpec, equal_parts, merge_job, merge_spec, merged
 from ...kinds.merge_checks import checked
 from ...methods.combining import By, Combination
-from ...runs import Run, RunStore, address_of
+from ...runs import Run, address_of
 from ...runs.labels import LONGEST_NAME
+from ...runs.shared import changing
 from ..context import AppContext
 from ..events import Answer
 from ..guard import changes
@@ -49,7 +50,8 @@ class MergeForm:
         """What stands in the form -> {problems: {field: sentence}, notes: [what one should know]}."""
         try:
             spec = _spec(asked)
-            notes = checked(spec.parts, spec.how, RunStore(self.page.settings.runs)).notes
+            with changing():  # as its job finds them
+                notes = checked(spec.parts, spec.how, self.page.store).notes
         except UserError as error:
             said = error.problems or {"parts": error.problem}
             return {"problems": {field: translate(problem) for field, problem in said.items()}, "notes": []}
@@ -58,7 +60,8 @@ class MergeForm:
     @changes
     def merge(self, event: gr.EventData) -> Answer:
         """The form was sent."""
-        job = merge_job(_spec(given_by(event)), self.page.settings)
+        self.page.make_room()
+        job = merge_job(_spec(given_by(event)), self.page.settings, self.page.store)
         self.page.sessions.make_way()  # its worker loads the model once more
         self.page.start(job)
         return {self.card: address_of(job)}

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -234,7 +235,7 @@ class DataView:
         if not _is_ready():  # to get ready now would take the processor from the worker
             return False
         try:
-            subject = self._loading.submit(self._subject, recipe).result(QUICKLY)
+            subject = self._loading.submit(copy_context().run, self._subject, recipe).result(QUICKLY)
             if lengths := self._lengths.get(subject.key):
                 is_all = lengths.examined == len(subject.examples.train)
                 return is_all and len(lengths.without_loss(subject.max_length)) == len(lengths.tokens)

@@ -3,6 +3,7 @@ instead where it does not suit.
 """
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -101,7 +102,7 @@ class ModelCard(HubMemory):
         if (
             model.source == "folder"
             and not self.page.may_change
-            and model.folder not in local_models(self.page.settings.models)
+            and Path(model.id).expanduser() not in local_models(self.page.settings.models)
         ):
             raise UserError(
                 "model.folder_not_offered",
