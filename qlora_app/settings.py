@@ -28,6 +28,7 @@ PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::
 
 # What a member's part of this machine is run with as well.
 OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
+GB = 1e9  # bytes, as `member_gb` counts them
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 

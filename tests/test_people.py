@@ -10,7 +10,7 @@ import pytest
 from gradio.context import LocalContext
 
 import app
-from qlora_app import starter
+from qlora_app import starter, worker
 from qlora_app.accounts import Accounts, member_at, work_in_home_of
 from qlora_app.base_models import ModelChoice
 from qlora_app.cli import main
@@ -31,6 +31,7 @@ from qlora_app.ui.door.people import People
 from qlora_app.ui.frame.bar import Bar
 from qlora_app.ui.guard import callers_of, server_functions
 from qlora_app.ui.runs.merge_form import MergeForm
+from tests.conftest import short_recipe
 from tests.fixtures.page import PROOF, event, make_run
 from tests.fixtures.serving import served
 from tests.refusing import refused
@@ -561,6 +562,22 @@ def test_a_full_home_begins_nothing_and_takes_no_upload(page, store):
     for check in (member.make_room, lambda: member.quota.check_space(1)):
         with refused("member.no_room"):
             check()
+
+
+@pytest.mark.slow
+def test_a_training_ends_saved_where_it_would_pass_what_a_member_may_keep(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))
+    monkeypatch.setenv("QLORA_APP_MEMBER_GB", "0")
+    monkeypatch.setenv("QLORA_APP_MEMBER", "")  # so that it is as before afterwards
+    monkeypatch.setattr(outside, "_own_of_process", None)
+    few = {"checkpoints": 2, "evaluations": 0, "samples": 0, "scored_questions": 0}
+    run = RunStore(Settings.from_environment().of_member("bob").runs).create(
+        short_recipe(max_steps=4, batch_size=1, **few)
+    )
+    assert worker.main(run.folder) == 1
+    status = run.status()
+    assert status.state == "failed" and status.sentence.code == "run.home_full" and status.step < 4
+    assert run.saved_steps() == [status.step]
 
 
 def test_tokens_are_counted_for_each_who_asks_and_forgotten_after_a_minute():

@@ -89,3 +89,19 @@ def said(folder: Path) -> Iterator[None]:
         if problem is None:
             raise
         raise UserError.of(problem) from error
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder. Links are not followed."""
+    total, waiting = 0, [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for one in entries:
+                    if one.is_dir(follow_symlinks=False):
+                        waiting.append(one.path)
+                    else:
+                        total += one.stat(follow_symlinks=False).st_size
+        except OSError:  # deleted meanwhile
+            continue
+    return total

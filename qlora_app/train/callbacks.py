@@ -18,6 +18,8 @@ from ..runs.checkpoints import seal
 from ..runs.curve import REWARDS
 from ..runs.rows import MetricRow
 from ..runs.run import Spent
+from ..settings import GB, PREFIX, MemberSettings, Settings
+from ..storage.disk import size_of
 from ..usage import own_memory
 from .best import BestSoFar
 from .failures import NotANumber
@@ -273,6 +275,23 @@ class CheckpointCallback(TrainerCallback):
                 needed=needed / 1000000.0,
                 step=state.global_step,
             )
+        if state.global_step < state.max_steps:
+            check_home(Settings.from_environment(), state.global_step)
+
+
+def check_home(settings: Settings, step: int) -> None:
+    """After a save. Raises UserError where a member's home holds more than it may: what goes on would add to it."""
+    if not isinstance(settings, MemberSettings) or (size := size_of(settings.home)) <= settings.member_gb * GB:
+        return
+    raise UserError(
+        "run.home_full",
+        "Your home holds {size:.1f} GB, and {most} GB is the most that a member may keep. Everything up to step {step} "
+        "is saved: delete runs or data that you need no longer, then press Resume. The owner sets {prefix}MEMBER_GB.",
+        size=size / GB,
+        most=settings.member_gb,
+        step=step,
+        prefix=PREFIX,
+    )
 
 
 def sample(job: TrainingSetup, model: Any, step: int) -> None:

@@ -1,19 +1,17 @@
 """How much a member may have at work and keep, and how much of the models' time one may take: said before it begins."""
 
-import os
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from ..errors import UserError
 from ..jobs import Job
-from ..settings import PREFIX, Settings
+from ..settings import GB, PREFIX, Settings
+from ..storage.disk import size_of
 
 A_MINUTE = 60.0
 COUNTED = 10.0  # seconds for which the size of a home is remembered
-GB = 1e9
 
 
 class Quota:
@@ -54,7 +52,7 @@ class Quota:
     def size(self) -> int:
         """Bytes in the home, as of some seconds ago."""
         if time.monotonic() - self._counted > COUNTED:
-            self._size, self._counted = _size_of(self._settings.home), time.monotonic()
+            self._size, self._counted = size_of(self._settings.home), time.monotonic()
         return self._size
 
 
@@ -95,18 +93,3 @@ class Tokens:
             self._sums[who] -= count
             if self._sums[who] <= 0:
                 del self._sums[who]
-
-
-def _size_of(folder: Path) -> int:
-    total, waiting = 0, [str(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for one in entries:
-                    if one.is_dir(follow_symlinks=False):
-                        waiting.append(one.path)
-                    else:
-                        total += one.stat(follow_symlinks=False).st_size
-        except OSError:  # deleted meanwhile
-            continue
-    return total

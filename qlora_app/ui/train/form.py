@@ -15,15 +15,16 @@ from gradio.components import Component
 from ...effort import awaits_speed, effort_choices
 from ...errors import UserError
 from ...overrides import command_for
-from ...preflight import examples_of
 from ...recipe import EFFORTS, Recipe
 from ...training_data import DatasetChoice, import_text
+from ..audit import who_asks
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import WHY_NOT, reads
 from ..theme import plain
 from . import form_values as form
 from .data_said import DataSaid
+from .form_kept import keeping, stood
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
 from .measured import Measured
@@ -81,14 +82,7 @@ class TrainForm:
     def build_trainer(self) -> None:
         """What is learned from data that says which answers people prefer; not seen where it does not."""
         data = self.controls.first.dataset
-        self.controls.build_one(form.TRAINER, visible=self._has_preferences(data), elem_classes="in-line")
-
-    def _has_preferences(self, data: DatasetChoice) -> bool:
-        try:
-            examples = examples_of(data, self.page.settings.data)
-        except UserError:
-            return False
-        return bool(examples.pairs or examples.labelled)
+        self.controls.build_one(form.TRAINER, visible=self.logic.has_preferences(data), elem_classes="in-line")
 
     def build_name(self) -> None:
         """What the run is called: made of what differs, which `showing` says, until a person types another."""
@@ -100,7 +94,8 @@ class TrainForm:
         first = self.logic.showing(self.controls.first)
         # It stands in the browser and not in a gr.State, so that it always belongs to the values it is sent with.
         self.suggested = gr.Textbox(first.suggested.to_json(), visible="hidden", elem_id="suggested-for")
-        # Another text whenever a handler filled the form, and whenever other data may have come onto it.
+        # Another text whenever a handler filled the form, and whenever other data may have come onto it. A visit sends
+        # what the browser kept in it.
         self.touched = gr.Textbox(visible="hidden", elem_id="touched")
         self.other_data = gr.Textbox(visible="hidden", elem_id="other-data")
 
@@ -130,7 +125,8 @@ class TrainForm:
         control = self.controls.controls
         typed = [one.input for name, one in control.items() if not name.startswith((DATA, DATA_SETTINGS))]
         settled = [*self.outputs]
-        self.settled = gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
+        looked = {"js": keeping(self.inputs, control, self.effort)} | FAST | LAST
+        self.settled = gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **looked)
         self.data.begin([control[DATA].input], [control[DATA], self.suggested], self.start)
         chosen = control[DATA].input(self.choose_by_hand, self.inputs, [*settled, self.other_data], **QUIET, **LAST)
         chosen.failure(self.stay, self.inputs, [*settled, *self.data.readings], **QUIET)
@@ -186,12 +182,21 @@ class TrainForm:
 
     def showing(self, recipe: Recipe) -> Answer:
         """The form as a visit finds it, with a recipe and all that is said about it."""
-        state = self.logic.showing(recipe)
-        basis = {self.suggested: state.suggested.to_json()}
-        said = self._said(state)
-        control = self.controls.controls[form.NAME]
+        return self.standing(self.logic.showing(recipe))
+
+    def kept(self, given: Given, found: Recipe) -> Answer:
+        """The form as it stood when the page was loaded again; empty where it did not. found: as `showing`."""
+        state = stood(given[self.touched], who_asks().user, self.logic, found)
+        return self.standing(state) | self.touch() if state else {}
+
+    def standing(self, state: FormState) -> Answer:
+        """The form with all that is said about it."""
+        said, control = self._said(state), self.controls.controls[form.NAME]
         name = {control: said[control] | {"value": state.values[form.NAME]}}
-        return self.controls.updates(state.values) | self._beside(state) | said | basis | name
+        return self.controls.updates(state.values) | self._beside(state) | said | self._basis(state) | name
+
+    def _basis(self, state: FormState) -> Answer:
+        return {self.suggested: state.suggested.to_json(who_asks().user)}
 
     def filled(self, recipe: Recipe) -> Answer:
         """A recipe comes onto the form in place of what stands there."""
@@ -217,8 +222,7 @@ class TrainForm:
         chosen = replace(state, values=state.values | {form.MODEL: value, form.MODEL_REVISION: ""})
         rested = self.logic.at_rest(chosen)
         changed = {name: value for name, value in rested.values.items() if value != before.values.get(name)}
-        basis = {self.suggested: rested.suggested.to_json()}
-        return self.controls.updates(changed) | self._beside(rested) | basis | self.touch()
+        return self.controls.updates(changed) | self._beside(rested) | self._basis(rested) | self.touch()
 
     def with_text(self, given: Given, text: str) -> Answer:
         """Text that was pasted becomes data, and is chosen. Raises UserError where nothing can be learned from it."""
@@ -236,20 +240,14 @@ class TrainForm:
         # Only what changes: what a person types while this answer is under way must not be filled in again.
         changed = {name for name, value in rested.values.items() if value != state.values.get(name)}
         values = {name: rested.values[name] for name in changed - kept}
-        basis = {self.suggested: rested.suggested.to_json()}
-        return (
-            self.controls.updates(values)
-            | self.controls.lists(state.data)
-            | self._beside(rested)
-            | basis
-            | self.touch()
-        )
+        shown = self.controls.updates(values) | self.controls.lists(state.data)
+        return shown | self._beside(rested) | self._basis(rested) | self.touch()
 
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
         trainer = {
             self.controls.controls[form.TRAINER]: gr.update(
-                visible=self._has_preferences(state.data), value=state.trainer
+                visible=self.logic.has_preferences(state.data), value=state.trainer
             )
         }
         return self.data.about(state) | self._effort(state) | self._start(state.data) | trainer

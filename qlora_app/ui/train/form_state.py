@@ -66,9 +66,9 @@ class Suggested:
         """Do model, data, method and trainer stand on the form?"""
         return (self.model, self.data, self.method, self.trainer) == tuple(values[name] for name in CHOSEN)
 
-    def to_json(self) -> str:
-        """As the browser keeps it beside the values."""
-        return json.dumps(asdict(self))
+    def to_json(self, who: str = "") -> str:
+        """As the browser keeps it beside the values. who: has logged in, and is the only one to find it again."""
+        return json.dumps(asdict(self) | {"who": who})
 
     @classmethod
     def from_json(cls, text: Any) -> "Suggested":
@@ -185,6 +185,13 @@ class FormLogic:
         with contextlib.suppress(UserError):
             return len(examples_of(data, self.data_folder).train)
         return None
+
+    def has_preferences(self, data: DatasetChoice) -> bool:
+        """Does it say which answers people prefer?"""
+        with contextlib.suppress(UserError):
+            examples = examples_of(data, self.data_folder)
+            return bool(examples.pairs or examples.labelled)
+        return False
 
     # ---- what happens to a form
 
