@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .effort import expected_seconds
 from .errors import UserError
 from .evaluate import Evaluation, Judge
 from .evaluate.decoding import AnswerDecoding
@@ -28,6 +29,7 @@ from .kinds.judging import judgeable
 from .kinds.merge import equal_parts, merge_job, merge_spec, merged
 from .launch import places
 from .launch.engines import asked_about
+from .launch.prices import price_words
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
 from .preflight import ready
@@ -53,11 +55,14 @@ def train(recipe: str | Path | Recipe = "starter", settings: Changes | None = No
 
     recipe: a preset, the path of a recipe, a model's id or folder, or a Recipe. settings: {dotted name: value};
     `named` may give them too, with two underscores for the dot (training__epochs=1). A data file is named by its path
-    (dataset.id). Raises UserError with every mistake at once.
+    (dataset.id). At a place that has prices it prints what it will cost. Raises UserError with every mistake at once.
     """
     here = _settings()
     here.make_home()
-    run = RunStore(here.runs).create(ready(_recipe(recipe, settings, named), here).recipe)
+    store, known = RunStore(here.runs), ready(_recipe(recipe, settings, named), here)
+    if known.recipe.launch.where == "hf_jobs":
+        print(price_words(known.recipe.launch, here, expected_seconds(known.recipe, store, here.data)))
+    run = store.create(known.recipe)
     places.start(run)
     return Run(run)
 

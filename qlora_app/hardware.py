@@ -125,7 +125,6 @@ def known_accelerators() -> tuple[str, ...]:
     return tuple(accelerators())
 
 
-@functools.lru_cache(maxsize=1)
 def has_slurm() -> bool:
     """Are a cluster's commands here?"""
     return shutil.which("sbatch") is not None

@@ -5,6 +5,8 @@ from typing import Literal
 
 from .choices import Choices, setting
 from .errors import Problem
+from .hardware import has_slurm
+from .settings import MemberSettings, Settings
 from .storage.process import ENGINES
 
 TITLES = {"here": "This machine", **ENGINES}
@@ -25,6 +27,22 @@ FLAGS = (
     ),
     *("licenses", "mem", "mem-per-cpu", "mem-per-gpu", "nodelist", "qos", "reservation", "tmp"),
 )
+# The settings that only some places make use of, and which.
+USED_AT = {
+    "partition": ("slurm",),
+    "flags": ("slurm",),
+    "minutes": ("slurm", "hf_jobs"),
+    "gpus": ("ray",),
+    "flavor": ("hf_jobs",),
+}
+NO_CLUSTER = Problem(
+    "ray.no_address",
+    "Which cluster? Set QLORA_APP_RAY to the address of its jobs, such as http://head:8265, and start again.",
+)
+NO_TOKEN = Problem(
+    "rent.no_token",
+    "Hugging Face Jobs need a token: set QLORA_APP_HUB_TOKEN to one that may write and start jobs, and begin again.",
+)
 _FLAG = re.compile(rf"--({'|'.join(FLAGS)})(=[\w.,:*&|+@/\[\]-]+)?", re.ASCII)
 
 
@@ -36,14 +54,12 @@ class Place(Choices):
         "Where to train",
         "On this machine, on a cluster whose Slurm or Ray is asked from here, or on a rented machine of Hugging Face.",
         labels=TITLES,
-        part="saving",
     )
     processes: int = setting(
         1,
         "Processes",
         "How many share each step, every one on a GPU of its own, or on some of a CPU's cores. A step is the same. "
         "0: one for each GPU.",
-        part="saving",
         ge=0,
         le=64,
     )
@@ -54,29 +70,22 @@ class Place(Choices):
         "Data parallel is quicker. FSDP2 is for a base that one GPU cannot hold: each process keeps a part of it, and "
         "the whole adapter.",
         labels={"ddp": "Whole: data parallel (DDP)", "fsdp": "A part: FSDP2"},
-        part="saving",
     )
-    partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", part="saving", max_length=100)
+    partition: str = setting("", "Slurm partition", "Empty: the cluster's default.", max_length=100)
     minutes: int = setting(
         0,
         "Time limit",
         "Minutes; the run is saved before they are over. 0: the cluster's own, at Hugging Face 120.",
-        part="saving",
         ge=0,
     )
-    flags: str = setting(
-        "", "Slurm flags", "More options of sbatch, such as --gres=gpu:2 --mem=64G.", part="saving", max_length=1000
-    )
-    gpus: int = setting(
-        1, "GPUs of Ray", "How many the cluster is asked for. 0: processors only.", part="saving", ge=0, le=64
-    )
+    flags: str = setting("", "Slurm flags", "More options of sbatch, such as --gres=gpu:2 --mem=64G.", max_length=1000)
+    gpus: int = setting(1, "GPUs of Ray", "How many the cluster is asked for. 0: processors only.", ge=0, le=64)
     flavor: str = setting(
         "a10g-small",
         "Machine of Hugging Face",
-        "What is rented, such as t4-small, l4x1, a10g-small; the command line says its price before the start.",
-        part="saving",
+        "What is rented, such as t4-small, l4x1, a10g-small. Its price is said before the start.",
         max_length=40,
-        pattern=r"[a-z0-9-]*",
+        pattern=r"^[a-z0-9-]*$",
     )
 
     def count(self, devices: int) -> int:
@@ -153,3 +162,30 @@ def flags_problem(refused: list[str]) -> Problem:
         word=refused[0],
         known=", ".join(FLAGS),
     )
+
+
+def no_slurm(program: str) -> Problem:
+    return Problem(
+        "slurm.not_here",
+        "There is no {program} on this machine, so Slurm cannot be asked. Train on this machine, or begin where "
+        "Slurm's commands are.",
+        program=program,
+    )
+
+
+def lacking(where: str, settings: Settings) -> Problem | None:
+    """What this installation lacks to reach a place; None where that can be asked at least."""
+    if where == "slurm" and not has_slurm():
+        return no_slurm("sbatch")
+    if where == "ray" and not settings.ray:
+        return NO_CLUSTER
+    if where == "hf_jobs" and not settings.token:
+        return NO_TOKEN
+    return None
+
+
+def reachable(settings: Settings) -> list[str]:
+    """The places that may be chosen; a member trains on this machine only."""
+    if isinstance(settings, MemberSettings):
+        return ["here"]
+    return [where for where in TITLES if lacking(where, settings) is None]

@@ -26,6 +26,7 @@ from .base_models import (
 from .errors import Problem, UserError
 from .hardware import known_accelerators, usable_cores
 from .methods.layers import no_such_layer
+from .place import lacking
 from .recipe import Recipe, wrong_settings
 from .settings import MemberSettings, Settings
 from .storage.outside import named_outside, not_yours
@@ -232,9 +233,12 @@ def ready(recipe: Recipe, settings: Settings, look_up: Callable[[ModelChoice], F
 def as_kept(recipe: Recipe, data: DatasetChoice, settings: Settings) -> Recipe:
     """As a new run keeps it: with its data pinned, and what it begins with found wherever its worker runs.
 
-    Raises UserError where the adapter it is to begin with is not there, or does not fit.
+    Raises UserError where its place cannot be reached from here, or the adapter it is to begin with is not there, or
+    does not fit.
     """
     refuse_of_others(recipe, settings)
+    if missing := lacking(recipe.launch.where, settings):
+        raise UserError.of(missing, {"launch.where": missing})
     unrecorded = recipe.training.model_copy(update={"extends": ""})  # whoever extends a run says so afterwards
     recipe = recipe.model_copy(update={"dataset": data, "training": unrecorded})
     refuse(start_from.problems_of(recipe, settings.runs))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -156,11 +157,13 @@ class FakeJobs:
         self.jobs: dict[str, Running] = {}
         self.is_private: dict[str, bool] = {}
         self.loses_answer = False  # of the next one that is begun
+        self.before_prices: Callable[[], object] = lambda: None  # called before they are told
         self.path = tools(folder / "tools")
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any] | None:
         """(status, what is said); None for what is no concern of its."""
         if path == "/api/jobs/hardware":
+            self.before_prices()
             return 200, [self._machine(*one) for one in self.HARDWARE]
         steps = [unquote(step) for step in urlsplit(path).path.split("/")[2:]]
         if steps[0] == "buckets" and len(steps) == 3:

@@ -21,6 +21,7 @@ from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.methods import METHODS
 from qlora_app.overrides import recipe_from
+from qlora_app.place import USED_AT
 from qlora_app.preflight import check
 from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import EFFORTS, Recipe
@@ -54,6 +55,8 @@ def test_every_control_changes_the_recipe(values, model_folder):
         kind = variant_of(name)
         there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
         there |= {"training.price_an_hour": 1.0} if name == "training.max_cost" else {}
+        used_at = USED_AT.get(name.removeprefix("launch."), ()) if name.startswith("launch.") else ()
+        there |= {"launch.where": used_at[0]} if used_at else {}
         there |= {"launch.where": "slurm", "training.batch_size": 12} if name in TOGETHER else {}  # not here
         there |= {"launch.processes": 2} if name == "launch.share" else {}
         changed = there | {name: another(name, value, model_folder)}

@@ -104,6 +104,8 @@ OTHER_PROSE = {
     "make run",  # a command
     "it was not done after",  # why a template was ended stands among the errors of its own library
     "it writes more than",
+    *("it holds more than", "values within each other", "would take long", "is asked for", "times something"),
+    *("it writes something that wide", "it computes a number of more than"),
     "it refers to itself too often",  # what is wrong with YAML is said as its library says it
     "it is nested too deeply",
     "it holds a number that is too large",

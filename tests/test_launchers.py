@@ -10,29 +10,34 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from qlora_app import worker
+from qlora_app import api, worker
 from qlora_app.jobs import ALREADY_RUNNING, JobStore
 from qlora_app.kinds.data_import import ImportSpec, import_job
-from qlora_app.launch import local, places
+from qlora_app.launch import local, places, prices
 from qlora_app.launch.hf_jobs import HfJobsLauncher
 from qlora_app.launch.local import LocalLauncher
-from qlora_app.launch.prices import price_words
+from qlora_app.launch.prices import check_price, price_now, price_words
 from qlora_app.launch.queue import Supervisor
 from qlora_app.launch.ray_jobs import RayLauncher
 from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
 from qlora_app.place import Place
+from qlora_app.runs import RunStatus
 from qlora_app.settings import Settings
 from qlora_app.storage.process import Engine
+from qlora_app.ui.runs.card_parts import engine_line
+from qlora_app.ui.train.form_values import show
 from tests import fake_buckets
-from tests.conftest import PATIENCE, wait_for
+from tests.conftest import PATIENCE, train_tab, wait_for
 from tests.engines_server import FakeJobs, FakeRay
+from tests.fixtures.handlers import given
 from tests.hub_server import GOOD
 from tests.refusing import refused
 
@@ -128,6 +133,7 @@ def fake_jobs(home, hub, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("FAKE_BUCKETS", str(jobs.folder))
     fake_buckets.install()
     monkeypatch.setattr("qlora_app.launch.prices._KNOWN", {})
+    monkeypatch.setattr("qlora_app.launch.prices._ASKED", {})
     yield At(HfJobsLauncher(), Place(where="hf_jobs"), lambda: setattr(hub, "status", 503), is_away=True)
     hub.status = None
     jobs.close()
@@ -348,6 +354,90 @@ def test_an_engine_that_hangs_holds_up_nobody_who_works_elsewhere(fake_slurm, jo
     finally:
         shutil.rmtree(conf)
         supervisor.close()
+
+
+@pytest.mark.parametrize("engine", places.ELSEWHERE)
+def test_a_stop_before_an_engine_has_begun_stays_until_it_is_followed(engine, job):
+    """Else a worker that comes later would do what nobody wants any more."""
+    job.request("start")
+    job.launch_file.write_engine(Engine(engine, "7", "queued", "PENDING, Resources", attempt=1))
+    assert job.status().state == "queued" and "PENDING, Resources" in job.status().sentence
+    job.request("stop")
+    assert job.status().state == "stopping" and job.wishes.wants_end()
+    assert worker.main(job.folder, attempt=1) == 0
+    assert job.last_word().state == "stopped" and not job.last_word().step
+
+
+def test_the_card_says_which_engine_works_on_it_and_what_that_costs():
+    engine = Engine("hf_jobs", "66<b>", "alive", "RUNNING", attempt=1, dollars=0.123)
+    words = engine_line(engine, RunStatus(state="running"))
+    assert all(part in words for part in ("Hugging Face Jobs", "66&lt;b&gt;", "RUNNING", ">$0.12 so far<"))
+    assert "RUNNING" not in engine_line(engine, RunStatus(state="queued")), "its sentence says it already"
+    assert engine_line(replace(engine, state="queued", dollars=0.0), RunStatus(state="stopping")) == ""
+    ended = replace(engine, state="ended", said="COMPLETED")
+    assert ">It cost $0.12<" in engine_line(ended, RunStatus(state="done"))
+    assert engine_line(replace(ended, dollars=0.0), RunStatus(state="done")) == "" == engine_line(None, RunStatus())
+
+
+WAITING = """#!/bin/sh
+[ "$(basename "$0")" = squeue ] && { echo '7|PENDING|Resources'; exit; }
+echo "$*" >>"$(dirname "$0")/asked"
+"""
+
+
+def test_what_waits_in_slurms_queue_is_taken_from_it_where_a_person_stops_it(job, tmp_path, monkeypatch):
+    """And only then: one that Slurm wanted back waits there too, and nobody asked it to start again."""
+    for name in ("squeue", "scancel"):
+        (tmp_path / name).write_text(WAITING)
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    job.launch_file.write_engine(Engine("slurm", "7", "alive", attempt=1))
+    places.ELSEWHERE["slurm"].look_at([job])
+    assert not (tmp_path / "asked").exists()
+    job.request("stop")
+    places.ELSEWHERE["slurm"].look_at([job])
+    assert (tmp_path / "asked").read_text().split() == ["--state=PENDING", "7"]
+
+
+def test_the_page_waits_for_no_price_and_a_start_does(fake_jobs, hub, monkeypatch):
+    """It is asked for beside the form, which says so, and then how much it is."""
+    told = threading.Event()
+    hub.jobs.before_prices = lambda: told.wait(PATIENCE)
+    tab = train_tab(Settings.from_environment())
+    values = show(tab.controls.first) | {"launch.where": "hf_jobs", "launch.minutes": 60}
+    summary = tab.form.settle(given(tab, values))[tab.form.summary]
+    assert "data-unmeasured" in summary and "$" not in summary
+    with refused("rent.price_awaited"):
+        check_price(fake_jobs.place, tab.page.settings)
+    ((token, (asked_at, answer)),) = prices._ASKED.items()
+    with monkeypatch.context() as later, refused("rent.no_answer"):
+        later.setattr(prices, "WITHIN", 1e6)
+        later.setitem(prices._ASKED, token, (asked_at - 1.5e6, answer))
+        price_now(fake_jobs.place, tab.page.settings)
+    told.set()
+    wait_for(lambda: "data-unmeasured" not in tab.form.time_anew(given(tab, values))[tab.form.summary])
+    summary = tab.form.settle(given(tab, values))[tab.form.summary]
+    assert "$1.00 an hour, at most $1.00 (ended after 60 min)." in summary and "guanaco-workshop" in summary
+    assert "as fast as here" in summary and " free" not in summary, "what this machine has free says nothing"
+    check_price(fake_jobs.place, tab.page.settings)
+    alert = tab.start.start_run(given(tab, values | {"launch.flavor": "none"}))[tab.mistakes.alert]
+    assert 'data-field="f-launch-flavor"' in alert and tab.page.store.list() == []
+    with refused("rent.no_such_machine"):
+        api.train("starter", {"launch.where": "hf_jobs", "launch.flavor": "none"})
+    assert tab.page.store.list() == []
+
+
+def test_prices_that_cannot_be_had_are_said_so(fake_jobs, hub):
+    settings = Settings.from_environment()
+    fake_jobs.unplugged()
+    with refused("rent.no_answer"):
+        wait_for(lambda: price_now(fake_jobs.place, settings))
+    tab = train_tab(settings)
+    values = show(tab.controls.first) | {"launch.where": "hf_jobs"}
+    assert "does not answer" in tab.form.settle(given(tab, values))[tab.form.summary]
+    with refused("rent.no_answer"):
+        check_price(fake_jobs.place, settings)
+    check_price(Place(), settings)
 
 
 @pytest.mark.parametrize(

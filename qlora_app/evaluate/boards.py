@@ -90,7 +90,8 @@ def _doubts(of_arenas: Sequence[Sequence[Vote]]) -> list[Problem]:
             "many raters came {crowded:,}. The page of the arena shows the ratings without them.",
             count=len(about),
             of=sum(map(len, of_arenas)),
-            **count,
+            hasty=count["hasty"],
+            crowded=count["crowded"],
         )
     ]
 

@@ -172,11 +172,14 @@ class Job:
 
     def _at_engine(self, stored: AnyStatus, engine: Engine) -> AnyStatus:
         """Of a job that another program works on, as far as that is known; what is not known has not failed."""
+        state: State
         if engine.state == "unknown":
-            state: State = "queued" if self.is_asked("start") else stored.state
+            state = "queued" if self.is_asked("start") else stored.state
             return replace(stored, state=state, silence=engine.silence)
-        if engine.state == "queued" or self.is_asked("start"):
-            return replace(stored, state="queued", sentence=engine.waits)
+        is_on_its_way = bool(engine.store) and not engine.has_begun
+        if engine.state == "queued" or self.is_asked("start") or is_on_its_way:
+            state = "stopping" if self.wishes.wants_end() else "queued"
+            return replace(stored, state=state, sentence=engine.waits)
         return stored
 
     def is_at_engine(self) -> bool:
@@ -348,8 +351,9 @@ class Job:
         """
         with said(self.folder):
             was_taken_back = self.wishes.leave(wish)
-        if was_taken_back and self.launch_file.is_alive():
+        if was_taken_back and (self.launch_file.is_alive() or self.is_at_engine()):
             # Whoever is on its way finds no start any more and goes home. Until then it is seen that it was stopped.
+            # A worker that another program starts finds the stop; while it waits there it is taken from that queue.
             with contextlib.suppress(OSError):
                 self.wishes.put(wish)
         if wish == "start":

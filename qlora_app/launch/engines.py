@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..jobs import Job
 from . import places
+from .beside import beside
 from .launcher import EngineLauncher
 
 ASKED_EVERY = 5.0  # seconds between two questions to an engine
@@ -33,7 +34,7 @@ class Engines:
 
     def send(self, launcher: EngineLauncher, job: Job, cold: bool) -> None:
         """Have an engine take a job. Returns at once; `sent` tells what came of it."""
-        self._sent[job.folder] = (job, _beside(lambda: launcher.start(job, cold=cold)))
+        self._sent[job.folder] = (job, beside(lambda: launcher.start(job, cold=cold)))
 
     def is_sending(self, job: Job) -> bool:
         return job.folder in self._sent
@@ -49,7 +50,7 @@ class Engines:
         asked_at, answer = self._asked.get((engine, what), (0.0, None))
         if answer is not None and (not answer.done() or time.monotonic() - asked_at < ASKED_EVERY):
             return
-        self._asked[engine, what] = (time.monotonic(), _beside(ask))
+        self._asked[engine, what] = (time.monotonic(), beside(ask))
         if answer is not None:
             answer.result()  # what it failed with is the queue's to log
 
@@ -92,19 +93,3 @@ def _syncing(launcher: EngineLauncher, jobs: Sequence[Job]) -> Callable[[], None
             launcher.sync(job)
 
     return sync
-
-
-def _beside(do: Callable[[], None]) -> Future[None]:
-    """In a thread of its own that nobody waits for, also not at the end of this process."""
-    future: Future[None] = Future()
-
-    def work() -> None:
-        try:
-            do()
-        except BaseException as error:  # whatever it is belongs to who asked
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    threading.Thread(target=work, name="engine", daemon=True).start()
-    return future

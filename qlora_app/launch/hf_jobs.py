@@ -18,6 +18,7 @@ from .. import __version__
 from ..errors import UserError
 from ..hub import Repository
 from ..jobs import Job
+from ..place import NO_TOKEN
 from ..runs import Run
 from ..settings import Settings
 from ..storage.process import Engine
@@ -133,11 +134,7 @@ class _Jobs:
         from huggingface_hub import HfApi
 
         if not settings.token:
-            raise UserError(
-                "rent.no_token",
-                "Hugging Face Jobs need a token: set QLORA_APP_HUB_TOKEN to one that may write and start jobs, and "
-                "begin again.",
-            )
+            raise UserError.of(NO_TOKEN)
         self._api, self._owner = HfApi(token=settings.token), settings.jobs_owner
 
     @property

@@ -1,18 +1,23 @@
 """What a run costs on machines of Hugging Face: said before it is begun, and as it was afterwards."""
 
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..formatting import duration
 from ..place import Place
 from ..settings import Settings
+from .beside import beside
 
 USUAL_LIMIT = 120  # minutes, where a recipe names none: a job always has a limit
 FRESH = 600.0  # seconds that prices are believed
+WITHIN = 20.0  # seconds until prices that do not come are called missing
+AGAIN = 20.0  # seconds until prices that could not be had are asked for again
 UNITS = {"second": 1 / 60, "minute": 1.0, "hour": 60.0}  # minutes
 _KNOWN: dict[str, tuple[float, dict[str, "Machine"]]] = {}
+_ASKED: dict[str | None, tuple[float, "Future[None]"]] = {}  # {token: (when, what came of it)}
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,27 @@ def explained(error: Exception) -> UserError:
 
 def machines(settings: Settings) -> dict[str, Machine]:
     """Those that can be rented now, by name, as the Hub lists them. Raises UserError where it does not answer."""
-    from huggingface_hub import HfApi
-
-    api: Any = HfApi(token=settings.token or False)
-    asked_at, known = _KNOWN.get(api.endpoint, (0.0, {}))
-    if not known or time.monotonic() - asked_at > FRESH:
+    api = _api(settings)
+    known = _fresh(api)
+    if not known:
         try:
             known = {one.name: _machine(one) for one in api.list_jobs_hardware()}
         except Exception as error:  # whatever the network does, the person gets a sentence
             raise explained(error) from error
         _KNOWN[api.endpoint] = (time.monotonic(), known)
     return known
+
+
+def _api(settings: Settings) -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi(token=settings.token or False)
+
+
+def _fresh(api: Any) -> dict[str, Machine]:
+    """What was asked for not long ago; empty else."""
+    asked_at, known = _KNOWN.get(api.endpoint, (0.0, {}))
+    return known if time.monotonic() - asked_at <= FRESH else {}
 
 
 def _machine(known: Any) -> Machine:
@@ -91,18 +106,62 @@ def price_of(place: Place, settings: Settings) -> Machine:
     return known[place.flavor]
 
 
-def price_words(place: Place, settings: Settings, seconds: float | None = None) -> str:
+def price_words(place: Place, settings: Settings, seconds: float | None = None) -> Problem:
     """What it costs, before it is begun. seconds: how long it would take on this machine. Raises UserError."""
     machine, minutes = price_of(place, settings), limit_of(place)
-    most = machine.dollars * minutes
-    an_hour = _figure(machine.dollars * 60)
-    words = f"{machine.title}: ${an_hour} an hour, at most ${_figure(most)} (ended after {minutes} min)."
+    words = Problem(
+        "rent.price",
+        "{title}: ${hour} an hour, at most ${most} (ended after {minutes} min).",
+        title=machine.title,
+        hour=_figure(machine.dollars * 60),
+        most=_figure(machine.dollars * minutes),
+        minutes=minutes,
+    )
     if seconds is None:
         return words
-    here = machine.dollars * seconds / 60
-    return (
-        f"{words} If it trained as fast as here ({duration(seconds)}): ${_figure(here)}, and some minutes to set it up."
+    return Problem(
+        "rent.price_as_here",
+        "{price} If it trained as fast as here ({time}): ${here}, and some minutes to set it up.",
+        price=words,
+        time=duration(seconds),
+        here=_figure(machine.dollars * seconds / 60),
     )
+
+
+def price_now(place: Place, settings: Settings, seconds: float | None = None) -> Problem | None:
+    """The same for who cannot wait: None while prices are asked for, beside them. Raises UserError where they could not
+    be had, or do not come; then they are asked for again after a while.
+    """
+    if not _fresh(_api(settings)):
+        asked_at, answer = _ASKED.get(settings.token, (0.0, None))
+        waited = time.monotonic() - asked_at
+        if answer is None or waited > (AGAIN if answer.done() else 2 * WITHIN):
+            waited, answer = 0.0, beside(lambda: _ask(settings))
+            _ASKED[settings.token] = (time.monotonic(), answer)
+        if not answer.done():
+            if waited > WITHIN:
+                raise explained(TimeoutError(f"nothing in {waited:.0f} s"))
+            return None
+        answer.result()  # raises what it failed with
+    return price_words(place, settings, seconds)
+
+
+def _ask(settings: Settings) -> None:
+    machines(settings)
+
+
+def check_price(place: Place, settings: Settings) -> None:
+    """Raises UserError at its setting where it is not known what a run at a place that has prices would cost."""
+    if place.where != "hf_jobs":
+        return
+    try:
+        is_known = price_now(place, settings) is not None
+    except UserError as error:
+        raise UserError.of(error.problem, {"launch.flavor": error.problem}) from error
+    if not is_known:
+        raise UserError.at(
+            "launch.flavor", "rent.price_awaited", "What it costs is still being asked for. Start it again in a moment."
+        )
 
 
 def _figure(dollars: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..jobs import Job
+from ..place import NO_CLUSTER
 from ..settings import Settings
 from ..storage.process import Engine
 from .away import bring, is_taken_back, may_be_on_its_way, note, place_of, sending
@@ -113,11 +114,7 @@ class _Cluster:
     def __init__(self, settings: Settings) -> None:
         """Raises UserError where none is named."""
         if not settings.ray:
-            raise UserError(
-                "ray.no_address",
-                "Which cluster? Set QLORA_APP_RAY to the address of its jobs, such as http://head:8265, and start "
-                "again.",
-            )
+            raise UserError.of(NO_CLUSTER)
         self._address = settings.ray.rstrip("/")
         key = settings.ray_token.get_secret_value() if settings.ray_token else ""
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -5,6 +5,7 @@ A job that Slurm wants to have back (a signal before its time is over, or since 
 waits in Slurm's queue again, and goes on from there.
 """
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import UserError
 from ..jobs import CALLED_BACK, Job
-from ..place import flags_problem
+from ..place import flags_problem, no_slurm
 from ..storage.files import replace_file
 from ..storage.process import Engine
 from .local import PACKAGE_PARENT
@@ -107,10 +108,19 @@ class SlurmLauncher:
             some = engines[first : first + ASKED_TOGETHER]
             states = _states([engine.id for _, engine in some])
             for job, engine in some:
-                job.launch_file.note_engine(engine.as_seen(*states[engine.id]))
+                seen = engine.as_seen(*states[engine.id])
+                job.launch_file.note_engine(seen)
+                if seen.state == "queued" and job.wishes.wants_end():
+                    _take_back(engine.id)
 
     def sync(self, job: Job) -> None:
         """The worker writes into the same folder."""
+
+
+def _take_back(id: str) -> None:
+    """Out of Slurm's queue, if it still waits there. Where that fails it is tried again at the next look."""
+    with contextlib.suppress(UserError):
+        _asked(["scancel", "--state=PENDING", id])
 
 
 def flags_of(job: Job, attempt: int) -> list[str]:
@@ -194,12 +204,7 @@ def _asked(command: list[str], environment: dict[str, str] | None = None) -> str
     try:
         found = _run(command, environment)
     except FileNotFoundError as error:
-        raise UserError(
-            "slurm.not_here",
-            "There is no {program} on this machine, so Slurm cannot be asked. Train on this machine, or begin where "
-            "Slurm's commands are.",
-            program=command[0],
-        ) from error
+        raise UserError.of(no_slurm(command[0])) from error
     except subprocess.TimeoutExpired as error:
         raise UserError("slurm.no_answer", "Slurm does not answer ({program}).", program=command[0]) from error
     if found.returncode:

@@ -10,7 +10,7 @@ import gradio as gr
 from .chat.tab import ChatTab
 from .context import AppContext
 from .endpoints import Endpoints
-from .events import FAST, REMEMBER, Answer
+from .events import FAST, REMEMBER, Answer, Given
 from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
 from .gradio_page import Page
@@ -77,12 +77,14 @@ class PageBuilder:
         ended.then(**self.runs.remember)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
         outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
-        restored = demo.load(self.restore, None, outputs, **FAST)
-        restored.then(None, js=READY)
         if isinstance(self.train, TrainTab):
+            kept = self.train.form.touched
+            restored = demo.load(self.restore_form, {kept}, outputs, js="guanacoKeptForm", **FAST)
             self._wire_form(self.train, restored)
         else:
+            restored = demo.load(self.restore, None, outputs, **FAST)
             self.train.wire()
+        restored.then(None, js=READY)
 
     def _wire_form(self, form: TrainTab, restored: Any) -> None:
         """What only those have who may train."""
@@ -109,6 +111,12 @@ class PageBuilder:
             **(self.runs.restored(asked, found) if tab == "runs" else self.runs.listed()),
             **(self.chat.shown(talks_to, is_wanted=talks_to is not None) if tab == "chat" else {}),
         }
+
+    @reads
+    def restore_form(self, given: Given, request: gr.Request) -> Answer:
+        """The same, and the form as it stood in this tab of the browser."""
+        kept = self.train.kept(given) if isinstance(self.train, TrainTab) else {}
+        return self.restore(request) | kept
 
     def _first_tab(self) -> str:
         """Visitors of a demonstration came to talk."""

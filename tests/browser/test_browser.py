@@ -249,14 +249,21 @@ def test_a_link_opens_tab_and_run(visitor, app):
     expect(page.locator("#ask textarea")).to_be_visible()
 
 
-def test_testing_it_from_train_lands_on_its_test_and_the_address_says_so(visitor, app):
+def test_testing_it_from_train_lands_on_its_test_and_a_reload_finds_it_and_the_form_again(visitor, app):
     run = app.finished_run()
     page = visitor.open()
+    name = page.locator("#f-name").locator("input, textarea")
+    name.fill("half typed")
+    page.locator("#effort").get_by_text("Thorough").click()
+    page.wait_for_function("JSON.parse(sessionStorage['guanaco-form']).effort === 'thorough'")
     page.locator("#live").get_by_role("button", name="Test it").click()
     page.wait_for_url(re.compile(rf"tab=runs.*run={run.id}.*show=test"))
     expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
     visitor.reload(page)
     expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Train", exact=True).click()
+    expect(name).to_have_value("half typed")  # the form stands as it stood
+    expect(page.locator("#effort label", has_text="Thorough").locator("input")).to_be_checked()
 
 
 def test_the_same_run_with_one_value_changed_is_two_actions(visitor, app):
@@ -287,6 +294,8 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     run = wait_for(lambda: next((one for one in app.store.list() if one.id not in [b.id for b in before]), None))
     wait_for(lambda: run.status().state == "running")
     state(page, "Training")
+    name = page.locator("#f-name").locator("input, textarea")
+    name.fill("half typed")
     with visitor.without_app():
         app.kill()
         step = run.status().step
@@ -299,6 +308,7 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
         expect(page.locator("#live .lost")).to_be_hidden()  # the page that stayed open recovers by itself
         expect(page.locator("[data-gone]")).to_have_count(0)
     state(page, "Training")
+    expect(name).to_have_value("half typed")  # also where Gradio has loaded the page again
     second = visitor.open()
     state(second, "Training")
     second.locator("#live").get_by_role("button", name="Stop and keep").click()

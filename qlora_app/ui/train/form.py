@@ -12,18 +12,19 @@ from secrets import token_hex
 import gradio as gr
 from gradio.components import Component
 
-from ...effort import awaits_speed, effort_choices, steps_of
+from ...effort import awaits_speed, effort_choices
 from ...errors import UserError
 from ...overrides import command_for
-from ...preflight import examples_of
 from ...recipe import EFFORTS, Recipe
 from ...training_data import DatasetChoice, import_text
+from ..audit import who_asks
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import WHY_NOT, reads
 from ..theme import plain
 from . import form_values as form
 from .data_said import DataSaid
+from .form_kept import keeping, stood
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
 from .measured import Measured
@@ -31,7 +32,8 @@ from .recipe_form import SECTIONS, RecipeForm
 from .setting_marks import marks_words
 from .settings_search import search_box, search_index
 from .stage import Stage
-from .words import chips_words, command_words, quiet, summary_words
+from .where import price_line
+from .words import chips_words, command_words, quiet, steps_here, summary_words
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("copy", "chips", "summary", "settings_search", "setting_marks", "times_follow")
@@ -55,10 +57,8 @@ class TrainForm:
 
     def build_start(self) -> None:
         """The button that starts a run."""
-        words = self.data.waits(self.controls.first.dataset)
-        self.start = gr.Button(
-            "Start training", variant="primary", elem_id="start", interactive=self.page.may_change and not words
-        )
+        is_open = self.page.may_change and not self.data.waits(self.controls.first.dataset)
+        self.start = gr.Button("Start training", variant="primary", elem_id="start", interactive=is_open)
 
     def build_waits(self) -> None:
         """What it waits for."""
@@ -82,14 +82,7 @@ class TrainForm:
     def build_trainer(self) -> None:
         """What is learned from data that says which answers people prefer; not seen where it does not."""
         data = self.controls.first.dataset
-        self.controls.build_one(form.TRAINER, visible=self._has_preferences(data), elem_classes="in-line")
-
-    def _has_preferences(self, data: DatasetChoice) -> bool:
-        try:
-            examples = examples_of(data, self.page.settings.data)
-        except UserError:
-            return False
-        return bool(examples.pairs or examples.labelled)
+        self.controls.build_one(form.TRAINER, visible=self.logic.has_preferences(data), elem_classes="in-line")
 
     def build_name(self) -> None:
         """What the run is called: made of what differs, which `showing` says, until a person types another."""
@@ -101,15 +94,14 @@ class TrainForm:
         first = self.logic.showing(self.controls.first)
         # It stands in the browser and not in a gr.State, so that it always belongs to the values it is sent with.
         self.suggested = gr.Textbox(first.suggested.to_json(), visible="hidden", elem_id="suggested-for")
-        # Another text whenever a handler filled the form, and whenever other data may have come onto it.
+        # Another text whenever a handler filled the form, and whenever other data may have come onto it. A visit sends
+        # what the browser kept in it.
         self.touched = gr.Textbox(visible="hidden", elem_id="touched")
         self.other_data = gr.Textbox(visible="hidden", elem_id="other-data")
 
     def build_summary(self) -> None:
         """What a start would do, in a line; the way to the settings."""
-        self.summary = plain(
-            summary_words(self.controls.first, self._steps(self.controls.first)), elem_id="summary", js_on_load=SUMMARY
-        )
+        self.summary = plain(self._summary(self.controls.first), elem_id="summary", js_on_load=f"{SUMMARY}\n{TIMES}")
 
     def build_rest(self) -> None:
         """All other settings, and the command that trains with all of them."""
@@ -133,15 +125,17 @@ class TrainForm:
         control = self.controls.controls
         typed = [one.input for name, one in control.items() if not name.startswith((DATA, DATA_SETTINGS))]
         settled = [*self.outputs]
-        self.settled = gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
+        looked = {"js": keeping(self.inputs, control, self.effort)} | FAST | LAST
+        self.settled = gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **looked)
         self.data.begin([control[DATA].input], [control[DATA], self.suggested], self.start)
         chosen = control[DATA].input(self.choose_by_hand, self.inputs, [*settled, self.other_data], **QUIET, **LAST)
         chosen.failure(self.stay, self.inputs, [*settled, *self.data.readings], **QUIET)
         rounds = [control[EPOCHS], self.touched]
         self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
         control[BATCH_SIZE].input(self.set_effort, self.inputs, rounds, **FAST, **LAST)
-        timed = [self.effort, self.effort_note, self.data.promise]
-        self.effort_note.timed(self.time_anew, self.inputs, timed, **FAST)
+        timed = [self.effort, self.effort_note, self.data.promise, self.summary]
+        for shown in (self.effort_note, self.summary):
+            shown.timed(self.time_anew, self.inputs, timed, **FAST)
         control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
         for wish in (self.reset.click, self.own.reset):
             wish(self.back_to_suggested, self.inputs, settled, **QUIET)
@@ -188,12 +182,21 @@ class TrainForm:
 
     def showing(self, recipe: Recipe) -> Answer:
         """The form as a visit finds it, with a recipe and all that is said about it."""
-        state = self.logic.showing(recipe)
-        basis = {self.suggested: state.suggested.to_json()}
-        said = self._said(state)
-        control = self.controls.controls[form.NAME]
+        return self.standing(self.logic.showing(recipe))
+
+    def kept(self, given: Given, found: Recipe) -> Answer:
+        """The form as it stood when the page was loaded again; empty where it did not. found: as `showing`."""
+        state = stood(given[self.touched], who_asks().user, self.logic, found)
+        return self.standing(state) | self.touch() if state else {}
+
+    def standing(self, state: FormState) -> Answer:
+        """The form with all that is said about it."""
+        said, control = self._said(state), self.controls.controls[form.NAME]
         name = {control: said[control] | {"value": state.values[form.NAME]}}
-        return self.controls.updates(state.values) | self._beside(state) | said | basis | name
+        return self.controls.updates(state.values) | self._beside(state) | said | self._basis(state) | name
+
+    def _basis(self, state: FormState) -> Answer:
+        return {self.suggested: state.suggested.to_json(who_asks().user)}
 
     def filled(self, recipe: Recipe) -> Answer:
         """A recipe comes onto the form in place of what stands there."""
@@ -219,8 +222,7 @@ class TrainForm:
         chosen = replace(state, values=state.values | {form.MODEL: value, form.MODEL_REVISION: ""})
         rested = self.logic.at_rest(chosen)
         changed = {name: value for name, value in rested.values.items() if value != before.values.get(name)}
-        basis = {self.suggested: rested.suggested.to_json()}
-        return self.controls.updates(changed) | self._beside(rested) | basis | self.touch()
+        return self.controls.updates(changed) | self._beside(rested) | self._basis(rested) | self.touch()
 
     def with_text(self, given: Given, text: str) -> Answer:
         """Text that was pasted becomes data, and is chosen. Raises UserError where nothing can be learned from it."""
@@ -238,20 +240,14 @@ class TrainForm:
         # Only what changes: what a person types while this answer is under way must not be filled in again.
         changed = {name for name, value in rested.values.items() if value != state.values.get(name)}
         values = {name: rested.values[name] for name in changed - kept}
-        basis = {self.suggested: rested.suggested.to_json()}
-        return (
-            self.controls.updates(values)
-            | self.controls.lists(state.data)
-            | self._beside(rested)
-            | basis
-            | self.touch()
-        )
+        shown = self.controls.updates(values) | self.controls.lists(state.data)
+        return shown | self._beside(rested) | self._basis(rested) | self.touch()
 
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
         trainer = {
             self.controls.controls[form.TRAINER]: gr.update(
-                visible=self._has_preferences(state.data), value=state.trainer
+                visible=self.logic.has_preferences(state.data), value=state.trainer
             )
         }
         return self.data.about(state) | self._effort(state) | self._start(state.data) | trainer
@@ -287,7 +283,7 @@ class TrainForm:
         return {
             self.own: chips_words(in_order, before),
             self.marks: marks_words(in_order, before, self.logic.unused(state)),
-            self.summary: summary_words(recipe, self._steps(recipe)),
+            self.summary: self._summary(recipe),
             self.command_line: command_words(self._command(recipe)),
             self.measured.verdict: self.measured.words(recipe),
             self.controls.controls[form.NAME]: gr.update(placeholder=named),
@@ -342,9 +338,10 @@ class TrainForm:
 
     @reads
     def time_anew(self, given: Given) -> Answer:
-        """This machine may be measured by now."""
+        """This machine may be measured by now, and what another costs may be known."""
         state = self.state(given)
-        return self._effort(state) | {self.data.promise: self.data.foreseen(state)}
+        beside = {self.data.promise: self.data.foreseen(state), self.summary: self._summary(self._recipe(state.values))}
+        return self._effort(state) | beside
 
     @reads
     def set_effort(self, given: Given) -> Answer:
@@ -398,13 +395,9 @@ class TrainForm:
         except UserError:
             return None
 
-    def _steps(self, recipe: Recipe | None) -> int | None:
-        if recipe is None:
-            return None
-        try:
-            return steps_of(recipe, self.page.settings.data)
-        except UserError:  # the data cannot be read: the line under it says so
-            return None
+    def _summary(self, recipe: Recipe | None) -> str:
+        """What a start would cost, and what it would do."""
+        return price_line(self.page, recipe) + summary_words(recipe, steps_here(recipe, self.page.settings.data))
 
     def time_of(self, recipe: Recipe, effort: str) -> str:
         """How long an effort takes, as its button says it; empty where nobody knows."""

@@ -66,9 +66,9 @@ class Suggested:
         """Do model, data, method and trainer stand on the form?"""
         return (self.model, self.data, self.method, self.trainer) == tuple(values[name] for name in CHOSEN)
 
-    def to_json(self) -> str:
-        """As the browser keeps it beside the values."""
-        return json.dumps(asdict(self))
+    def to_json(self, who: str = "") -> str:
+        """As the browser keeps it beside the values. who: has logged in, and is the only one to find it again."""
+        return json.dumps(asdict(self) | {"who": who})
 
     @classmethod
     def from_json(cls, text: Any) -> "Suggested":
@@ -186,6 +186,13 @@ class FormLogic:
             return len(examples_of(data, self.data_folder).train)
         return None
 
+    def has_preferences(self, data: DatasetChoice) -> bool:
+        """Does it say which answers people prefer?"""
+        with contextlib.suppress(UserError):
+            examples = examples_of(data, self.data_folder)
+            return bool(examples.pairs or examples.labelled)
+        return False
+
     # ---- what happens to a form
 
     def at_rest(self, state: FormState) -> FormState:
@@ -273,6 +280,8 @@ class FormLogic:
         own = {}
         for name, value in state.values.items():
             is_seen = name not in UNSEEN and not form.says_of_data(name) and variant_of(name) in ("", state.method)
+            if form.is_of_another_place(name, state.values):
+                continue
             if is_seen and value not in (None, self.suggested_value(name, advice)):
                 own[name] = value
         if EPOCHS in own and not self._is_odd(own[EPOCHS], advice):
@@ -281,7 +290,7 @@ class FormLogic:
 
     def unused(self, state: FormState) -> list[str]:
         """The controls that the task on the form makes no use of, in the order of the form. What a person typed into
-        one stays to be seen.
+        one stays to be seen, but for what is of another place.
         """
         named = state.values[form.TASK]
         possible = (named,) if named != "auto" else tasks_here(state.model)
@@ -289,8 +298,12 @@ class FormLogic:
             possible = ("chat",)
         unused = []
         for name, value in state.values.items():
+            if form.is_of_another_place(name, state.values):
+                unused.append(name)
+                continue
             tasks = tasks_of(form.FIELDS[name]) if name in form.FIELDS else ()
             is_for_another = name.startswith("preferences.") and not uses(state.trainer, name.rpartition(".")[2])
+            is_for_another = is_for_another or form.cannot_be_shared(name, state.values)
             if is_for_another and value == form.default_of(name):
                 unused.append(name)
             if tasks and not set(tasks) & set(possible) and value == form.default_of(name):

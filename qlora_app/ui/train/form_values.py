@@ -15,6 +15,8 @@ from ...base_models import ModelChoice
 from ...choices import dotted_name, is_recorded, iter_settings, options, value_at, variant_of
 from ...differs import figure
 from ...errors import Problem, UserError
+from ...hardware import may_be_shared
+from ...place import USED_AT
 from ...preflight import check_here, refuse
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
@@ -29,6 +31,8 @@ EPOCHS, LEARNING_RATE, BATCH_SIZE = "training.epochs", "training.learning_rate",
 MAX_STEPS, MAX_LENGTH = "training.max_steps", "training.max_length"
 TRAINER = "preferences.trainer"
 START_FROM = "training.start_from"
+LAUNCH, WHERE = "launch.", "launch.where"
+SHARED = ("launch.processes", "launch.share")
 MODEL_REVISION = "base_model.revision"
 DATA_SETTINGS = "dataset."
 COLUMNS = "dataset.columns."
@@ -63,6 +67,17 @@ def says_of_data(name: str) -> bool:
     return name in (*HUB_PART, HELD_OUT, *READING, TRAINER) or name.startswith(COLUMNS)
 
 
+def is_of_another_place(name: str, values: Values) -> bool:
+    """Is it a setting that the chosen place makes no use of? What is typed into it stays there."""
+    where = values[WHERE]
+    return name.startswith(LAUNCH) and where not in USED_AT.get(name.removeprefix(LAUNCH), (where,))
+
+
+def cannot_be_shared(name: str, values: Values) -> bool:
+    """Is it a setting of several processes, where this machine has no room for them?"""
+    return name in SHARED and values[WHERE] == "here" and not may_be_shared()
+
+
 def default_of(name: str) -> Any:
     """The value of a control before anybody chose one."""
     return EVERY[name].default
@@ -81,7 +96,7 @@ def read(values: Values) -> Recipe:
     for name, value in values.items():
         if name in PAIRS:
             nested.setdefault(name, {}).update(_pair(name, value))
-        elif variant_of(name) in ("", method):
+        elif variant_of(name) in ("", method) and not is_of_another_place(name, values):
             _put(nested, dotted_name(name), _as_typed(FIELDS[name], value))
     try:
         recipe = Recipe.from_dict(nested)

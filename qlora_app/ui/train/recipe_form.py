@@ -11,7 +11,6 @@ from pydantic.fields import FieldInfo
 
 from ... import starter
 from ...choices import bounds, options, part_of, variant_of
-from ...hardware import has_slurm, may_be_shared
 from ...recipe import Recipe
 from ...settings import Settings
 from ...training_data import DatasetChoice, kept_data, server_files, uploaded_files
@@ -19,6 +18,7 @@ from ..events import FAST, Answer, Given
 from ..guard import reads
 from ..language import Written
 from ..theme import plain
+from . import where
 from .form_values import (
     DATA,
     DATA_SETTINGS,
@@ -27,6 +27,7 @@ from .form_values import (
     MODEL,
     PASTE,
     SEARCH_DATA,
+    WHERE,
     Values,
     data_of,
     data_value,
@@ -44,10 +45,10 @@ SECTIONS = {
     "dataset": "Data",
     "measuring": "Measuring",
     "ending": "Ending",
+    "launch": "Where",
     "saving": "Saving",
 }
 ELSEWHERE = {"task": "dataset", "preferences": "training", "": "saving"}  # groups that have no section of their own
-SHARED_HERE = ("launch.processes", "launch.share")
 LONGEST_IN_A_LIST = 44  # characters: a list on a phone has room for about so much
 
 
@@ -115,13 +116,19 @@ class RecipeForm:
         plain(f"<h3>{SECTIONS[section]}</h3>", elem_classes="section-title")
         with gr.Group():
             for name in self._without_control(section):
-                self.build_one(name, **_look(name))
+                self.build_one(name, **self._look(name))
         if section == "method":
             self._build_methods()
 
     def _without_control(self, section: str) -> list[str]:
         inside = [name for name in FIELDS if section_of(name) == section]
         return [name for name in inside if name not in self.controls and name != METHOD]
+
+    def _look(self, name: str) -> dict[str, Any]:
+        if name != WHERE:
+            return {}
+        info = f"{FIELDS[name].description} {where.needs_words(self.settings)}".strip()
+        return {"choices": where.choices(self.settings), "info": info}
 
     def _build_methods(self) -> None:
         """The table of methods, the chosen one's card, and the settings of every method, those of the chosen one to be
@@ -165,6 +172,9 @@ class RecipeForm:
         answer: Answer = {self.controls[name]: value for name, value in values.items()}
         if DATA in values:
             answer[self.controls[DATA]] = gr.update(choices=self.data_choices(data_of(values)), value=values[DATA])
+        if WHERE in values:
+            there = where.choices(self.settings, values[WHERE])
+            answer[self.controls[WHERE]] = gr.update(choices=there, value=values[WHERE])
         return answer
 
     def lists(self, data: DatasetChoice) -> Answer:
@@ -204,14 +214,6 @@ def section_of(name: str) -> str:
     return part_of(FIELDS[name]) or ELSEWHERE.get(group, group)
 
 
-def _look(name: str) -> dict[str, Any]:
-    """A choice that this machine does not have is not shown."""
-    if name.startswith("launch."):
-        is_there = has_slurm() or (name in SHARED_HERE and may_be_shared())
-        return {"visible": is_there}
-    return {}
-
-
 def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:
     words: dict[str, Any] = {
         "label": field.title or name,
@@ -222,7 +224,7 @@ def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:
         **look,
     }
     if choices := options(field):
-        return gr.Dropdown(choices, filterable=False, **words)
+        return gr.Dropdown(filterable=False, **{"choices": choices, **words})
     if field.annotation is bool:
         return gr.Checkbox(**words)
     if field.annotation in (int, float):

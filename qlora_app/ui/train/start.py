@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
+from ...launch.prices import check_price
 from ...overrides import with_changes
 from ...preflight import ready
 from ...recipe import Recipe
@@ -90,7 +91,7 @@ class Start:
         """
         values = self.form.values(given)
         try:
-            recipe = self._ready(form.read(values))
+            recipe = self._priced(self._ready(form.read(values)))
         except UserError as error:
             return None, self.mistakes.listed(form.at_controls(error, values))
         return self._begun(recipe, waits)
@@ -99,7 +100,7 @@ class Start:
         """A run of a recipe with other values for some settings: (its recipe, the answer of a handler that shows it).
         Raises UserError with what speaks against it.
         """
-        ready = self._ready(with_changes(recipe, changes))
+        ready = self._priced(self._ready(with_changes(recipe, changes)))
         return ready, self._begun(ready)[1]
 
     def _begun(self, recipe: Recipe, waits: bool = True) -> tuple[Run, Answer]:
@@ -118,6 +119,11 @@ class Start:
         recipe = ready(recipe, self.page.settings, self.models.facts).recipe
         if self.view.learns_nothing(recipe):
             raise UserError.of(NOTHING_TO_LEARN, {form.MAX_LENGTH: NOTHING_TO_LEARN})
+        return recipe
+
+    def _priced(self, recipe: Recipe) -> Recipe:
+        """The recipe, of which it is known what it costs. Raises UserError."""
+        check_price(recipe.launch, self.page.settings)
         return recipe
 
     def _just_started(self, recipe: Recipe) -> Run | None:

@@ -12,6 +12,7 @@ from ...choices import dotted_name
 from ...effort import pace_among, paces, seconds_at
 from ...errors import UserError
 from ...formatting import about, count_of, loss_figure
+from ...launch.prices import check_price
 from ...sweep import Halving, Plan, RankedRun, Sweep, Sweeps, checked, plan_of
 from ...sweep.store import check_halving
 from ..context import AppContext
@@ -149,6 +150,8 @@ class SweepForm:
         """Its runs wait in the queue; with a mistake none does, and it is named."""
         try:
             plan = checked(self._plan(given), self.page.settings)
+            for member in plan.members:
+                check_price(member.recipe.launch, self.page.settings)
             self.page.make_room(len(plan.members))
             sweep = self._sweeps.start(plan, self._halving(given))
         except UserError as error:

@@ -181,6 +181,12 @@ class TrainTab:
         shown = recipe or self.controls.first
         return {self.card: run.id if run else "", **turned, **jobs, **self.form.showing(shown)}
 
+    def kept(self, given: Given) -> Answer:
+        """The form as it stood in this tab of the browser; empty where nothing was kept."""
+        run = self.page.shown_run()
+        recipe = self._shown_recipe(run) if run else None
+        return self.form.kept(given, recipe or self.controls.first)
+
     def _shown_recipe(self, run: Run) -> Recipe | None:
         """The recipe of a run, as far as it may be seen, without its name: what is started next is another run."""
         recipe = recipe_of(run)

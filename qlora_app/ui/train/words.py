@@ -1,13 +1,16 @@
 """The sentences beside the form, as HTML: about a person's own settings, about mistakes."""
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from ...differs import method_words
+from ...effort import steps_of
 from ...errors import UserError
 from ...formatting import count_of
 from ...hardware_fit import memory_here
 from ...memory import gigabytes
+from ...place import TITLES
 from ...recipe import Recipe
 from ..translate import translate
 from . import form_values as form
@@ -47,15 +50,30 @@ def _chip(name: str, value: Any, before: Any) -> str:
     )
 
 
+def steps_here(recipe: Recipe | None, data_folder: Path) -> int | None:
+    """How many steps it takes; None where that cannot be said."""
+    if recipe is None:
+        return None
+    try:
+        return steps_of(recipe, data_folder)
+    except UserError:  # the data cannot be read: the line under it says so
+        return None
+
+
 def summary_words(recipe: Recipe | None, steps: int | None) -> str:
-    """What a start would do: which adapter it goes on with, method, steps, memory; and the way to the settings."""
+    """What a start would do: where else than here, which adapter it goes on with, method, steps, memory; and the way to
+    the settings.
+    """
     parts = []
     if recipe and recipe.training.start_from:
         parts.append(f'<span>begins with <b translate="no">{escape(recipe.training.start_from)}</b></span>')
     if recipe:
         bits = BITS[recipe.base_model.precision]
         parts.append(f"<span>{escape(method_words(recipe))} on {bits}-bit</span>")
-        memory = memory_here(recipe)
+        is_here = recipe.launch.where == "here"
+        memory = memory_here(recipe) if is_here else None
+        if not is_here:
+            parts.insert(0, f'<b translate="no">{escape(TITLES[recipe.launch.where])}</b>')
         if steps:
             parts.append(f"<span>{count_of(steps, 'step')}</span>")
         if memory:
