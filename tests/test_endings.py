@@ -21,6 +21,7 @@ from qlora_app.train.paged import takes_whole_state
 from qlora_app.train.ranks import Ranks
 from qlora_app.train.relief import Relief
 from qlora_app.train.trainer import MethodTrainer
+from qlora_app.train.world import World
 from tests.conftest import UNASKED, short_recipe
 
 NO_MEMORY = {
@@ -225,6 +226,7 @@ def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, m
         train=SimpleNamespace(cache=SimpleNamespace(save=lambda: None)),
         out=None,
         shared_by=lambda world: job,
+        world=World(),
     )
     parts = {
         "prepare": lambda *_: job,
