@@ -528,5 +528,7 @@ def test_the_proof_says_whether_the_starter_has_ever_read_about_its_data(source,
         train=SimpleNamespace(count_cut=lambda: 0),
         not_learned=0,
         max_length=64,
+        micro_batch=1,
+        packing=False,
     )
     assert data_figures(job).foreign is foreign
