@@ -124,7 +124,7 @@ def test_the_page_works_below_a_path_of_a_proxy(name, tmp_path):
         assert site.proxy.post("/gradio_api/upload", files={"files": ("a.jsonl", b"x" * 25_000_000)}).status_code == 413
         ask = next(n for n, fn in site.demo.fns.items() if fn.fn and fn.fn.__qualname__ == "ChatTab.ask")
         visit = next(n for n, fn in site.demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
-        body = {"fn_index": visit, "data": [], "session_hash": "behind"}
+        body = {"fn_index": visit, "data": [None] * len(site.demo.fns[visit].inputs), "session_hash": "behind"}
         assert site.proxy.post("/gradio_api/run/predict", json=body, headers=own).status_code == 200
         data = [run.id if one.elem_id == "room" else None for one in site.demo.fns[ask].inputs]
         clicked = {"asking": "1", "question": "Who?", "before": []}
