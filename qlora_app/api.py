@@ -24,6 +24,7 @@ from .errors import UserError
 from .evaluate import Evaluation, Judge
 from .evaluate.decoding import AnswerDecoding
 from .inference.pool import ModelPool
+from .jobs import Job, Status
 from .kinds.evaluate import evaluate_job, evaluation_of, spec_from
 from .kinds.judging import judgeable
 from .kinds.merge import equal_parts, merge_job, merge_spec, merged
@@ -123,8 +124,7 @@ def evaluate(
     places.start(job)
     if not wait:
         return job.id
-    while not (status := job.status()).has_ended:
-        time.sleep(LOOK_EVERY)
+    status = _ended(job)
     found = evaluation_of(job)
     if status.state != "done" or found is None:
         raise UserError("evaluate.failed", "{why}", why=status.sentence)
@@ -150,11 +150,10 @@ def merge(
     named = [one.id if isinstance(one, Run) else run(one).id for one in runs]
     job = merge_job(merge_spec(equal_parts(named, weights), how, name, questions), here)
     places.start(job)
-    while not (status := job.status()).has_ended:
-        time.sleep(LOOK_EVERY)
+    status = _ended(job)
     made = merged(job)
     if status.state != "done" or made is None:
-        raise UserError("run.ended_badly", "{id} is {state}. {why}", id=job.id, state=status.state, why=status.sentence)
+        raise _ended_badly(job.id, status)
     return run(made)
 
 
@@ -219,12 +218,22 @@ def judge(
             return {}
         job = found.job(chosen, here)
     places.start(job)
-    while not (status := job.status()).has_ended:
-        time.sleep(LOOK_EVERY)
+    status = _ended(job)
     made = evaluation_of(job)
     if status.state != "done" or made is None:
-        raise UserError("run.ended_badly", "{id} is {state}. {why}", id=job.id, state=status.state, why=status.sentence)
+        raise _ended_badly(job.id, status)
     return {"evaluation": job.id, "folder": str(job.folder), **made.to_json()}
+
+
+def _ended(job: Job) -> Status:
+    """How it has ended, when it has."""
+    while not (status := job.status()).has_ended:
+        time.sleep(LOOK_EVERY)
+    return status
+
+
+def _ended_badly(id: str, status: Status) -> UserError:
+    return UserError("run.ended_badly", "{id} is {state}. {why}", id=id, state=status.state, why=status.sentence)
 
 
 class Run:
@@ -267,9 +276,7 @@ class Run:
                     return self
                 time.sleep(LOOK_EVERY)
         if status.state in ("failed", "interrupted"):
-            raise UserError(
-                "run.ended_badly", "{id} is {state}. {why}", id=self.id, state=status.state, why=status.sentence
-            )
+            raise _ended_badly(self.id, status)
         return self
 
     def metrics(self) -> list[dict[str, Any]]:

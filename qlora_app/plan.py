@@ -41,17 +41,18 @@ def plan(recipe: Recipe, shapes: Shapes | None, machine: Machine, main_memory: f
 
 
 def _parallel(recipe: Recipe, machine: Machine) -> Plan | None:
-    for launch in reversed(list(_places(recipe, machine, "ddp"))):
-        return Plan(
-            launch,
-            Problem(
-                "plan.parallel",
-                "{count} GPUs can share each step (data parallel). At best that takes 1/{count} of the time; it was "
-                "not measured.",
-                count=launch.processes,
-            ),
-        )
-    return None
+    places = list(_places(recipe, machine, "ddp"))
+    if not places:
+        return None
+    return Plan(
+        places[-1],
+        Problem(
+            "plan.parallel",
+            "{count} GPUs can share each step (data parallel). At best that takes 1/{count} of the time; it was "
+            "not measured.",
+            count=places[-1].processes,
+        ),
+    )
 
 
 def _divided(recipe: Recipe, shapes: Shapes, machine: Machine, main_memory: float) -> Plan | None:

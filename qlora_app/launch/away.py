@@ -4,9 +4,10 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import UserError
 from ..jobs import Job
@@ -16,10 +17,58 @@ from ..storage.files import open_for_writing
 from ..storage.process import Engine
 from ..sync import Carried, Target, fetched, sent
 from ..sync.both_ways import data_of, send_data
+from .launcher import EngineLauncher
 
+UNKNOWN = "it knows no such job"
 ENDINGS = ("stop", "stop-now")  # the wishes that are handed on
 SENT_WITHIN = 900.0  # seconds: the program and the data go first
 _AT: dict[Path, threading.Lock] = defaultdict(threading.Lock)  # a folder is brought by one thread at a time
+
+
+class Asked(Protocol):
+    """What an engine's own API is asked. Each raises UserError where it does not answer."""
+
+    def look(self, engine: Engine) -> Engine:
+        """How a job stands; it says UNKNOWN of one that it has never heard of."""
+
+    def log(self, id: str) -> str:
+        """The last of what a job printed."""
+
+    def cancel(self, id: str) -> None:
+        """End a job at once."""
+
+
+class TravellingLauncher(EngineLauncher, Protocol):
+    """An engine whose nodes need not see this disk."""
+
+    def asked(self) -> Asked:
+        """Its API. Raises UserError where it cannot be asked from here."""
+
+    def may_be_taken_back(self, seen: Engine) -> bool:
+        """Has a worker surely not begun, if it was not wanted before the engine was asked?"""
+
+    def look_at(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            engine = job.launch_file.engine()
+            if engine is None or not engine.id:
+                continue
+            try:
+                self._look(job, engine)
+            except UserError as error:
+                note(job, engine.as_seen("unknown", str(error)))
+
+    def _look(self, job: Job, engine: Engine) -> None:
+        asked, was_unwanted = self.asked(), is_taken_back(job)
+        seen = asked.look(engine)
+        is_over = seen.state == "ended" and not engine.has_begun
+        if is_over and seen.said == UNKNOWN and may_be_on_its_way(job, engine):
+            return
+        note(job, seen, asked.log(engine.id) if is_over else "")
+        if was_unwanted and self.may_be_taken_back(seen) and is_taken_back(job):  # nor has one begun meanwhile
+            asked.cancel(engine.id)
+
+    def sync(self, job: Job) -> None:
+        bring(job)
 
 
 def carried_of(job: Job, store: str, settings: Settings) -> Carried:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from ..runs import Run
 from ..settings import Settings
 from ..storage.process import Engine
 from ..sync import Target
-from .away import bring, is_taken_back, may_be_on_its_way, note, place_of, sending
+from .away import UNKNOWN, TravellingLauncher, place_of, sending
 from .local import PACKAGE_PARENT
 from .prices import dollars_of, explained, limit_of, price_of
 
@@ -38,7 +38,6 @@ STATES = {
     "ERROR": "ended",
     "DELETED": "ended",
 }
-UNKNOWN = "it knows no such job"
 LABEL = "guanaco-run"
 SAVES_WITHIN = 180  # seconds before the time limit at which it is told to save
 LAST_WORDS = 60  # lines of its log that are kept where the worker never began
@@ -60,7 +59,7 @@ exec python3 -m qlora_app.away "$1" "$2" "$3" "$until"
 Answer = TypeVar("Answer")
 
 
-class HfJobsLauncher:
+class HfJobsLauncher(TravellingLauncher):
     """Workers in containers of Hugging Face."""
 
     name = "hf_jobs"
@@ -89,41 +88,17 @@ class HfJobsLauncher:
             )
             job.launch_file.write_engine(replace(engine, id=id))
 
-    def stop(self, job: Job) -> None:
-        job.request("stop")  # the queue's next look hands it on, or cancels what has not begun
-
     def end(self, job: Job) -> None:
         """At once; what was saved is kept."""
         engine = job.launch_file.engine()
         if engine is not None and engine.id:
-            _Jobs(Settings.from_environment()).cancel(engine.id)
+            self.asked().cancel(engine.id)
 
-    def is_alive(self, job: Job) -> bool | None:
-        self.look_at([job])
-        engine = job.launch_file.engine()
-        if engine is None:
-            return False
-        return None if engine.state == "unknown" else engine.is_there
+    def asked(self) -> "_Jobs":
+        return _Jobs(Settings.from_environment())
 
-    def look_at(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            engine = job.launch_file.engine()
-            if engine is None or not engine.id:
-                continue
-            try:
-                asked = _Jobs(Settings.from_environment())
-                seen = asked.look(engine)
-                is_over = seen.state == "ended" and not engine.has_begun
-                if is_over and seen.said == UNKNOWN and may_be_on_its_way(job, engine):
-                    continue
-                note(job, seen, asked.log(engine.id) if is_over else "")
-                if seen.is_there and is_taken_back(job):
-                    asked.cancel(engine.id)  # nothing is learned yet, and it costs
-            except UserError as error:
-                note(job, engine.as_seen("unknown", str(error)))
-
-    def sync(self, job: Job) -> None:
-        bring(job)
+    def may_be_taken_back(self, seen: Engine) -> bool:
+        return seen.is_there  # nothing is learned yet, and being set up costs too
 
 
 class _Jobs:

@@ -32,7 +32,19 @@ class EngineLauncher(Launcher, Protocol):
     """
 
     def look_at(self, jobs: Sequence[Job]) -> None:
-        """Ask once how all of these stand, and note it in each one's launch.json: `note_engine`."""
+        """Ask once how all of these stand, and note it in each one's launch.json: `note_engine`. What waits there and
+        is to end is taken back.
+        """
 
     def end(self, job: Job) -> None:
         """At once; what was saved is kept. Raises UserError where the engine does not do it."""
+
+    def stop(self, job: Job) -> None:
+        job.request("stop")  # the next look hands it on, or takes back what has not begun
+
+    def is_alive(self, job: Job) -> bool | None:
+        self.look_at([job])
+        engine = job.launch_file.engine()
+        if engine is None:
+            return False
+        return None if engine.state == "unknown" else engine.is_there

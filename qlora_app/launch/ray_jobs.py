@@ -7,7 +7,6 @@ nodes have this program installed. A worker whose node was lost may go on writin
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,18 +15,17 @@ from ..jobs import Job
 from ..place import NO_CLUSTER
 from ..settings import Settings
 from ..storage.process import Engine
-from .away import bring, is_taken_back, may_be_on_its_way, note, place_of, sending
+from .away import UNKNOWN, TravellingLauncher, place_of, sending
 from .local import PACKAGE_PARENT
 
 ANSWERS_WITHIN = 20.0  # seconds
 STATES = {"PENDING": "queued", "RUNNING": "alive", "STOPPED": "ended", "SUCCEEDED": "ended", "FAILED": "ended"}
-UNKNOWN = "it knows no such job"
 LAST_WORDS = 4000  # characters of its log that are kept where the worker never began
 # Of the environment a job is told only this: whoever looks at the cluster's page sees it.
 HANDED_ON = ("QLORA_APP_HOME", "QLORA_APP_DATA_FOLDER", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "PYTHONPATH")
 
 
-class RayLauncher:
+class RayLauncher(TravellingLauncher):
     """Workers that Ray starts, each as a job of its own."""
 
     name = "ray"
@@ -49,44 +47,17 @@ class RayLauncher:
                 }
             )
 
-    def stop(self, job: Job) -> None:
-        waits = job.is_asked("start")
-        job.request("stop")
-        if waits:
-            self.end(job)
-
     def end(self, job: Job) -> None:
         """At once; what was saved is kept."""
         engine = job.launch_file.engine()
         if engine is not None and engine.id:
-            _Cluster(Settings.from_environment()).stop(engine.id)
+            self.asked().cancel(engine.id)
 
-    def is_alive(self, job: Job) -> bool | None:
-        self.look_at([job])
-        engine = job.launch_file.engine()
-        if engine is None:
-            return False
-        return None if engine.state == "unknown" else engine.is_there
+    def asked(self) -> "_Cluster":
+        return _Cluster(Settings.from_environment())
 
-    def look_at(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            engine = job.launch_file.engine()
-            if engine is None or not engine.id:
-                continue
-            try:
-                cluster, is_unwanted = _Cluster(Settings.from_environment()), is_taken_back(job)
-                seen = engine.as_seen(*cluster.state(engine.id))
-                is_over = seen.state == "ended" and not engine.has_begun
-                if is_over and seen.said == UNKNOWN and may_be_on_its_way(job, engine):
-                    continue
-                note(job, seen, cluster.log(engine.id) if is_over else "")
-                if seen.state == "queued" and is_unwanted:
-                    cluster.stop(engine.id)
-            except UserError as error:
-                note(job, engine.as_seen("unknown", str(error)))
-
-    def sync(self, job: Job) -> None:
-        bring(job)
+    def may_be_taken_back(self, seen: Engine) -> bool:
+        return seen.state == "queued"
 
 
 def entrypoint_of(job: Job, engine: Engine, settings: Settings) -> str:
@@ -130,10 +101,13 @@ class _Cluster:
         if status != 200 and self._find(asked["submission_id"]) is None:
             raise UserError("ray.refused", "Ray refuses it: {reason}", reason=str(answer)[-500:])
 
-    def stop(self, id: str) -> None:
+    def cancel(self, id: str) -> None:
         status, answer = self._ask("POST", f"{id}/stop", {})
         if status not in (200, 404):
             raise UserError("ray.refused", "Ray refuses it: {reason}", reason=str(answer)[-500:])
+
+    def look(self, engine: Engine) -> Engine:
+        return engine.as_seen(*self.state(engine.id))
 
     def state(self, id: str) -> tuple[str, str]:
         """(queued, alive, ended or unknown, Ray's own words)"""

@@ -17,6 +17,7 @@ from ..jobs import CALLED_BACK, Job
 from ..place import flags_problem, no_slurm
 from ..storage.files import replace_file
 from ..storage.process import Engine
+from .launcher import EngineLauncher
 from .local import PACKAGE_PARENT
 
 ANSWERS_WITHIN = 20  # seconds
@@ -61,7 +62,7 @@ OF_THE_PAGE = tuple(
 )
 
 
-class SlurmLauncher:
+class SlurmLauncher(EngineLauncher):
     """Workers that Slurm starts, one a node, whose processes share its GPUs."""
 
     name = "slurm"
@@ -81,12 +82,6 @@ class SlurmLauncher:
             raise
         job.launch_file.write_engine(Engine(self.name, id, "queued", attempt=attempt))
 
-    def stop(self, job: Job) -> None:
-        waits = job.is_asked("start")
-        job.request("stop")
-        if waits:
-            self.end(job)
-
     def end(self, job: Job) -> None:
         """At once; what was saved is kept."""
         engine = job.launch_file.engine()
@@ -94,13 +89,6 @@ class SlurmLauncher:
             waits = _states([engine.id])[engine.id][0] == "queued"  # then there is nothing to signal
             how = [] if waits else ["--signal=KILL", "--full"]
             _asked(["scancel", *how, engine.id])
-
-    def is_alive(self, job: Job) -> bool | None:
-        self.look_at([job])
-        engine = job.launch_file.engine()
-        if engine is None:
-            return False
-        return None if engine.state == "unknown" else engine.state != "ended"
 
     def look_at(self, jobs: Sequence[Job]) -> None:
         engines = [(job, engine) for job in jobs if (engine := job.launch_file.engine()) and engine.id]
