@@ -19,7 +19,7 @@ import httpx
 import psutil
 from measuring import App, record, seconds_until, used_by_others
 from page import QUESTION, VISIT, Site
-from player import Looked, Page, p95
+from player import Line, Looked, Page, p95
 from soak import soak
 
 from qlora_app.presets import Presets
@@ -41,31 +41,42 @@ class Chatted:
 
 
 async def pages(app: App, site: Site, run: Run, seconds: float, found: Looked) -> None:
-    """Two hundred that do not open at the same instant."""
+    """Two hundred that do not open at the same instant, each from an address of its own."""
     until = time.perf_counter() + seconds
 
     async def one(number: int) -> None:
         await asyncio.sleep(number / PAGES)
-        await Page(app.url, f"page{number}", run, site.card, site.bar, found).looked_at(until)
+        line = Line(app.url, f"127.0.1.{number + 1}")
+        await Page(line, f"page{number}", run, site.card, site.bar, found).looked_at(until)
 
     await asyncio.gather(*(one(number) for number in range(PAGES)))
 
 
-async def chats(site: Site, run: Run, seconds: float, found: Chatted) -> None:
-    """Twenty people who ask, read and ask again."""
+async def chats(app: App, run: Run, seconds: float, found: Chatted) -> None:
+    """Twenty people who ask, read and ask again, each at an address of their own."""
 
     async def one(number: int) -> None:
         name, until = f"chat{number}", time.perf_counter() + seconds
         await asyncio.sleep(READS * number / CHATS)
-        await site.click(VISIT, name, [])
-        while time.perf_counter() < until:
-            try:
-                await ask(site, run, name, found)
-            except (httpx.HTTPError, KeyError) as error:
-                found.errors.append(f"chat: {error!r}")
-            await asyncio.sleep(READS)
+        async with client_at(app, f"127.0.2.{number + 1}") as client:
+            site = await Site.open(client)
+            await site.click(VISIT, name)
+            while time.perf_counter() < until:
+                try:
+                    await ask(site, run, name, found)
+                except (httpx.HTTPError, KeyError) as error:
+                    found.errors.append(f"chat: {error!r}")
+                await asyncio.sleep(READS)
 
     await asyncio.gather(*(one(number) for number in range(CHATS)))
+
+
+def client_at(app: App, address: str) -> httpx.AsyncClient:
+    """Asks the app from one of this machine's addresses."""
+    # Shorter than the server's patience: a connection that it is about to end is not used again.
+    limits = httpx.Limits(max_keepalive_connections=2, keepalive_expiry=2.0)
+    transport = httpx.AsyncHTTPTransport(local_address=address, limits=limits)
+    return httpx.AsyncClient(base_url=app.url, timeout=120, transport=transport)
 
 
 async def ask(site: Site, run: Run, session: str, found: Chatted) -> None:
@@ -117,9 +128,7 @@ class Steps:
 
 
 async def measure(app: App, finished: Run, live: Run, minutes: float, rounds: int) -> dict[str, str]:
-    # Shorter than the server's patience: a connection that it is about to end is not used again.
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=2.0)
-    async with httpx.AsyncClient(base_url=app.url, timeout=120, limits=limits) as client:
+    async with client_at(app, "127.0.0.1") as client:
         site, steps, alone, beside = await Site.open(client), Steps(live), [], []
         shares, looked = Shares(app), Looked()
         for _ in range(rounds):
@@ -133,7 +142,7 @@ async def measure(app: App, finished: Run, live: Run, minutes: float, rounds: in
 
         everything = (
             pages(app, site, live, 60 * minutes, found),
-            chats(site, finished, 60 * minutes, chatted),
+            chats(app, finished, 60 * minutes, chatted),
             watch(),
         )
         crowded = await steps.of(asyncio.gather(*everything))

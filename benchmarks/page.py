@@ -65,7 +65,7 @@ class Site:
         }
 
     async def click(
-        self, what: Touched, session: str, data: list[Any] | None, event: dict[str, Any] | None = None
+        self, what: Touched, session: str, data: list[Any] | None = None, event: dict[str, Any] | None = None
     ) -> float:
         """Seconds until the answer is there."""
         began = time.perf_counter()
@@ -119,7 +119,7 @@ async def polling(site: Site, run: Run, pages: int, seconds: float) -> tuple[lis
 
 async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
     """Somebody goes through the tabs, opens runs and changes the effort, three times a second."""
-    await site.click(VISIT, "clicker", [])
+    await site.click(VISIT, "clicker")
     kinds = itertools.cycle(
         [
             (("effort", "input"), None, None),
@@ -139,7 +139,7 @@ async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
 
 
 async def chatting(site: Site, run: Run, name: str, until: float) -> int:
-    await site.click(VISIT, name, [])
+    await site.click(VISIT, name)
     answers = 0
     while time.perf_counter() < until:
         await site.chat(name, run)
@@ -157,10 +157,10 @@ async def measure(app: App, finished: Run, live: Run, pages: int, seconds: float
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     async with httpx.AsyncClient(base_url=app.url, timeout=60, limits=limits) as client:
         site = await Site.open(client)
-        await site.click(VISIT, "first", [])
+        await site.click(VISIT, "first")
         before = used()
         for number in range(pages):  # a page asks for news after it was opened; what that takes is no part of a poll
-            await site.click(VISIT, f"page{number}", [])
+            await site.click(VISIT, f"page{number}")
         visit = 1000 * (used() - before) / pages
         before = used()
         await asyncio.sleep(seconds / 3)

@@ -19,9 +19,10 @@ PATIENCE = 120.0  # seconds
 class Line:
     """A connection to a server, which is opened again where that ended it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str = "127.0.0.1") -> None:
+        """address: of this machine, from which it asks."""
         parts = urlsplit(url)
-        self.host, self.port = parts.hostname or "", parts.port or 80
+        self.host, self.port, self.address = parts.hostname or "", parts.port or 80, address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -39,7 +40,8 @@ class Line:
 
     async def _asked(self, sent: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self.host, self.port)
+            at = (self.address, 0)
+            self._streams = await asyncio.open_connection(self.host, self.port, local_addr=at)
         reader, writer = self._streams
         writer.write(sent)
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
@@ -76,9 +78,9 @@ class Page:
     server says.
     """
 
-    def __init__(self, url: str, name: str, run: Run, card: int, bar: int, found: Looked) -> None:
+    def __init__(self, line: Line, name: str, run: Run, card: int, bar: int, found: Looked) -> None:
         """card, bar: the numbers of the components."""
-        self.line, self.name, self.run, self.found = Line(url), name, run, found
+        self.line, self.name, self.run, self.found = line, name, run, found
         self.card, self.bar = card, bar
         self._busy = asyncio.Lock()
 

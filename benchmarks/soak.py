@@ -22,7 +22,7 @@ import httpx
 import psutil
 from measuring import App, record, seconds_until, used_by_others
 from page import VISIT, Site, start
-from player import Looked, Page
+from player import Line, Looked, Page
 
 from qlora_app.runs import Run, RunStore
 
@@ -75,11 +75,12 @@ class Soak:
                 return
             until = min(self.until, time.perf_counter() + random.uniform(15, 45))
             name = f"page{number}-{visit}"
-            await self._safely("visit", self.site.click(VISIT, name, []))
-            await Page(self.app.url, name, self.moving, self.site.card, self.site.bar, self.looked).looked_at(until)
+            await self._safely("visit", self.site.click(VISIT, name))
+            page = Page(Line(self.app.url), name, self.moving, self.site.card, self.site.bar, self.looked)
+            await page.looked_at(until)
 
     async def _chat(self, number: int) -> None:
-        await self._safely("visit", self.site.click(VISIT, f"chat{number}", []))
+        await self._safely("visit", self.site.click(VISIT, f"chat{number}"))
         while not self.is_over:
             await self._safely("chat", self.site.chat(f"chat{number}", self.finished))
             self.answers += 1

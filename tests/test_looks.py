@@ -12,6 +12,7 @@ from qlora_app.ui.door import looks
 from qlora_app.ui.door.looks import HOUSEHOLD, LASTS, LONGEST_PAUSE, MOST_A_SECOND, MOST_AT_WORK, PAUSE, Looks
 from qlora_app.ui.guard import owners, served, shared
 from qlora_app.ui.translate import visitors_language
+from tests.coroutines import in_a_thread
 from tests.fixtures.serving import served as served_page
 
 ASKED = "/gradio_api/component_server"
@@ -77,17 +78,13 @@ class Counted:
         return sent[0]["status"], json.loads(content or b"null"), dict(sent[0]["headers"])
 
 
-def run(what):
-    return asyncio.run(what)
-
-
 def test_two_hundred_that_ask_alike_are_answered_by_one_look():
     page = Counted()
 
     async def everybody():
         return await asyncio.gather(*(page.ask(session=f"s{n}", data={"run": "a"}) for n in range(200)))
 
-    told = run(everybody())
+    told = in_a_thread(everybody())
     assert [said for _, said, _ in told] == 200 * [{"number": 1, "language": "en"}]
     assert page.asked == [{"run": "a"}] and page.passed_on == []
 
@@ -101,7 +98,7 @@ def test_who_asks_otherwise_is_answered_for_themselves(other):
     async def both():
         return [(await page.ask())[1]["number"], (await page.ask(**other))[1]["number"]]
 
-    assert run(both()) == [1, 2]
+    assert in_a_thread(both()) == [1, 2]
 
 
 def test_an_answer_is_good_for_a_moment_only():
@@ -114,7 +111,7 @@ def test_an_answer_is_good_for_a_moment_only():
             numbers.append((await page.ask())[1]["number"])
         return numbers
 
-    assert run(again()) == [1, 1, 2]
+    assert in_a_thread(again()) == [1, 1, 2]
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict", ASKED])
@@ -126,7 +123,7 @@ def test_who_has_just_changed_something_sees_it(path):
         changed = await page.ask(path=path, function="begin")
         return before[1]["number"], changed[0], (await page.ask())[1]["number"]
 
-    assert run(around()) == (1, 299, 2)
+    assert in_a_thread(around()) == (1, 299, 2)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +142,7 @@ def test_who_has_just_changed_something_sees_it(path):
 def test_what_is_not_shared_is_gradio_s(asked):
     """With the body as it came."""
     page = Counted()
-    status, _, _ = run(page.ask(**asked))
+    status, _, _ = in_a_thread(page.ask(**asked))
     assert status == 299 and page.asked == [] and len(page.passed_on) == 1
     assert json.loads(page.passed_on[0])["session_hash"] == "s"
 
@@ -158,7 +155,7 @@ def paused(page, sessions, address="1.2.3.4"):
             _, _, headers = await page.ask(session=f"s{number}", address=address)
         return int(headers[PAUSE]) / 1000
 
-    return run(many())
+    return in_a_thread(many())
 
 
 def test_the_more_look_the_less_often_each_is_to_look():
@@ -193,10 +190,10 @@ def test_beyond_the_limit_is_said_to_ask_again():
         page.may_answer.set()
         return refused, await asyncio.gather(*waiting)
 
-    (status, said, headers), answered = run(crowd())
+    (status, said, headers), answered = in_a_thread(crowd())
     assert status == 503 and "fragt gleich noch einmal" in said["error"] and headers[b"retry-after"] == b"2"
     assert {status for status, _, _ in answered} == {200}
-    assert run(page.ask(data="one more"))[0] == 200
+    assert in_a_thread(page.ask(data="one more"))[0] == 200
 
 
 @pytest.mark.slow
