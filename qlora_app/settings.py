@@ -29,6 +29,7 @@ PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::
 # What a member's part of this machine is run with as well.
 OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 GB = 1e9  # bytes, as `member_gb` counts them
+TOKEN_FILE = "hub_token"  # in the home of a member
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 
@@ -68,6 +69,11 @@ class Settings(BaseModel):
         "nobody",
         description="What those are who have logged in at the proxy or at Hugging Face and have no account: nobody, "
         "visitor or member",
+    )
+    org_writers: Literal["nobody", "visitor", "member", "owner"] = Field(
+        "nobody",
+        description="On a Space of an organisation: what those are who may write for it (roles write and contributor); "
+        "nobody: as QLORA_APP_OTHERS says. Its administrators are owners",
     )
     visitors: bool = Field(
         False, description="With a login: may others look around without one, as visitors of what is shared?"
@@ -340,9 +346,27 @@ class Settings(BaseModel):
 
 
 class MemberSettings(Settings):
-    """Of one who trains here and owns nothing beside their own home."""
+    """Of one who trains here and owns nothing beside their own home. Their token is asked for anew each time: they give
+    it on a page of theirs, and a worker has it from the next job on.
+    """
 
     member: str = ""
+
+    @property
+    def token_file(self) -> Path:
+        """In which their own Hub token lies, for nobody else to read."""
+        return self.home / TOKEN_FILE
+
+    @property
+    def token(self) -> str | None:
+        try:
+            return self.token_file.read_text(encoding="ascii").strip() or None
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {"your Hub token": token} if (token := self.token) else {}
 
     @property
     def is_demonstration(self) -> bool:

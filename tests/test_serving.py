@@ -21,7 +21,7 @@ from qlora_app.inference.rows import Row
 from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.labels import relabel
-from qlora_app.serving import ApiKeys, Endpoint, ServedModels
+from qlora_app.serving import ApiKeys, Endpoint, Home, ServedModels
 from qlora_app.serving.problems import ApiError
 from tests.fixtures.damages import OLD
 from tests.refusing import refused
@@ -35,7 +35,9 @@ class Served:
     def __init__(self, home, is_open=True):
         shutil.copytree(OLD / "finished", home / "runs" / "finished")
         self.store, self.pool, self.keys = RunStore(home / "runs"), ModelPool(), ApiKeys(home)
-        app = Starlette(routes=[Mount("/v1", Endpoint(ServedModels(self.store, self.pool), self.keys, is_open).app())])
+        app = Starlette(
+            routes=[Mount("/v1", Endpoint(Home(ServedModels(self.store, self.pool), self.keys), is_open).app())]
+        )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

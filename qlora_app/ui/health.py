@@ -121,4 +121,4 @@ def figures_of(health: Health, answers: Callable[[], int], programs: Endpoint) -
     async def told(_: Request) -> Response:
         return await anyio.to_thread.run_sync(figures.text)
 
-    return [Route("/metrics", programs.careful(told))]
+    return [Route("/metrics", programs.careful(told, is_owners=True))]
