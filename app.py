@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from qlora_app.settings import MemberSettings, Settings, persistent_storage, reached_directly
+from qlora_app.settings import MemberSettings, Settings
+from qlora_app.space import persistent_storage, reached_directly
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

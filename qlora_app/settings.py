@@ -3,13 +3,11 @@ else.
 """
 
 import difflib
-import fcntl
 import hmac
 import ipaddress
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from .endpoint import Endpoint as Endpoint
 from .errors import UserError
+from .space import PRIVATE_NETWORKS, is_space, keeps_runs, persistent_storage
 
 PREFIX = "QLORA_APP_"
-STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a Space, if it has any
-# A Space is reached through Hugging Face's proxies only, and these have addresses of a private network.
-PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
 # What a member's part of this machine is run with as well.
@@ -380,51 +376,6 @@ def _networks(text: str | None) -> tuple[Network, ...]:
     """Raises ValueError for what is neither an address nor a network."""
     named = [one.strip() for one in (text or "").split(",")]
     return tuple(ipaddress.ip_network(one, strict=False) for one in named if one)
-
-
-def is_space(environment: Mapping[str, str] = os.environ) -> bool:
-    return "SPACE_ID" in environment
-
-
-def space_name(environment: Mapping[str, str] = os.environ) -> str:
-    """Of the Space that this runs on; "" elsewhere."""
-    return environment.get("SPACE_ID", "")
-
-
-def has_zero_gpu(environment: Mapping[str, str] = os.environ) -> bool:
-    """A GPU that a Space has only for the seconds of a call: no training fits into those."""
-    return bool(environment.get("SPACES_ZERO_GPU"))
-
-
-def reached_directly(environment: Mapping[str, str] = os.environ) -> str:
-    """The value of NO_PROXY: what it was, and this machine, since Gradio calls its own page when it starts and no proxy
-    knows that one.
-    """
-    given = environment.get("no_proxy") or environment.get("NO_PROXY")
-    return ",".join(filter(None, [given, "localhost", "127.0.0.1", "::1"]))
-
-
-def persistent_storage(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where a Space keeps what must outlive its restarts; None elsewhere, and on a Space that has nothing of the
-    kind.
-    """
-    return STORAGE if is_space(environment) and keeps_runs(STORAGE) else None
-
-
-def keeps_runs(folder: Path) -> bool:
-    """Can files be written there, and do their locks hold? A run's proof of life is a lock, and some mounted drives
-    grant every one.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as first, open(first.name, "rb") as second:
-            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
-                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    except OSError:
-        pass
-    return False
 
 
 def _wrong(error: dict[str, Any]) -> str:

@@ -219,6 +219,7 @@ def test_homes_of_members_come_back_to_them_and_to_nobody_else(hub, filled, tmp_
         assert [one.name for one in home.data.glob("[!.]*")] == [f"{name}.jsonl"]
     RunStore(anew.of_member("bob").runs).delete("finished")
     kept.send()
+    files = hub.repos[PLACE].files
     assert "members/bob/runs/finished/recipe.yaml" not in files and "members/eve/runs/finished/recipe.yaml" in files
     assert "runs/finished/recipe.yaml" in files, "the owner's of the same name"
     for name, value in {"HOME": anew.home, "HUB_TOKEN": GOOD, "KEEP_RUNS": "me/my-runs"}.items():

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from ..runs import Run
 from ..serving import Endpoint
-from ..settings import keeps_runs
+from ..space import keeps_runs
 from .context import AppContext
 
 ROOM = 200_000_000  # bytes of disk without which nothing can be begun
