@@ -66,11 +66,9 @@ def _alone(recipe: Recipe, shapes: Shapes, store: RunStore, data: Path, machine:
     measured = pace_measured(recipe, store, data)
     is_counted = machine.kind == "cpu" or recipe.base_model.source == "starter"
     if measured or is_counted:
-        seconds = seconds_at(recipe, measured, store, data, shapes if machine.kind == "cpu" else None)
-        if seconds is None:
-            return None
+        taken = seconds_at(recipe, measured, store, data, shapes if machine.kind == "cpu" else None)
         by_speed = Problem("plan.by_speed", "Times are by the speed of this machine.")
-        return Expected(seconds, seconds, _of_runs(measured) if measured else by_speed)
+        return Expected(taken, taken, _of_runs(measured) if measured else by_speed) if taken is not None else None
     other = pace_of_other_bases(recipe, shapes, store, data)
     if other is None:
         return None
