@@ -13,7 +13,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores; what t
 # Some machines forbid Python to keep what it has compiled. Then every process that the tests start compiles the package
 # anew (a second each), and every one of theirs each test (nine).
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 import hypothesis
 import pytest
@@ -34,6 +33,8 @@ from tests.fixtures.speeds import (
     pytest_runtest_call,
     pytest_terminal_summary,
 )
+
+sys.dont_write_bytecode = False
 
 # The same examples every time, however long a busy machine takes for one.
 _UNTROUBLED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
