@@ -320,7 +320,7 @@ def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstim
     CPU's memory.
     """
     needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
-    count = recipe.launch.count(machine.devices)
+    count = recipe.launch.world(machine.devices)
     if recipe.launch.divides(count):
         part = min(needed.weights, _bytes_when_divided(recipe, shapes, machine.kind, count))
         needed = replace(needed, weights=part, read=min(needed.read, part))

@@ -586,6 +586,7 @@ COMMANDS = [
     "stop",
     "resume",
     "extend",
+    "join",
     "import",
     "merge",
     "queue",
