@@ -10,6 +10,13 @@ from rich.text import Text
 from ..settings import Settings
 from .command import DONE, NOT_DONE, add_command, stdout
 
+SAID = {
+    "looking": "Looking for the first machine.",
+    "found": "Found it. Looking whether both have the same program, base model and data.",
+    "ready": "Ready; it begins as soon as all are there.",
+    "training": "Training. This command ends with the run.",
+}
+
 
 def add_join(commands: Any) -> None:
     parser = add_command(commands, "join", join_command)
@@ -22,7 +29,7 @@ def join_command(given: argparse.Namespace, settings: Settings) -> int:
     """Share the steps of a run that waits on another machine (launch.nodes=2 there), until it ends."""
     from ..train.join import join  # it brings torch
 
-    ended = join(given.folder, lambda words: given.screen.print(Text(words), soft_wrap=True))
+    ended = join(given.folder, lambda step: given.screen.print(Text(SAID[step])))
     if given.json:
         print(json.dumps(ended._asdict()))
     else:

@@ -21,7 +21,7 @@ def made_of(recipe: Recipe, settings: Settings) -> dict[str, str]:
     return {
         "Guanaco Workshop": source_of(Path(__file__).parents[1])[:SHOWN],
         **{name: version(name) for name in LIBRARIES},
-        "computing on": "GPU" if accelerators() else "CPU",
+        "device": "GPU" if accelerators() else "CPU",
         "base model": fingerprint(folder_of(recipe.base_model))[:SHOWN],
         "data": load_examples(recipe.dataset, settings.data).fingerprint[:SHOWN],
     }

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..base_models.download import fetch
 from ..errors import UserError
@@ -25,6 +25,7 @@ from .processes import LOOK_EVERY, Processes, devices_for
 from .wire import FIRST, OTHER, RENDEZVOUS, Wire
 
 ANSWERS_WITHIN = 5.0  # seconds in which a connection is made
+Step = Literal["looking", "found", "ready", "training"]  # how far it has come
 
 
 class Ended(NamedTuple):
@@ -34,14 +35,14 @@ class Ended(NamedTuple):
     sentence: str
 
 
-def join(folder: Path, say: Callable[[str], None]) -> Ended:
-    """Take part in the run of this folder until it ends. Raises UserError where that cannot be."""
+def join(folder: Path, say: Callable[[Step], None]) -> Ended:
+    """Take part in the run of this folder until it ends. `say` hears of each step. Raises UserError where it cannot."""
     run = Run(folder.absolute())
     if not (run.folder / Run.spec_file).is_file():
         raise UserError(
             "nodes.no_run", "{folder} is no run's folder. Name the one that the first machine shows.", folder=folder
         )
-    say(f"Looking for the first machine of {run.id}.")
+    say("looking")
     wire = _found(run)
     try:
         with _stop_is_a_wish() as stops:
@@ -89,9 +90,9 @@ def _connected(known: dict[str, Any]) -> Wire:
     return wire
 
 
-def _take_part(run: Run, wire: Wire, stops: list[int], say: Callable[[str], None]) -> Ended:
+def _take_part(run: Run, wire: Wire, stops: list[int], say: Callable[[Step], None]) -> Ended:
     """Raises OSError where the first machine has gone, UserError where this one cannot take part."""
-    say(f"Found it at {wire.other_address}; getting ready.")
+    say("found")
     heard = wire.receive() or {}
     if "recipe" not in heard:
         return Ended(str(heard.get("end")), str(heard.get("sentence")))
@@ -102,7 +103,7 @@ def _take_part(run: Run, wire: Wire, stops: list[int], say: Callable[[str], None
     except UserError as error:
         wire.send(failed=str(error.problem))
         raise
-    say(f"Ready, with {recipe.launch.processes} of the processes.")
+    say("ready")
     try:
         return _at_work(wire, processes, stops, say)
     finally:
@@ -120,7 +121,7 @@ def _ready(run: Run, recipe: Recipe) -> dict[str, str]:
     return made_of(recipe, settings)
 
 
-def _at_work(wire: Wire, processes: Processes, stops: list[int], say: Callable[[str], None]) -> Ended:
+def _at_work(wire: Wire, processes: Processes, stops: list[int], say: Callable[[Step], None]) -> Ended:
     """Do as is told until it is over."""
     interface, is_told = own_addresses()[wire.own_address], False
     while True:
@@ -139,7 +140,7 @@ def _at_work(wire: Wire, processes: Processes, stops: list[int], say: Callable[[
             ranks = range(begun["first"], begun["first"] + processes.each)
             network = Network(wire.other_address, interface, begun["node"])
             processes.start(ranks, begun["size"], begun["port"], network, begun)
-            say(f"Trains as node {begun['node']}, counted from 0.")
+            say("training")
         elif "rest" in heard:
             processes.end()
         elif "end" in heard:

@@ -89,7 +89,7 @@ class Nodes:
         self.network = Network(address, own_addresses()[address])
         try:
             with self.out.leaving():
-                reporter.say("Looking at what the nodes must have alike.")
+                reporter.say("Loading the model.")
                 here = made_of(recipe, Settings.from_environment())
                 with _door(self.out.run, address) as came:
                     self._wait(came, here, recipe, reporter.say)
@@ -148,7 +148,7 @@ class Nodes:
 
     def _take(self, node: Node, told: dict[str, Any]) -> None:
         if len(self._there) == self.count:
-            self._send(node, end="failed", sentence="So many machines as were asked for are there already.")
+            self._send(node, end="failed", sentence="All are there already.")
             node.wire.close()
             return
         log(f"node {node.name} has come")
