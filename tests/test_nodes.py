@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 
@@ -110,32 +109,24 @@ def test_who_never_comes_is_waited_for_so_long_and_no_longer(run_of, monkeypatch
 
 def test_it_says_how_to_join_and_can_be_stopped_while_it_waits(run_of):
     run = run_of()
-    said = []
 
     def stop():
         wait_for(lambda: waiting(run))
         assert os.stat(run.folder / RENDEZVOUS).st_mode & 0o777 == 0o600
-        said.append(wait_for(lambda: (status := json.loads(run.status_file.read_text())).get("code") and status))
+        wait_for(lambda: ended(run)[1] == "nodes.waiting")
+        said = run.status().sentence
         run.request("stop")
+        return said
 
-    run = run_of()
-    run.status_file = run.folder / "status.json" if not hasattr(run, "status_file") else run.status_file
     with ThreadPoolExecutor(1) as pool:
         stopping = pool.submit(stop)
         assert main(run.folder) == 0
-        stopping.result()
-    assert said[0]["code"] == "nodes.waiting" and f"join {run.folder}" in said[0]["sentence"]
+        assert f"join {run.folder}" in stopping.result()
     assert run.status().state == "stopped"
 
 
 def test_only_who_knows_the_word_is_let_in():
     """Whoever sends back what it is asked is none of them."""
-
-    def answered(answer):
-        one, other = socket.socketpair()
-        with contextlib.closing(one), contextlib.closing(other), ThreadPoolExecutor(1) as pool:
-            pool.submit(answer, other)
-            proving(one)
 
     def proving(connected):
         Wire(connected).prove("a word", FIRST, OTHER)
@@ -256,10 +247,8 @@ def joining(name, run):
 
 def carried():
     """Bytes that came by the cable."""
-    return int(
-        ip("-s", "-j", "link", "show", "cable")
-        and json.loads(ip("-s", "-j", "link", "show", "cable"))[0]["stats64"]["rx"]["bytes"]
-    )
+    (seen,) = json.loads(ip("-s", "-j", "link", "show", "cable"))
+    return seen["stats64"]["rx"]["bytes"]
 
 
 def losses(run):
