@@ -30,9 +30,9 @@ FLAGS = (
 )
 # The settings that only some places make use of, and which.
 USED_AT = {
-    "nodes": ("here", "slurm"),
-    "network": ("here", "slurm"),
-    "join_minutes": ("here", "slurm"),
+    "nodes": ("slurm", "here"),
+    "network": ("slurm", "here"),
+    "join_minutes": ("slurm", "here"),
     "partition": ("slurm",),
     "flags": ("slurm",),
     "minutes": ("slurm", "hf_jobs"),

@@ -32,7 +32,7 @@ from tests.conftest import train_tab
 from tests.fixtures.handlers import another, given, on_form, seen, settled
 from tests.refusing import refused
 
-TOGETHER = ("launch.nodes", "launch.processes", "launch.share")
+TOGETHER = ("launch.processes", "launch.share")
 
 
 @pytest.fixture
