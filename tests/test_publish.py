@@ -194,7 +194,8 @@ def test_what_goes_is_listed_before_and_goes_with_the_same_commit(hub, run, caps
     (run.adapter / "adapter_config.json").write_text((run.adapter / "adapter_config.json").read_text() + "\n")
     commits = len(hub.messages)
     assert published(run).status().state == "done" and len(hub.messages) == commits + 1
-    assert repo.files.keys() == told["files"].keys() | {"LICENSE", ".gitattributes"} and repo.others[public_id(run)] == repo.files
+    assert repo.files.keys() == told["files"].keys() | {"LICENSE", ".gitattributes"}
+    assert repo.others[public_id(run)] == repo.files
 
 
 def test_what_somebody_else_sends_meanwhile_is_not_written_over(hub, run):
