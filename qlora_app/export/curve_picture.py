@@ -30,7 +30,7 @@ def draw_curve(run: Run, file: Path) -> str:
 
 def _points(rows: Sequence[Any], name: str) -> list[tuple[int, float]]:
     found = [(row["step"], row.get(name)) for row in rows]
-    return [(step, loss) for step, loss in found if isinstance(loss, int | float) and math.isfinite(loss)]
+    return sorted((step, loss) for step, loss in found if isinstance(loss, int | float) and math.isfinite(loss))
 
 
 def _from_to(points: Points) -> str:

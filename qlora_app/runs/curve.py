@@ -2,6 +2,7 @@
 highest value of each, whatever the run's length.
 """
 
+import bisect
 import math
 import threading
 from collections.abc import Sequence
@@ -122,7 +123,7 @@ class Curve(Buckets):
             return
         held_out_loss, loss = row.get("held_out_loss"), row.get("loss")
         if _is_number(held_out_loss):
-            self.held_out.append([step, held_out_loss])
+            bisect.insort(self.held_out, [step, held_out_loss], key=lambda one: one[0])  # a run of old began at step 1
         if not _is_number(loss):
             self._take(row, step, MEASURED)
             return

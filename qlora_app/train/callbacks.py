@@ -199,6 +199,7 @@ class EvalCallback(TrainerCallback):
 
     def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
         self.job, self.reporter, self.best = job, reporter, best
+        self.knows_base = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Preferences are held against what the run begins with, which is gone after the first step."""
@@ -211,6 +212,8 @@ class EvalCallback(TrainerCallback):
     ) -> None:
         training = self.job.recipe.training
         step, total = state.global_step, state.max_steps
+        if step == 1 and due(step, total, max(training.evaluations, training.samples)):
+            self._ask_base(model)  # what a curve begins with stands before what comes of a step
         if due(step, total, training.evaluations) and self.job.measures:
             figures = self.job.measure()
             self.reporter.held_out(step, figures)
@@ -229,11 +232,14 @@ class EvalCallback(TrainerCallback):
     ) -> None:
         # The base's answers are the same whenever they are asked for, so the first loss does not wait for them.
         if state.global_step == 1 and "loss" in (logs or {}):  # a run that is stopped after it logs once more
-            sample(self.job, model, 0)
-            self._measure_base(model)
+            self._ask_base(model)
 
-    def _measure_base(self, model: Any) -> None:
-        """Where the held-out line begins; the proof needs it too, and the base does not change."""
+    def _ask_base(self, model: Any) -> None:
+        """Once: where answers and the held-out line begin; the proof needs it too, and the base does not change."""
+        if self.knows_base:
+            return
+        self.knows_base = True
+        sample(self.job, model, 0)
         if not self.job.recipe.training.evaluations or not self.job.measures or self.job.objective:
             return
         with model.disable_adapter():
