@@ -109,7 +109,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     """Always from the beginning: half of it is not kept."""
     store = RunStore(settings.runs)
     run = store.made_by(job) or _made(job, out, settings, store)
-    made = merge_of(run)
+    made = merge_of(run) or Merge()
     out.write("result", {"run": run.id, **made.to_json()})  # no stop is heard any more: the run is there
     out.end("done", made.words)
     shutil.rmtree(job.folder / "adapter", ignore_errors=True)

@@ -30,9 +30,7 @@ class RunStore(Folders[Run]):
     def __init__(self, root: Path) -> None:
         super().__init__(root, Run)
 
-    def create(
-        self, recipe: Recipe, prepare: Callable[[Run], None] | None = None, maker: Job | None = None
-    ) -> Run:
+    def create(self, recipe: Recipe, prepare: Callable[[Run], None] | None = None, maker: Job | None = None) -> Run:
         """A new folder holding the recipe, which `prepare` fills further. Nothing starts until somebody asks it to.
         maker: the job whose result it is, by which `made_by` finds it.
 

@@ -1,5 +1,5 @@
-"""Fields of the page that stand as they stood when it is loaded again in the same tab of a browser, see kept.js. The form
-of the Train tab, whose settings depend on each other, is looked at by the server first: train/form_kept.py.
+"""Fields of the page that stand as they stood when it is loaded again in the same tab of a browser, see kept.js. The
+form of the Train tab, whose settings depend on each other, is looked at by the server first: train/form_kept.py.
 """
 
 import json
@@ -21,4 +21,6 @@ def keep(fields: Sequence[Component], basis: Component, restored: Any) -> Any:
     names, given = json.dumps([one.elem_id for one in fields]), [*fields]
     kept = shared(f"(...given) => guanacoKeepPage({names}, given)")
     gr.on([one.change for one in fields], None, given, None, js=kept)
-    return restored.then(None, [*given, basis], given, js=shared(f"(...given) => guanacoStand({names}, given, given.at(-1))"))
+    return restored.then(
+        None, [*given, basis], given, js=shared(f"(...given) => guanacoStand({names}, given, given.at(-1))")
+    )

@@ -38,7 +38,13 @@ class TryIt:
     def build(self) -> None:
         with gr.Column(visible=False, elem_id="try-it") as self.panel:
             self.box = gr.Textbox(
-                label="Text", lines=3, max_lines=10, max_length=LONGEST_TEXT, interactive=True, elem_id="try-text", elem_classes=KEEPS
+                label="Text",
+                lines=3,
+                max_lines=10,
+                max_length=LONGEST_TEXT,
+                interactive=True,
+                elem_id="try-text",
+                elem_classes=KEEPS,
             )
             self.go = gr.Button("Try it", variant="primary", elem_id="try-go")
             self.chips = plain(js_on_load=on_click("pick", "question"), elem_id="try-chips")
