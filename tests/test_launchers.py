@@ -361,11 +361,13 @@ import os, pathlib, sys, time
 
 lines = {{}}
 
+def is_to_stop(run):
+    return (run / "requests" / "stop").exists() or '"stopping"' in (run / "status.json").read_text()
+
 def wait(event, given):  # where the line of a step is written: the third waits for whoever stops it
     if event == "open" and str(given[0]).endswith("metrics.jsonl") and given[2] & os.O_APPEND:
-        stop = pathlib.Path(given[0]).parent / "requests" / "stop"
         lines[given[0]] = lines.get(given[0], 0) + 1
-        while lines[given[0]] > 2 and os.path.exists({held!r}) and not stop.exists():
+        while lines[given[0]] > 2 and os.path.exists({held!r}) and not is_to_stop(pathlib.Path(given[0]).parent):
             time.sleep(0.05)
 
 if "qlora_app.worker" in sys.orig_argv:

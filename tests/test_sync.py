@@ -180,6 +180,36 @@ def test_a_target_without_room_keeps_what_it_had(here, folder):
     assert carried.there() == before and content(here.run).keys() == was.keys()
 
 
+class Counting(Target):
+    """It remembers what it was asked."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.asked = []
+
+    def names(self, folder):
+        self.asked.append(folder)
+        return super().names(folder)
+
+    def read(self, name):
+        self.asked.append(name)
+        return super().read(name)
+
+
+def test_of_runs_that_did_not_change_one_question_tells_all(here, url):
+    few = ("recipe.yaml", "status.json")
+    for number in range(3):
+        (here.store.root / f"run-{number}").mkdir()
+        for name in few:
+            shutil.copy2(here.run.folder / name, here.store.root / f"run-{number}")
+    here.sync()
+    here.target = Counting(url)
+    assert len(here.sync().same) == 4 and here.target.asked == ["runs"]
+    (here.store.root / "run-0" / "notes.txt").write_text("x")
+    done = here.sync()
+    assert done.sent == ["run-0"] and {name.split("/")[1] for name in here.target.asked[2:]} == {"run-0"}
+
+
 @pytest.mark.machine
 def test_a_disk_that_is_really_full(here, tmp_path):
     disk = tmp_path / "disk"

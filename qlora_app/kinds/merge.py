@@ -111,6 +111,8 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     run = store.made_by(job) or _made(job, out, settings, store)
     made = merge_of(run) or Merge()
     out.write("result", {"run": run.id, **made.to_json()})  # no stop is heard any more: the run is there
+    total = out.status.total or 1  # none where an earlier worker made it
+    out.say(made.words, step=total, total=total)
     out.end("done", made.words)
     shutil.rmtree(job.folder / "adapter", ignore_errors=True)
 
