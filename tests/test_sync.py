@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from qlora_app.storage.gone import keep_notes
 from qlora_app.sync import Carried, Target, fetched, sent, snapshot
 from qlora_app.sync.both_ways import run_at, sync
 from qlora_app.sync.snapshot import Snapshot, snapshot_of
-from qlora_app.sync.target import url_of
+from qlora_app.sync.target import S3FS, url_of
 from qlora_app.training_data import DatasetChoice
 from tests.conftest import short_recipe
 from tests.refusing import refused
@@ -421,6 +422,11 @@ def test_what_names_no_place_for_runs(text):
     with refused("sync.wrong_url") as caught:
         url_of(text)
     assert "secret" not in str(caught.value)
+
+
+def test_the_package_of_s3_is_of_the_release_of_fsspec():
+    assert S3FS == f"s3fs=={version('fsspec')}"
+    assert f's3 = ["{S3FS}"]' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
 
 
 def test_data_that_a_run_learns_from_comes_with_it_and_the_command_says_what_was_done(home, tmp_path, folder, capsys):

@@ -313,11 +313,11 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     state(page, "Training")
     expect(name).to_have_value("half typed")  # also where Gradio has loaded the page again
     visitor.reload(page)
+    opened_import(page)
     for selector, value in (*typed.items(), ("#adapter-base input, #adapter-base textarea", "half/typed")):
         expect(page.locator(selector)).to_have_value(value)
     expect(page.locator("#adapter-downloads input")).to_be_checked()
     second = visitor.open()
-    expect(second.locator("#adapter-what input, #adapter-what textarea")).to_have_value("")
     state(second, "Training")
     second.locator("#live").get_by_role("button", name="Stop and keep").click()
     state(second, "Stopped")
@@ -325,10 +325,14 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     expect(second.locator("#live").get_by_role("button", name="Chat with it")).to_be_visible()
 
 
-def typed_beside(page):
-    """What stands in fields beside the form, half typed: {selector: value}."""
+def opened_import(page):
     page.get_by_role("tab", name="Runs", exact=True).click()
     page.locator("#open-adapter > button").click()
+
+
+def typed_beside(page):
+    """What stands in fields beside the form, half typed: {selector: value}."""
+    opened_import(page)
     page.locator("#adapter-downloads input").check()
     page.locator("#adapter-precision input").click()
     page.get_by_role("option", name="4-bit NF4").click()
