@@ -149,7 +149,7 @@ function takes() {
   clearTimeout(typed);
   typed = setTimeout(async () => {
     const told = await server.takes(now), place = find('.takes');
-    if (!place) return;
+    if (!place || !told) return; // the form is closed, or nobody answers
     const wrong = told.pattern || '';
     place.textContent = wrong ? '' : told.words;
     find('#pattern-wrong').textContent = wrong; find('[name="pattern"]').setAttribute('aria-invalid', !!wrong);
