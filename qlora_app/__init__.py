@@ -33,7 +33,10 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 # ---- from Python: `import qlora_app; qlora_app.train("starter")`. What is offered lies in api.py, which is imported
 # when it is first asked for: the workers and the commands need none of it. Four of the names are those of rooms as
 # well, so these modules are made callable when they are imported: `qlora_app.train` is the room, and called it trains.
-OFFERED = ("Run", "Sweep", "ask", "compare", "evaluate", "judge", "merge", "ratings", "run", "runs", "sweep", "train")
+OFFERED = (
+    *("Run", "Sweep", "ask", "compare", "evaluate", "judge", "merge", "plan", "ratings", "run", "runs", "sweep"),
+    "train",
+)
 
 
 def _offered(name: str) -> Any:

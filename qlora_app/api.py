@@ -33,6 +33,7 @@ from .launch.engines import asked_about
 from .launch.prices import price_words
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
+from .planner import planned
 from .preflight import ready
 from .recipe import Recipe
 from .runs import Run as TrainingJob
@@ -66,6 +67,15 @@ def train(recipe: str | Path | Recipe = "starter", settings: Changes | None = No
     run = store.create(known.recipe)
     places.start(run)
     return Run(run)
+
+
+def plan(recipe: str | Path | Recipe = "starter", settings: Changes | None = None, **named: Any) -> dict[str, Any]:
+    """Whether a training fits this machine, and how it would: {fit: "fits", "tight", "too large" or "", sentence, plan:
+    a sentence, ways: [{way, sentence, settings: {dotted name: value}, seconds: [least, most] or None, by}]}, the one to
+    take first. Its `settings` go into `train` beside those given here. Raises UserError with every mistake at once.
+    """
+    asked = _recipe(recipe, settings, named)
+    return planned(asked, _settings()).to_json(asked)
 
 
 def runs() -> "list[Run]":

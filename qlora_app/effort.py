@@ -16,7 +16,7 @@ from .base_models import ModelChoice
 from .base_models.shapes import Shapes
 from .formatting import about, count_of
 from .hardware import here
-from .hardware_fit import sizes_of
+from .hardware_fit import QUICK_ENOUGH, sizes_of
 from .jobs import JobStore
 from .measurement import Measurement, asked_by, measurement_of, newest_measurement, run_bytes
 from .preflight import examples_of
@@ -152,11 +152,13 @@ def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> floa
     return seconds_at(recipe, pace_measured(recipe, store, data_folder), store, data_folder)
 
 
-def seconds_at(recipe: Recipe, measured: Pace | None, store: RunStore, data_folder: Path) -> float | None:
-    """`expected_seconds` at a pace that was measured before."""
+def seconds_at(
+    recipe: Recipe, measured: Pace | None, store: RunStore, data_folder: Path, shapes: Shapes | None = None
+) -> float | None:
+    """`expected_seconds` at a pace that was measured before; shapes: as of `pace_of`."""
     if found := measurement_here(recipe, store):
         return counted(found, recipe, data_folder).seconds
-    pace = pace_of(recipe, measured, store)
+    pace = pace_of(recipe, measured, store, shapes)
     if pace is None:
         return None
     examples, training = examples_of(recipe.dataset, data_folder), recipe.training
@@ -167,7 +169,11 @@ def seconds_at(recipe: Recipe, measured: Pace | None, store: RunStore, data_fold
 
 
 def measurement_here(recipe: Recipe, store: RunStore) -> tuple[Recipe, Measurement] | None:
-    """(the recipe it was made of, what was measured of recipes of this cost) as long as that is of today."""
+    """(the recipe it was made of, what was measured of recipes of this cost) as long as that is of today. None for
+    several processes: a trial is of one.
+    """
+    if recipe.launch.processes != 1:
+        return None
     job = newest_measurement(JobStore(_home(store) / "jobs"), recipe)
     asked, found = (asked_by(job), measurement_of(job)) if job else (None, None)
     if job is None or asked is None or found is None or found.at(recipe.training.micro_batch).now is None:
@@ -298,6 +304,24 @@ def pace_among(recipe: Recipe, measured: Iterable[tuple[Recipe, float]]) -> Pace
     if not found:
         return None
     return Pace(min(found), len(found), found[0] > BUSY * min(found))
+
+
+def pace_of_other_bases(recipe: Recipe, shapes: Shapes, store: RunStore, data_folder: Path) -> Pace | None:
+    """Of the recipe, whose base never trained here, by the one of another size with which the same was done: as many
+    times as long as it has more parameters. Only bases that are large enough to keep a GPU busy count.
+    """
+
+    def is_alike(one: Recipe) -> bool:
+        on_this_base = one.model_copy(update={"base_model": recipe.base_model})
+        has_its_precision = one.base_model.precision == recipe.base_model.precision
+        return one.base_model.source != "starter" and has_its_precision and _as_costly(on_this_base, recipe)
+
+    counted = []
+    for one, pace in paces(store, data_folder, is_alike):
+        sizes = sizes_of(one.base_model)
+        if sizes and sizes.parameters >= QUICK_ENOUGH:
+            counted.append(pace * shapes.parameters / sizes.parameters)
+    return Pace(min(counted), len(counted), False) if counted else None
 
 
 def paces(

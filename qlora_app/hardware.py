@@ -1,12 +1,13 @@
 """What this machine has: the memory a training can use, and the cores of it."""
 
 import functools
+import math
 import os
 import platform
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REMEMBERED = 3.0  # seconds, of what the machine has free
@@ -20,6 +21,7 @@ class Machine:
     total: float
     free: float
     devices: int = 1  # GPUs that are as large as the first, whose memory is told; 1 where they are not all alike
+    main_memory: float = math.inf  # beside the GPUs, through which a base is loaded
 
     @property
     def name(self) -> str:
@@ -40,7 +42,8 @@ def main_memory() -> Machine:
 
 @functools.lru_cache(maxsize=1)
 def _here(when: int) -> Machine:
-    return _gpu() or _main_memory(when)
+    gpu, main = _gpu(), _main_memory(when)
+    return replace(gpu, main_memory=main.total) if gpu else main
 
 
 @functools.lru_cache(maxsize=1)

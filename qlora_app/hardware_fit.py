@@ -3,7 +3,6 @@ a network.
 """
 
 import functools
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 from .base_models import ModelChoice, describe_folder
 from .base_models.shapes import Shapes, shapes_of
 from .errors import UserError
+from .fits import verdict
 from .hardware import Machine, here
-from .memory import need, needed_here, verdict
+from .memory import need, needed_here
 from .recipe import Recipe, read_yaml
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
@@ -95,25 +95,7 @@ def by_size(presets: Mapping[str, Recipe]) -> list[str]:
     return sorted(presets, key=place)
 
 
-def nearest_that_fits(name: str, presets: Mapping[str, Recipe], machine: Machine | None = None) -> str | None:
-    """The preset to take instead: of the same family if one fits, and as large as possible."""
-    machine = machine or here()
-
-    def likeness(other: str) -> tuple[bool, int]:
-        return _family(other) == _family(name), _parameters(presets[other])
-
-    others = [other for other in presets if other != name]
-    fitting = [other for other in others if fit(presets[other], machine)[0] in ENOUGH]
-    return max(fitting, key=likeness, default=None)
-
-
 def _parameters(recipe: Recipe) -> int:
     """Of its base model; 0 where they are not known."""
     shapes = sizes_of(recipe.base_model)
     return shapes.parameters if shapes else 0
-
-
-def _family(name: str) -> str:
-    """ "qwen3-0.6b" -> "qwen"."""
-    digits = re.search(r"[^a-z]", name)
-    return name[: digits.start()] if digits else name

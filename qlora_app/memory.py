@@ -9,14 +9,12 @@ CPU against real workers (benchmarks/memory.py), the shapes against transformers
 the backward pass was measured on a LLaMA block with adapters.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
 from .base_models.families import ActivationBytes, family_named
 from .base_models.shapes import Shapes
-from .choices import Choices
 from .formatting import gigabytes
 from .hardware import Machine
 from .recipe import Recipe
@@ -45,7 +43,7 @@ MORE_AT_ONCE = 1.25  # times as many where the examples do not divide evenly
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
 FITS = 0.9  # of what is free
 AT_MOST = 0.95  # of all the machine has
-SMALL_RANK = 8  # with which an adapter takes little memory
+IN_MAIN_MEMORY = 0.9  # of it, at most, while every process has the whole base there
 
 
 TOGETHER = 2  # blocks that are put together at once: the one that computes, and the next
@@ -283,82 +281,35 @@ def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> i
     return most
 
 
-def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[str, str]:
-    """("fits", "tight" or "too large"; "" if it cannot be said) and the sentence for it."""
-    if shapes is None:
-        return "", "What it needs cannot be estimated for this family of models."
+def level_of(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
+    """ "fits", "tight" or "too large": the one law, whoever asks."""
     needed = needed_here(recipe, shapes, machine)
-    about = gigabytes(needed.total)
-    has = f"{gigabytes(machine.total)} {machine.name}"
-    free = gigabytes(machine.free)
-    # What must be free, and for which examples: shorter ones take less.
-    length = f"{recipe.training.max_length:,}"
-    if needed.total <= FITS * machine.free:
-        return "fits", (
-            f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
-            f"{free} of it free."
-        )
-    if needed.total <= AT_MOST * machine.total:
-        return "tight", (
-            f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} {free} are free "
-            "now. Close what else uses it before the start."
-        )
-    if needed.unpageable <= AT_MOST * machine.total:
-        return "tight", (
-            f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. "
-            "It goes because the paged optimizer puts part of itself into main memory, which takes longer."
-        )
-    return "too large", (
-        f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
-        f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}"
-    )
+    is_loaded = loaded_bytes(recipe, shapes, machine) <= IN_MAIN_MEMORY * machine.main_memory
+    if not is_loaded or needed.unpageable > AT_MOST * machine.total:
+        return "too large"
+    return "fits" if needed.total <= FITS * machine.free else "tight"
 
 
 def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
     """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided. Of
     several processes each has the whole model, or its part where the base is divided: on a GPU of its own, or all in a
-    CPU's memory.
+    CPU's memory, which also holds the whole base of each while it is loaded.
     """
     needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
     count = recipe.launch.count(machine.devices)
     if recipe.launch.divides(count):
         part = min(needed.weights, _bytes_when_divided(recipe, shapes, machine.kind, count))
-        needed = replace(needed, weights=part, read=min(needed.read, part))
+        whole = max(needed.weights, needed.read) if machine.kind == "cpu" else part
+        needed = replace(needed, weights=part, read=min(needed.read, whole))
     if machine.kind != "cpu" or recipe.launch.where != "here":
         return needed
     return needed.times(recipe.launch.count(0))
 
 
-def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
-    """The fewest changes with which it would fit, added one after another."""
-    done: list[str] = []
-    for words, group, changed in _savings(recipe, machine.kind):
-        if getattr(recipe, group) == changed:
-            continue
-        recipe = recipe.model_copy(update={group: changed})
-        done.append(words)
-        if needed_here(recipe, shapes, machine).unpageable <= AT_MOST * machine.total:
-            return f"It would fit with {_listed(done)}."
-    return "Choose a smaller model, or a larger machine."
-
-
-def _savings(recipe: Recipe, kind: str) -> Iterator[tuple[str, str, Choices]]:
-    """What takes less memory, cheapest first: (words, group of the recipe, the group with all that came before)."""
-    training = recipe.training
-    if kind == "cpu" and recipe.launch.processes > 1:
-        yield "one process", "launch", recipe.launch.model_copy(update={"processes": 1})
-    base = recipe.base_model.model_copy(update={"precision": "nf4", "double_quantization": True})
-    yield "a base in 4-bit NF4", "base_model", base
-    training = training.model_copy(update={"gradient_checkpointing": "on"})
-    yield "gradient checkpointing on", "training", training
-    training = training.model_copy(update={"optimizer": "paged_adamw_8bit"})
-    yield "an 8-bit optimizer", "training", training
-    training = training.model_copy(update={"max_length": min(FEWEST_TOKENS, training.max_length)})
-    yield f"examples of at most {FEWEST_TOKENS} tokens", "training", training
-    yield f"a rank of {SMALL_RANK}", "method", recipe.method.with_rank_at_most(SMALL_RANK)
-
-
-def _listed(words: list[str]) -> str:
-    """["a", "b", "c"] -> "a, b and c"."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+def loaded_bytes(recipe: Recipe, shapes: Shapes, machine: Machine) -> float:
+    """Of main memory beside GPUs, while a base is loaded that is divided then: every process has the whole."""
+    count = recipe.launch.count(machine.devices)
+    if machine.kind == "cpu" or recipe.launch.where != "here" or not recipe.launch.divides(count):
+        return 0.0
+    whole = need(recipe, shapes, machine.kind)
+    return count * max(whole.weights, whole.read)

@@ -105,21 +105,34 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     return task, problems or _option_problems(recipe, examples)
 
 
+def check_on(recipe: Recipe, family: str, task: str) -> dict[str, Problem]:
+    """What speaks against it on a base of such a family, by its model_type, for such a task: `check` for who knows no
+    more, and nothing of the place.
+    """
+    problems = _suited(recipe, family, task) | _problems_beside(recipe)
+    return problems | _preference_problems(recipe, task, None) | divided_problems(recipe, task)
+
+
 def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str, Problem]:
     """What the method cannot do with this base in this task, as far as they are known."""
-    method, base = recipe.method, recipe.base_model
     family = facts.config.get("model_type", "") if facts else ""
-    problems = method.problems(base.precision, family, task)
+    problems = _suited(recipe, family, task)
+    if unknown := _unknown_layers(recipe):
+        problems["method.layer_names"] = unknown
+    if facts and facts.strange_tokens:
+        problems["base_model.id"] = rows_missing(facts.strange_tokens, facts.config["vocab_size"])
+    return problems
+
+
+def _suited(recipe: Recipe, family: str, task: str) -> dict[str, Problem]:
+    method = recipe.method
+    problems = method.problems(recipe.base_model.precision, family, task)
     if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
         problems["training.gradient_checkpointing"] = Problem(
             "method.no_checkpointing",
             "{method} cannot compute a block a second time. Choose auto or off.",
             method=method.title(),
         )
-    if unknown := _unknown_layers(recipe):
-        problems["method.layer_names"] = unknown
-    if facts and facts.strange_tokens:
-        problems["base_model.id"] = rows_missing(facts.strange_tokens, facts.config["vocab_size"])
     return problems
 
 

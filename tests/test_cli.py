@@ -577,6 +577,7 @@ def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
 
 COMMANDS = [
     "train",
+    "plan",
     "measure",
     "watch",
     "ask",

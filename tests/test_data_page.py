@@ -9,6 +9,7 @@ import pytest
 from qlora_app import worker
 from qlora_app.base_models import ModelChoice
 from qlora_app.hardware import Machine
+from qlora_app.hardware_fit import ENOUGH, fit
 from qlora_app.jobs import Status
 from qlora_app.recipe import Recipe
 from qlora_app.settings import Settings
@@ -481,13 +482,34 @@ def test_leaving_the_list_of_data_turns_no_face(tab):
 
 def test_several_gpus_are_offered_and_taken_in_one_click_and_offered_no_more(tab, values, monkeypatch):
     monkeypatch.setattr("qlora_app.hardware.here", lambda: Machine("cuda", 24 * 2**30, 24 * 2**30, devices=2))
-    assert 'data-row="launch:ddp"' in tab.model_card.words_about(values)
-    form, inside = tab.form, {tab.model_card.brought: ""}
-    taken = tab.models.take(given(tab, values) | inside, SimpleNamespace(_data={"row": "launch:ddp"}))
+    assert "data-row" not in tab.model_card.words_about(values), "the starter is trained before two would have loaded"
+    values = values | {"base_model": "huggyllama/llama-7b"}
+    assert 'data-row="plan:parallel"' in tab.model_card.words_about(values, asks=False)
+    form, inside, click = tab.form, {tab.model_card.brought: ""}, SimpleNamespace(_data={"row": "plan:parallel"})
+    taken = tab.models.take(given(tab, values) | inside, click)
     controls = form.controls.controls
-    assert (taken[controls["launch.processes"]], taken[controls["launch.share"]]) == (2, "ddp")
-    assert "launch:" not in taken[tab.model_card.card] and set(taken) <= {tab.model_card.card, *form.outputs}
-    again = tab.models.take(
-        given(tab, values | {"launch.processes": 2}) | inside, SimpleNamespace(_data={"row": "launch:ddp"})
-    )
+    assert taken[controls["launch.processes"]] == 2 and controls["launch.share"] not in taken, "all else stays"
+    assert set(taken) <= {tab.model_card.card, tab.model_card.said, *form.outputs}
+    assert "plan:" not in taken[tab.model_card.card]
+    again = tab.models.take(given(tab, values | {"launch.processes": 2}) | inside, click)
     assert set(again) == {tab.model_card.card}
+
+
+@pytest.mark.parametrize("id", ["huggyllama/llama-65b", "Qwen/Qwen3-32B"])
+def test_each_way_that_is_offered_comes_onto_the_form_and_fits_there(tab, values, id, monkeypatch):
+    """Also where a person set something by hand, which stays."""
+    machine = Machine("cuda", 24 * 2**30, 23 * 2**30, 2, 256 * 2**30)
+    monkeypatch.setattr("qlora_app.hardware.here", lambda: machine)
+    inside = {tab.model_card.brought: ""}
+    picked = SimpleNamespace(_data={"row": f"model:{id}"})
+    values = on_form(tab, values, tab.models.take(given(tab, values) | inside, picked))
+    values |= {"training.seed": 41, "training.batch_size": 4}
+    before, found = read(values), tab.model_card.plan(values)
+    assert {offer.key for offer in found.offers} >= {"divided", "base"}
+    for offer in found.offers:
+        asked = given(tab, values) | inside
+        taken = tab.models.take(asked, SimpleNamespace(_data={"row": f"plan:{offer.key}"}))
+        now = read(on_form(tab, values, taken))
+        assert now == offer.recipe and now.training.seed == 41 and now.training.batch_size == 4
+        assert now.dataset == before.dataset and fit(now, machine)[0] in ENOUGH
+        assert 'class="fit too-large"' not in taken[tab.model_card.card]

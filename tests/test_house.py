@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "qlora_app"
 FLOORS = [  # lowest first
-    ["errors", "endpoint"],
+    ["errors", "endpoint", "space"],
     ["choices", "messages", "settings", "formatting", "chance", "log_format"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
@@ -22,11 +22,11 @@ FLOORS = [  # lowest first
     ["recipe"],
     ["presets", "start_from", "other_adapters"],
     ["preflight", "memory", "data_report", "differs"],
-    ["overrides", "foreign"],
+    ["overrides", "foreign", "fits"],
     ["hardware_fit", "doctor", "jobs", "speed"],
-    ["runs", "measurement", "plan"],
+    ["runs", "measurement"],
     ["inference", "effort"],
-    ["answers", "sweep", "sync"],
+    ["answers", "sweep", "sync", "planner"],
     ["evaluate", "export", "serving"],
     ["launch", "train", "kinds", "tidy"],
     ["worker", "away"],

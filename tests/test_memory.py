@@ -9,12 +9,12 @@ import pytest
 
 from qlora_app import hardware, memory
 from qlora_app.base_models.shapes import shapes_of
+from qlora_app.fits import verdict
 from qlora_app.hardware import Machine
 from qlora_app.memory import (
     need,
     needed_here,
     tokens_at_once,
-    verdict,
 )
 from qlora_app.methods import LoraMethod, MeftMethod, QaLoraMethod
 from qlora_app.place import Place

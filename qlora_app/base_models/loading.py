@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .apart import keep_apart
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
 from .config import read_config
@@ -68,6 +69,7 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     folder = folder_of(choice)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), **SAFELY)
+        keep_apart(tokenizer)
     except Exception as error:  # the folder is anybody's, and the library has many errors for it
         raise UserError(
             "model.tokenizer_not_opened",

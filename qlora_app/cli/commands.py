@@ -34,6 +34,7 @@ from .machine import add_doctor, add_settings
 from .measuring import add_measure
 from .merging import add_merge
 from .models import add_models
+from .planning import add_plan
 from .presets import add_presets
 from .publishing import add_publish
 from .queueing import add_queue
@@ -48,6 +49,7 @@ from .why import add_why
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
+    add_plan,
     add_measure,
     add_watch,
     add_ask,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from .. import hardware, memory
+from .. import hardware
 from ..base_models import (
     Facts,
     ModelChoice,
@@ -22,10 +22,11 @@ from ..base_models import (
 )
 from ..base_models.shapes import shapes_of
 from ..errors import Problem, UserError
-from ..plan import plan
+from ..fits import verdict
 from ..recipe import Recipe
 from ..settings import Settings
 from .command import DONE, add_command, stdout
+from .planning import plan_lines
 
 
 def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
@@ -41,7 +42,11 @@ def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
         level, sentence = fits_here(recipe, facts)
         return [
             _known(chosen, facts)
-            | {"here": level, "summary": facts.summary(), "fit": f"{sentence} {planned_here(recipe, facts)}".strip()}
+            | {
+                "here": level,
+                "summary": facts.summary(),
+                "fit": "\n".join([sentence, *plan_lines(recipe, facts, settings)]),
+            }
         ]
     return [
         {
@@ -78,16 +83,7 @@ def named(words: str) -> ModelChoice | None:
 
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
     """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
-    return memory.verdict(recipe, shapes_of(facts.config, facts.parameters), hardware.here())
-
-
-def planned_here(recipe: Recipe, facts: Facts) -> str:
-    """How several GPUs of this machine could train it, and with which settings; empty where they could not."""
-    shapes, memory_of_all = shapes_of(facts.config, facts.parameters), hardware.main_memory().total
-    found = plan(recipe, shapes, hardware.here(), memory_of_all)
-    if found is None:
-        return ""
-    return f"{found.words} Add launch.processes={found.launch.processes} launch.share={found.launch.share}"
+    return verdict(recipe, shapes_of(facts.config, facts.parameters), hardware.here())
 
 
 def _row(choice: ModelChoice) -> dict[str, Any]:

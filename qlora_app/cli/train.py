@@ -17,7 +17,8 @@ from ..settings import Settings
 from .command import add_command, add_job, add_no_watch, add_recipe, add_run, count, find_run
 from .data import download
 from .jobs import find_job, report, start, watch_until_end
-from .models import fits_here, planned_here
+from .models import fits_here
+from .planning import plan_lines
 
 
 def add_train(commands: Any) -> None:
@@ -76,8 +77,8 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
         given.screen.print(Text(warning))
     if recipe.base_model.source != "starter":
         given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
-        if planned := planned_here(recipe, facts):
-            given.screen.print(Text(planned))
+        for line in plan_lines(recipe, facts, settings):
+            given.screen.print(Text(line), soft_wrap=True)
     store = RunStore(settings.runs)
     if busy := [run.id for run in store.list() if run.is_alive()]:
         given.screen.print(

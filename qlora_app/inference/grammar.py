@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..base_models.apart import Apart
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def known(tokenizer: "PreTrainedTokenizerBase", ends: Iterable[int], vocabulary:
 def _known(tokenizer: "PreTrainedTokenizerBase", ends: tuple[int, ...], vocabulary: int) -> "LLTokenizer":
     from llguidance.hf import from_tokenizer
 
-    if not tokenizer.is_fast:
+    if not tokenizer.is_fast or isinstance(tokenizer.backend_tokenizer, Apart):
         raise UserError(
             "schema.tokenizer",
             "The model's tokenizer is none of the tokenizers library, and can follow no schema. Ask without.",

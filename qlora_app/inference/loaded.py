@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base_models import ModelChoice, load_model
+from ..base_models.apart import keep_apart
 from ..base_models.loading import import_everything
 from ..errors import UserError
 from ..jobs.failures import is_out_of_memory
@@ -198,9 +199,11 @@ def tokenizer_of(adapter: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
+        keep_apart(tokenizer)
     except Exception as error:  # as above
         raise _in_words(error, adapter) from error
+    return tokenizer
 
 
 def give_memory_back() -> None:

@@ -220,9 +220,16 @@ class TrainForm:
         before = self.state(given)
         state = self.logic.without(before, brought)
         chosen = replace(state, values=state.values | {form.MODEL: value, form.MODEL_REVISION: ""})
-        rested = self.logic.at_rest(chosen)
-        changed = {name: value for name, value in rested.values.items() if value != before.values.get(name)}
-        return self.controls.updates(changed) | self._beside(rested) | self._basis(rested) | self.touch()
+        return self._turned(before, self.logic.at_rest(chosen))
+
+    def with_values(self, given: Given, changed: Values) -> Answer:
+        """Some settings are chosen on the form by a handler, with another model what suits it; all others stay."""
+        before = self.state(given)
+        return self._turned(before, before.changed_by(changed))
+
+    def _turned(self, before: FormState, now: FormState) -> Answer:
+        changed = {name: value for name, value in now.values.items() if value != before.values.get(name)}
+        return self.controls.updates(changed) | self._beside(now) | self._basis(now) | self.touch()
 
     def with_text(self, given: Given, text: str) -> Answer:
         """Text that was pasted becomes data, and is chosen. Raises UserError where nothing can be learned from it."""

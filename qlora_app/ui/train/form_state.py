@@ -91,6 +91,13 @@ class FormState:
     effort: str | None
     suggested: Suggested
 
+    def changed_by(self, values: Values) -> "FormState":
+        """With other values for some controls; with a model come those that suit it."""
+        now = replace(self, values=self.values | values)
+        if MODEL not in values:
+            return now
+        return replace(now, suggested=Suggested.of(now.values, self.suggested.answers))
+
     @property
     def is_at_rest(self) -> bool:
         """Are its settings those suggested for what is chosen on it, or a person's own?"""

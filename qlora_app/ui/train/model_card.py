@@ -13,9 +13,9 @@ from ...base_models import Facts, ModelChoice, facts_of, kept_folder, kept_model
 from ...base_models.shapes import Shapes, shapes_of
 from ...errors import UserError
 from ...foreign import starter_warning
-from ...hardware_fit import nearest_that_fits, sizes_of
-from ...plan import Plan, plan
-from ...presets import Presets
+from ...hardware_fit import sizes_of
+from ...planner import Plan, plan_here
+from ...recipe import Recipe
 from ...training_data import DatasetChoice
 from ..context import AppContext
 from ..events import QUIET, Answer, Given
@@ -24,7 +24,7 @@ from ..theme import on_click, plain
 from ..translate import translate
 from .form_values import MODEL, Values, chosen_model, data_of, read, show
 from .hub_finder import HubMemory
-from .model_list import LAUNCH_ROW, MODEL_ROW, OF_PAPERS, RECIPE_ROW, ModelList, download_of, fit_words
+from .model_list import PLAN_ROW, ModelList, download_of, fit_words
 from .model_list import facts_of as known_of
 from .model_times import ModelTimes
 from .recipe_form import RecipeForm
@@ -147,33 +147,23 @@ class ModelCard(HubMemory):
         facts = _quiet(" · ".join(known_of(recipe.base_model, shapes.parameters if shapes else 0))) if besides else ""
         first = f'<p class="fit {level.replace(" ", "-")}">{escape(sentence)}</p>'
         more = _quiet(besides) if besides else ""
-        instead = self._instead(values) if level == "too large" else ""
-        return facts + first + more + _planned(plan(recipe, shapes, hardware.here(), _main_memory())) + instead
+        return facts + first + more + _planned(self._plan(recipe, shapes))
 
     def plan(self, values: Values) -> Plan | None:
-        """How the recipe on the form could use several GPUs of this machine."""
+        """What to do with the recipe on the form on this machine."""
         try:
             recipe = read(values)
             shapes = sizes_of(recipe.base_model) or self._shapes(recipe.base_model)
         except UserError:
             return None
-        return plan(recipe, shapes, hardware.here(), _main_memory())
+        return self._plan(recipe, shapes)
+
+    def _plan(self, recipe: Recipe, shapes: Shapes | None) -> Plan | None:
+        return plan_here(recipe, shapes, self.page.store, self.page.settings.data)
 
     def _shapes(self, model: ModelChoice) -> Shapes | None:
         facts = self.facts(model)
         return shapes_of(facts.config, facts.parameters)
-
-    def _instead(self, values: Values) -> str:
-        """The nearest that fits, as a button."""
-        usable = Presets().all()[0]
-        id = str(values[MODEL])
-        of_this_model = [name for name, recipe in usable.items() if recipe.base_model.id == id]
-        name = nearest_that_fits(of_this_model[0] if of_this_model else "", usable)
-        if name is None:
-            return ""
-        recipe = usable[name]
-        key = f"{RECIPE_ROW}{name}" if name in OF_PAPERS else f"{MODEL_ROW}{recipe.base_model.id or 'starter'}"
-        return _offer(key, recipe.title, "the nearest that fits")
 
     def _starter_line(self, values: Values) -> str:
         """Said before the starter is trained on data it knows nothing of, with a model that can learn from them."""
@@ -186,18 +176,19 @@ class ModelCard(HubMemory):
         return f'<p class="amber" role="status">{escape(translate(warning))}</p>{offer}'
 
 
-def _main_memory() -> float:
-    return hardware.main_memory().total
-
-
 def _planned(found: Plan | None) -> str:
-    """How several GPUs could be used, in one click."""
+    """The sentence, and each way as a button: the first is the one to take."""
     if found is None:
         return ""
-    key = f"{LAUNCH_ROW}{found.launch.share}"
-    words = f'<p class="quiet" translate="no">{escape(translate(found.words))}</p>'
-    button = f'<button type="button" class="link" data-row="{key}">Use {found.launch.processes} GPUs</button>'
-    return f'{words}<p class="offer">{button}</p>'
+    buttons = "".join(
+        f'<button type="button" class="link" data-row="{PLAN_ROW}{offer.key}">{escape(translate(offer.does))}</button>'
+        for offer in found.offers
+    )
+    words, basis = (
+        f'<p class="quiet" translate="no">{escape(translate(said))}</p>' if said else ""
+        for said in (found.words, found.basis)
+    )
+    return f'{words}{basis}<p class="offer ways" translate="no">{buttons}</p>'
 
 
 def _quiet(text: str) -> str:

@@ -13,10 +13,11 @@ from ...base_models.families import family_named
 from ...base_models.recognition import describe_folder, tasks_of
 from ...base_models.shapes import Shapes, shapes_of
 from ...errors import Problem, UserError
+from ...fits import verdict
 from ...formatting import about, gigabytes, millions, size
 from ...hardware import Machine
 from ...hardware_fit import ENOUGH, known_models, sizes_of, smallest_card
-from ...memory import needed_here, verdict
+from ...memory import needed_here
 from ...presets import Presets, suggested
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
@@ -45,7 +46,7 @@ STARTER_NOTE = "It knows one made-up town. Trains in minutes anywhere, and is th
 WIDE = {"bf16": 2, "fp16": 2, "fp32": 4}  # bytes of a number as the weights are published
 SLOW_FROM = 990_000_000  # parameters, with which nobody waits for a CPU
 FIRST_ON_CPU, FIRST_ON_GPU = 200_000_000, 2_000_000_000  # parameters, at most, of a good first model
-MODEL_ROW, RECIPE_ROW, LAUNCH_ROW = "model:", "recipe:", "launch:"
+MODEL_ROW, RECIPE_ROW, PLAN_ROW = "model:", "recipe:", "plan:"
 FIT_WORDS = {"fits": "fits", "tight": "tight", "too large": "too large here", "": ""}
 
 TimeOf = Callable[[Recipe, Shapes | None], float | None]
@@ -276,8 +277,10 @@ def _kind_of_known(id: str) -> str:
 
 
 def chosen_row(key: str) -> tuple[str, str]:
-    """("model" or "recipe", its value or name) of what choosing a row sent. Raises UserError for anything else."""
-    for start, what in ((MODEL_ROW, "model"), (RECIPE_ROW, "recipe"), (LAUNCH_ROW, "launch")):
+    """("model", "recipe" or "plan", its value or name) of what choosing a row sent. Raises UserError for anything
+    else.
+    """
+    for start, what in ((MODEL_ROW, "model"), (RECIPE_ROW, "recipe"), (PLAN_ROW, "plan")):
         if key.startswith(start):
             return what, key.removeprefix(start)
     raise UserError("model.no_row", "There is no such model in the list. Open the list again.")

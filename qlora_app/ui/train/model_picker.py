@@ -135,8 +135,8 @@ class ModelPicker:
         what, name = chosen_row(str((event._data or {}).get("row", ""))[:LONGEST_NAME])
         if what == "recipe":
             return self._onto_form(self.page.presets.load(name), given)
-        if what == "launch":
-            return self._at_place(given)
+        if what == "plan":
+            return self._planned(given, name)
         self._check(name)
         values = {**self.form.values(given), MODEL: name}
         return {
@@ -170,15 +170,17 @@ class ModelPicker:
         notice = f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>, under Mine.</p>'
         return {self.list: self.list_words(values), self.name: "", self.notice: notice}
 
-    def _at_place(self, given: Given) -> Answer:
-        """As many GPUs as were offered come onto the form; nothing where they are offered no more."""
+    def _planned(self, given: Given, way: str) -> Answer:
+        """The settings that a way changes come onto the form; nothing where it is offered no more."""
         values = self.form.values(given)
         planned = self.card.plan(values)
-        if planned is None:
+        offer = next((one for one in planned.offers if one.key == way), None) if planned else None
+        if offer is None:
             return {self.card.card: self.card.words_about(values, asks=False)}
-        chosen = {"launch.processes": planned.launch.processes, "launch.share": planned.launch.share}
-        words = self.card.words_about(values | chosen, asks=False)
-        return {self.card.card: words} | self.form.controls.updates(chosen) | self.form.touch()
+        before, after = show(read(values)), show(offer.recipe)
+        changed = {name: value for name, value in after.items() if value != before.get(name)}
+        words = self.card.words_about(values | changed, asks=False)
+        return {self.card.card: words, self.card.said: ""} | self.form.with_values(given, changed)
 
     # ---- what is chosen
 
