@@ -425,7 +425,7 @@ def test_what_names_no_place_for_runs(text):
 
 
 def test_the_package_of_s3_is_of_the_release_of_fsspec():
-    assert S3FS == f"s3fs=={version('fsspec')}"
+    assert f"s3fs=={version('fsspec')}" == S3FS
     assert f's3 = ["{S3FS}"]' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
 
 
