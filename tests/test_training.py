@@ -348,7 +348,7 @@ def test_a_finished_run_proves_itself(whole):
     assert run.curve().held_out[-1][0] == steps and len(run.curve().points()["x"]) == steps
     measured = [(row["step"], row["held_out_loss"]) for row in run.metrics()[0] if "held_out_loss" in row]
     assert measured == sorted(measured, key=lambda one: one[0]) and measured[0][0] == 0
-    assert status.held_out_loss == measured[-1][1] and [row["step"] for row in run.samples()][0] == 0
+    assert status.held_out_loss == measured[-1][1] and next(row["step"] for row in run.samples()) == 0
     card = (run.adapter / "README.md").read_text(encoding="utf-8")
     assert proof["data"]["fingerprint"] in card and "learning_rate: 0.003" in card
     assert all(f"- {line}\n" in card for line in proof_words(proof)) and "On 4 held-out questions it never saw" in card
