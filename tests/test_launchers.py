@@ -21,7 +21,7 @@ import pytest
 from qlora_app import api, worker
 from qlora_app.jobs import ALREADY_RUNNING, JobStore
 from qlora_app.kinds.data_import import ImportSpec, import_job
-from qlora_app.launch import local, places, prices
+from qlora_app.launch import local, places, prices, slurm
 from qlora_app.launch.hf_jobs import HfJobsLauncher
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.prices import check_price, price_now, price_words
@@ -35,7 +35,7 @@ from qlora_app.storage.process import Engine
 from qlora_app.ui.runs.card_parts import engine_line
 from qlora_app.ui.train.form_values import show
 from tests import fake_buckets
-from tests.conftest import PATIENCE, train_tab, wait_for
+from tests.conftest import PATIENCE, UNASKED, short_recipe, train_tab, wait_for
 from tests.engines_server import FakeJobs, FakeRay
 from tests.fixtures.handlers import given
 from tests.hub_server import GOOD
@@ -314,6 +314,29 @@ def test_a_cluster_wants_its_token(fake_ray, job, monkeypatch):
     with refused("ray.denied"):
         fake_ray.launcher.start(job)
     assert not job.launch_file.engine().is_there
+
+
+@pytest.mark.machine
+@pytest.mark.slow
+@pytest.mark.matrix
+def test_two_nodes_of_slurm_share_a_run_which_it_may_want_back(real_slurm, store):
+    recipe = short_recipe(**UNASKED, general_questions=0, epochs=1000.0, max_steps=1_000_000)
+    run = store.create(recipe.model_copy(update={"launch": Place(where="slurm", nodes=2)}))
+    places.start(run)
+    wait_for(lambda: run.status().step)
+    ran = json.loads((run.folder / "processes.json").read_text())
+    assert ran["processes"] == 2 and [node[:2] for node in ran["nodes"]] == ["0:", "1:"]
+    id = run.launch_file.engine().id
+    subprocess.run(["scancel", "--signal=USR1", "--batch", id], check=True)
+    wait_for(lambda: "PENDING" in subprocess.run(["squeue", "-h", "-o", "%T"], capture_output=True, text=True).stdout)
+    saved = run.last_word()
+    assert saved.state == "stopped" and saved.step
+    subprocess.run(["scontrol", "update", f"job={id}", "StartTime=now"], check=True)
+    wait_for(lambda: run.last_word().step > saved.step)
+    run.request("stop")
+    wait_for(lambda: run.last_word().has_ended and not real_slurm.launcher.is_alive(run))
+    assert run.status().state == "stopped", run.log_tail()
+    assert (run.folder / slurm.NODES_LOG).read_text().count("stopped: ") == 2
 
 
 HANGING = """#!/bin/sh
