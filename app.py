@@ -7,8 +7,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
-from qlora_app.settings import Settings, persistent_storage, reached_directly
+from qlora_app.settings import MemberSettings, Settings
+from qlora_app.space import persistent_storage, reached_directly
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -29,18 +31,20 @@ from qlora_app.launch.keeper import Keeper
 from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.log_format import write_logs_as_json
 from qlora_app.runs import RunStore
-from qlora_app.serving import ApiKeys, Endpoint, ServedModels
+from qlora_app.serving import ApiKeys, Endpoint, Home, ServedModels
 from qlora_app.ui import (
     SCRIPTS,
     TITLE,
     AppContext,
     ArenaRoutes,
+    Arenas,
     JudgeRoutes,
     RequestGuard,
     build,
     exported,
     served_file,
 )
+from qlora_app.ui.account import AccountPage
 from qlora_app.ui.audit import Audit
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
@@ -72,10 +76,17 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     admission = Admission(page.visitors)
     admission.install(demo)
-    pages = Pages(page, lambda one: [*exported(one.store), *standing_alone(one)], admission.install)
+    pages = Pages(
+        page,
+        lambda one: [*exported(one.store), *standing_alone(one)],
+        admission.install,
+        admission.asked_by,
+        people.is_member,
+    )
     own_name = os.environ.get("SPACE_HOST", "")
     is_open = settings.is_local and not people.has_login
-    programs = Endpoint(ServedModels(store, page.sessions), ApiKeys(settings.home), is_open)
+    home = Home(ServedModels(store, page.sessions), ApiKeys(settings.home))
+    programs = Endpoint(home, is_open, pages.homes if people.has_login else tuple)
     health = Health(page)
     watched = [*health.routes(), *figures_of(health, admission.under_way, programs)]
     door = Middleware(
@@ -107,7 +118,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
                     Route(SCRIPTS, served_file),
                     *exported(store),
                     Mount("/v1", programs.app()),
-                    *standing_alone(page),
+                    *standing_alone(page, pages.arenas if people.has_login else list),
                     *watched,
                 ],
             },
@@ -130,9 +141,11 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     return demo, supervisor
 
 
-def standing_alone(page: AppContext) -> list[Route]:
-    """Pages beside the page."""
-    return [*ArenaRoutes(page.settings).routes(), *JudgeRoutes(page).routes()]
+def standing_alone(page: AppContext, others: Callable[[], list[Arenas]] = list) -> list[Route]:
+    """Pages beside the page. others: the arenas of members, whose links the server's own page answers."""
+    settings = page.settings
+    account = AccountPage(page, settings).routes() if isinstance(settings, MemberSettings) else []
+    return [*ArenaRoutes(Arenas(settings, page.quota), others).routes(), *JudgeRoutes(page).routes(), *account]
 
 
 def serve(settings: Settings) -> None:

@@ -25,6 +25,7 @@ from .storage.outside import confine_process
 from .storage.reading import read_mapping
 
 FILE = "accounts.yaml"
+ON_HUB = "@huggingface"  # behind the names of those who have logged in there: no name of the Hub has an @
 # owner: everything. member: trains in a home of their own. visitor: looks at what is shared, and chats with it.
 Role = Literal["owner", "member", "visitor"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -63,6 +64,7 @@ class Accounts:
     def __init__(self, settings: Settings) -> None:
         self.path = settings.home / FILE
         self._login = settings.login
+        self._settings = settings
         self._lock = threading.Lock()
         self._read_at: tuple[int, int] | None = None
         self._known: dict[str, Account] = {}
@@ -121,6 +123,18 @@ class Accounts:
             return "owner"
         account = self.all().get(name)
         return account.role if account else None
+
+    def is_member(self, name: str) -> bool:
+        """Whose home that is: may they come in as a member now, by an account or by what the settings make of those who
+        have none?
+        """
+        role = self.role_of(name)
+        if role is not None:
+            return role == "member"
+        settings = self._settings
+        if name.endswith(ON_HUB):
+            return "member" in (settings.others, settings.org_writers)
+        return bool(settings.login_header) and settings.others == "member"
 
     def mark_of(self, name: str) -> str:
         """Another one whenever the role or the password of somebody changes; "" for nobody's name."""

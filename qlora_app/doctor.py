@@ -29,7 +29,8 @@ from .formatting import gigabytes
 from .hardware import usable_cores
 from .hub.last_sent import last_sent
 from .presets import Presets
-from .settings import Settings, has_zero_gpu, persistent_storage, space_name
+from .settings import Settings
+from .space import has_zero_gpu, persistent_storage, space_name
 
 GOOD, LIMITED, BROKEN = "good", "limited", "broken"
 PINS = Path(__file__).parent.parent / "requirements.txt"

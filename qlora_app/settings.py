@@ -3,13 +3,11 @@ else.
 """
 
 import difflib
-import fcntl
 import hmac
 import ipaddress
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,16 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from .endpoint import Endpoint as Endpoint
 from .errors import UserError
+from .space import PRIVATE_NETWORKS, is_space, keeps_runs, persistent_storage
 
 PREFIX = "QLORA_APP_"
-STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a Space, if it has any
-# A Space is reached through Hugging Face's proxies only, and these have addresses of a private network.
-PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
 # What a member's part of this machine is run with as well.
 OF_ALL_BEGIN = ("max_", "member_", "host", "port", "public_url", "proxies", "login_header", "log_format", "runs_at")
 GB = 1e9  # bytes, as `member_gb` counts them
+TOKEN_FILE = "hub_token"  # in the home of a member
 HERE = ("127.0.0.1", "localhost", "::1")  # how this machine is called by itself
 
 
@@ -68,6 +65,11 @@ class Settings(BaseModel):
         "nobody",
         description="What those are who have logged in at the proxy or at Hugging Face and have no account: nobody, "
         "visitor or member",
+    )
+    org_writers: Literal["nobody", "visitor", "member", "owner"] = Field(
+        "nobody",
+        description="On a Space of an organisation: what those are who may write for it (roles write and contributor); "
+        "nobody: as QLORA_APP_OTHERS says. Its administrators are owners",
     )
     visitors: bool = Field(
         False, description="With a login: may others look around without one, as visitors of what is shared?"
@@ -340,9 +342,27 @@ class Settings(BaseModel):
 
 
 class MemberSettings(Settings):
-    """Of one who trains here and owns nothing beside their own home."""
+    """Of one who trains here and owns nothing beside their own home. Their token is asked for anew each time: they give
+    it on a page of theirs, and a worker has it from the next job on.
+    """
 
     member: str = ""
+
+    @property
+    def token_file(self) -> Path:
+        """In which their own Hub token lies, for nobody else to read."""
+        return self.home / TOKEN_FILE
+
+    @property
+    def token(self) -> str | None:
+        try:
+            return self.token_file.read_text(encoding="ascii").strip() or None
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {"your Hub token": token} if (token := self.token) else {}
 
     @property
     def is_demonstration(self) -> bool:
@@ -356,51 +376,6 @@ def _networks(text: str | None) -> tuple[Network, ...]:
     """Raises ValueError for what is neither an address nor a network."""
     named = [one.strip() for one in (text or "").split(",")]
     return tuple(ipaddress.ip_network(one, strict=False) for one in named if one)
-
-
-def is_space(environment: Mapping[str, str] = os.environ) -> bool:
-    return "SPACE_ID" in environment
-
-
-def space_name(environment: Mapping[str, str] = os.environ) -> str:
-    """Of the Space that this runs on; "" elsewhere."""
-    return environment.get("SPACE_ID", "")
-
-
-def has_zero_gpu(environment: Mapping[str, str] = os.environ) -> bool:
-    """A GPU that a Space has only for the seconds of a call: no training fits into those."""
-    return bool(environment.get("SPACES_ZERO_GPU"))
-
-
-def reached_directly(environment: Mapping[str, str] = os.environ) -> str:
-    """The value of NO_PROXY: what it was, and this machine, since Gradio calls its own page when it starts and no proxy
-    knows that one.
-    """
-    given = environment.get("no_proxy") or environment.get("NO_PROXY")
-    return ",".join(filter(None, [given, "localhost", "127.0.0.1", "::1"]))
-
-
-def persistent_storage(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where a Space keeps what must outlive its restarts; None elsewhere, and on a Space that has nothing of the
-    kind.
-    """
-    return STORAGE if is_space(environment) and keeps_runs(STORAGE) else None
-
-
-def keeps_runs(folder: Path) -> bool:
-    """Can files be written there, and do their locks hold? A run's proof of life is a lock, and some mounted drives
-    grant every one.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as first, open(first.name, "rb") as second:
-            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
-                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    except OSError:
-        pass
-    return False
 
 
 def _wrong(error: dict[str, Any]) -> str:

@@ -352,11 +352,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(repo.refs())
         elif what == "tree":
             below = (rest or "").strip("/")
-            found = [
-                self._entry(name, content)
-                for name, content in repo.files.items()
-                if name.startswith(below and f"{below}/")
-            ]
+            files = {one: what for one, what in repo.files.items() if one.startswith(below and f"{below}/")}
+            is_whole = "recursive=true" in self.path.lower()
+            found = [self._entry(*one) for one in files.items()] if is_whole else self._level(below, files)
             self._json(found) if found else self._refuse(404, "EntryNotFound", f"{below} does not exist")
         elif what == "paths-info":
             paths = json.loads(self.body)["paths"]
@@ -371,6 +369,13 @@ class _Handler(BaseHTTPRequestHandler):
             else {}
         )
         return {"type": "file", "path": name, "size": len(content), "oid": etag("", content)} | large
+
+    def _level(self, below: str, files: dict[str, bytes]) -> list[dict[str, Any]]:
+        """Of a folder its files, and the folders in it."""
+        depth = below.count("/") + 2 if below else 1
+        here = [self._entry(name, content) for name, content in files.items() if name.count("/") < depth]
+        folders = {"/".join(name.split("/")[:depth]) for name in files if name.count("/") >= depth}
+        return here + [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in sorted(folders)]
 
     def _file(self, dataset: str | None, id: str, revision: str, name: str) -> None:
         repo = self._repo((dataset or "models").strip("/"), id, revision)

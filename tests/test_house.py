@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "qlora_app"
 FLOORS = [  # lowest first
-    ["errors", "endpoint"],
+    ["errors", "endpoint", "space"],
     ["choices", "messages", "settings", "formatting", "chance", "log_format"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above

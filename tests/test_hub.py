@@ -491,8 +491,8 @@ def test_the_command_line_lists_searches_and_describes(hub, llama, tiny, home, c
     assert run_command(capsys, "tiny/other") == (
         2,
         "error: tiny/other is private, or there is nothing of that name: without a token the "
-        "Hub does not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a "
-        "token that may read it and start the app again.\n",
+        "Hub does not say which. Check the spelling; if it is yours, make a token that may read it, "
+        "set QLORA_APP_HUB_TOKEN to it and start the app again.\n",
     )
 
 

@@ -132,7 +132,7 @@ def test_whoever_logs_in_with_the_hub_is_owner_member_or_visitor(provider, tmp_p
         assert "Log in with Hugging Face" in nobody.get("/login").text
         assert nobody.get("/").status_code == 200 and nobody.client.post("/gradio_api/upload").status_code == 403
         people = SimpleNamespace(
-            writer={"preferred_username": "Ann", "orgs": [ACME | {"roleInOrg": "write"}]},
+            writer={"preferred_username": "Ann", "orgs": [ACME | {"roleInOrg": "admin"}]},
             reader={"preferred_username": "Rob", "orgs": [ACME | {"roleInOrg": "read"}]},
         )
         for who, is_owner in ((people.writer, True), (people.reader, False)):
@@ -160,6 +160,12 @@ def test_whoever_logs_in_with_the_hub_is_owner_member_or_visitor(provider, tmp_p
         ({"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "contributor"}]}, None),
         ({"preferred_username": "ada"}, None),  # an account of this server has that name
         ({}, None),
+        ({"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "write"}]}, None),
+        ({"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "admin", "missingMFA": True}]}, None),
+        ({"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "admin", "pendingSSO": True}]}, None),
+        ({"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": ["admin"]}, "acme", None]}, None),
+        ({"preferred_username": "ann", "orgs": [{"preferred_username": "other", "roleInOrg": "admin"}]}, None),
+        ({"preferred_username": "ann", "orgs": {"acme": "admin"}}, None),
     ],
 )
 def test_who_owns_the_space_is_its_owner(info, role, tmp_path):
@@ -168,6 +174,28 @@ def test_who_owns_the_space_is_its_owner(info, role, tmp_path):
     person = people.of_hub(session)
     assert (person.role if person else None) == role
     assert people.of_hub({"oauth_info": {"userinfo": info, "expires_at": time.time() - 1}}) is None
+
+
+@pytest.mark.parametrize(
+    ("org_writers", "others", "by_role"),
+    [
+        ("nobody", "nobody", {"write": None, "contributor": None, "read": None, "admin": "owner"}),
+        ("nobody", "member", {"write": "member", "contributor": "member", "read": "member", "admin": "owner"}),
+        ("member", "nobody", {"write": "member", "contributor": "member", "read": None, "admin": "owner"}),
+        ("owner", "visitor", {"write": "owner", "contributor": "owner", "read": "visitor", "admin": "owner"}),
+        ("visitor", "member", {"write": "member", "contributor": "member", "read": "member", "admin": "owner"}),
+    ],
+)
+def test_what_they_are_who_write_for_the_organisation_the_settings_say(org_writers, others, by_role, tmp_path):
+    people = People(Settings(home=tmp_path, org_writers=org_writers, others=others), hub_owner="acme")
+    for role, expected in by_role.items():
+        info = {"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": role}]}
+        person = people.of_hub({"oauth_info": {"userinfo": info, "expires_at": time.time() + 60}})
+        assert (person.role if person else None) == expected, role
+    people.accounts.add("ann@huggingface", "visitor", "long enough")
+    info = {"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "write"}]}
+    session = {"oauth_info": {"userinfo": info, "expires_at": time.time() + 60}}
+    assert people.of_hub(session).role == "visitor", "an account of this server says more than the organisation"
 
 
 def test_without_a_secret_nobody_logs_in_with_the_hub():

@@ -9,12 +9,15 @@ import sys
 
 import pytest
 
+from qlora_app.accounts import Accounts
 from qlora_app.cli import main
 from qlora_app.hub.last_sent import COMING, Coming, coming_runs, last_sent, note_coming
 from qlora_app.launch.keeper import Keeper
 from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.checkpoints import newest_complete
+from qlora_app.runs.labels import labels_of
 from qlora_app.runs.on_hub import KeptRuns
+from qlora_app.runs.on_hub_homes import KeptHomes
 from qlora_app.settings import Settings
 from qlora_app.training_data.votes import EXAMPLES, Votes
 from qlora_app.ui.runs.table import RunsTable
@@ -186,8 +189,47 @@ def test_a_vote_that_was_taken_back_does_not_come_back(hub, filled, tmp_path):
     assert f"data/{EXAMPLES}" not in hub.repos[PLACE].files and "data/mine.jsonl" in hub.repos[PLACE].files
 
 
+def test_homes_of_members_come_back_to_them_and_to_nobody_else(hub, filled, tmp_path, monkeypatch, capsys):
+    """Of the same run ids in several homes; one of whom is no member any more, one whose name is a path."""
+    with_members, words = filled.model_copy(update={"others": "nobody"}), {}
+    for name in ("bob", "eve", "tom"):
+        Accounts(with_members).add(name, "member", "long enough")
+        home = with_members.of_member(name)
+        shutil.copytree(OLD / "finished", home.runs / "finished")
+        words[name] = f"of {name}"
+        (home.runs / "finished" / "labels.json").write_text(json.dumps({"note": words[name]}))
+        home.data.mkdir(parents=True)
+        (home.data / f"{name}.jsonl").write_text("{}")
+        (home.home / "hub_token").write_text("hf_of_the_member")
+    assert set(KeptHomes(with_members).send()) >= {"bob/finished", "eve/finished", "tom/finished"}
+    files = hub.repos[PLACE].files
+    assert {name.split("/")[1] for name in files if name.startswith("members/")} == {"bob", "eve", "tom"}
+    assert not any(name.endswith("hub_token") for name in files) and b"hf_of_the_member" not in b"".join(files.values())
+    files["members/../data/evil.jsonl"] = files["members/.x/runs/a/recipe.yaml"] = b"evil"
+    anew = machine(tmp_path / "second")
+    anew.make_home()
+    for name, role in (("bob", "member"), ("eve", "member"), ("tom", "visitor")):
+        Accounts(anew).add(name, role, "long enough")
+    kept = KeptHomes(anew)
+    assert sorted(kept.fetch()) == ["bob/finished", "eve/finished", "finished", "interrupted"]
+    assert sorted(one.name for one in anew.members.iterdir()) == ["bob", "eve"] and kept.left_there() == ["tom"]
+    for name in ("bob", "eve"):
+        home = anew.of_member(name)
+        assert labels_of(RunStore(home.runs).get("finished")).note == words[name]
+        assert [one.name for one in home.data.glob("[!.]*")] == [f"{name}.jsonl"]
+    RunStore(anew.of_member("bob").runs).delete("finished")
+    kept.send()
+    files = hub.repos[PLACE].files
+    assert "members/bob/runs/finished/recipe.yaml" not in files and "members/eve/runs/finished/recipe.yaml" in files
+    assert "runs/finished/recipe.yaml" in files, "the owner's of the same name"
+    for name, value in {"HOME": anew.home, "HUB_TOKEN": GOOD, "KEEP_RUNS": "me/my-runs"}.items():
+        monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
+    assert main(["keep", "--fetch"]) == 0
+    assert "tom is no member here" in capsys.readouterr().err
+
+
 def test_a_run_that_cannot_be_read_keeps_no_other_back(hub, filled):
-    kept, hole = KeptRuns(filled), filled.runs / "interrupted" / "half.tmp"
+    kept, hole = KeptHomes(filled), filled.runs / "interrupted" / "half.tmp"
     (filled.runs / "finished" / "labels.json").write_text("{}")
     hole.symlink_to("nowhere")
     before = last_sent(filled)

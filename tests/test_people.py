@@ -1,6 +1,7 @@
 """Owners, members and visitors on one server: what each may do, and that nobody finds what is another's."""
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from qlora_app.accounts import Accounts, member_at, work_in_home_of
 from qlora_app.base_models import ModelChoice
 from qlora_app.cli import main
 from qlora_app.errors import UserError
+from qlora_app.jobs import JobSpec, JobStore
 from qlora_app.preflight import refuse_of_others
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
@@ -290,7 +292,7 @@ def server(tmp_path_factory):
         bobs=private_run(RunStore(settings.of_member("bob").runs), f"ab-{SECRET}.jsonl", "chat", "done"),
     )
     relabel(runs.shared, add_tags=[SHARED])
-    with served(home, visitors=True, **OWNER) as site:
+    with served(home, visitors=True, metrics=True, **OWNER) as site:
         site.home, site.settings, site.accounts, site.runs = home, settings, accounts, runs
         site.pages = next(one.kwargs["pages"] for one in site.demo.app.user_middleware if "pages" in one.kwargs)
         site.people = {name: Browser(site, name) for name in ("ada", "bob", "eve", "vic", "")}
@@ -494,6 +496,105 @@ def test_whom_a_proxy_has_logged_in_every_page_believes(tmp_path):
             assert name in said and "logout" not in said
         unknown = httpx.get(f"http://127.0.0.1:{site.port}/config", headers={"X-Forwarded-User": "mallory"})
         assert unknown.status_code == 401
+
+
+# ---- what works without a login: keys and links
+
+
+def evaluation_in(settings, name, word):
+    """Answers of two models, as an evaluation leaves them."""
+    job = JobStore(settings.evaluations).create(name, JobSpec(kind="evaluate"))
+    answers = {"one": f"left {word}", "two": f"right {word}"}
+    row = {"id": "a", "question": f"question {word}?", "category": "", "answers": answers, "checksums": {}}
+    (job.folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    return job
+
+
+def arena_of(server, name, word):
+    """Made on the page of a member or the owner: (its name, the link that stands there)."""
+    settings = server.settings if name == "ada" else server.settings.of_member(name)
+    job = evaluation_in(settings, "same", word)
+    client = server.people[name].client
+    made = client.post("/arenas", data={"of": job.id}, headers={"accept": "text/html"})
+    address = made.headers["location"]
+    return address.rpartition("/")[2], re.search(r"/arena/[^\"?]+\?token=[\w-]+", client.get(address).text)[0]
+
+
+def rated(client, link):
+    """What a rater is told."""
+    page = client.get(link)
+    if page.status_code != 200:
+        return page.text
+    path, _, token = link.partition("?token=")
+    return client.post(f"{path}/next", json={"token": token}).text
+
+
+@pytest.mark.slow
+def test_a_link_opens_an_arena_of_one_home_and_ends_with_its_account(server):
+    server.accounts.add("kim", "member", password_of("kim"))
+    server.people["kim"] = Browser(server, "kim")
+    made = {name: arena_of(server, name, f"of-{name}") for name in ("ada", "bob", "kim")}
+    assert len({id for id, _ in made.values()}) == 1, "the same name in three homes"
+    for name, (id, link) in made.items():
+        with httpx.Client(base_url=server.people[""].client.base_url) as stranger:
+            said = rated(stranger, link)
+            assert f"of-{name}" in said and not any(f"of-{other}" in said for other in made.keys() - {name})
+            token = link.partition("=")[2]
+            wrong, missing = (stranger.get(f"/arena/{one}?token={token}x") for one in (id, "none-such"))
+            assert wrong.status_code == missing.status_code == 404
+            for path in (f"/arenas/{id}", f"/arenas/{id}/live", f"/arenas/{id}/file/votes.jsonl", "/arenas"):
+                assert stranger.get(path).status_code == 403
+    rated(server.people["eve"].client, made["bob"][1])
+    votes = (server.settings.of_member("bob").evaluations / made["bob"][0] / "assignments.jsonl").read_text()
+    assert "eve" not in votes, "a member is not told by what name others log in"
+    server.accounts.remove("kim")
+    with httpx.Client(base_url=server.people[""].client.base_url) as stranger:
+        assert "of-kim" not in rated(stranger, made["kim"][1])
+        assert "of-bob" in rated(stranger, made["bob"][1])
+
+
+@pytest.mark.slow
+def test_what_raters_write_counts_as_their_member_s(server, monkeypatch):
+    link = arena_of(server, "bob", "full")[1]
+    arenas = {one.settings.home.name: one for one in server.pages.arenas()}
+    monkeypatch.setattr(
+        arenas["bob"].quota, "_settings", server.settings.of_member("bob").model_copy(update={"member_gb": 0})
+    )
+    with httpx.Client(base_url=server.people[""].client.base_url) as stranger:
+        said = rated(stranger, link)
+        assert "arena.full" in said and "GB" not in said
+
+
+@pytest.mark.slow
+def test_a_key_of_a_member_is_made_on_their_page_and_opens_no_figures(server):
+    server.accounts.add("lea", "member", password_of("lea"))
+    server.people["lea"] = Browser(server, "lea")
+    run = make_run(RunStore(server.settings.of_member("lea").runs), name="of lea", proof=PROOF)
+    demo = server.pages._pages["lea"].demo
+    id = next(id for id, block in demo.blocks.items() if "make_key" in server_functions(block))
+    body = {"component_id": id, "fn_name": "make_key", "session_hash": "keys-lea", "data": {"name": "mine"}}
+    made = server.people["lea"].client.post("/gradio_api/component_server", json=body).json()
+    assert not made["isOpen"]
+    shown = {"authorization": f"Bearer {made['key']}"}
+    anybody = httpx.Client(base_url=server.people[""].client.base_url, headers=shown)
+    assert {one["id"].partition("@")[0] for one in anybody.get("/v1/models").json()["data"]} == {run.id}
+    assert anybody.get("/metrics").status_code == 401
+    server.accounts.change("lea", role="visitor")
+    assert anybody.get("/v1/models").status_code == 401
+    anybody.close()
+
+
+@pytest.mark.slow
+def test_the_page_of_an_account_is_its_member_s(server):
+    page = server.people["bob"].client.get("/account").text
+    assert "bob" in page and 'type="password"' in page
+    for name, status in {"ada": 404, "vic": 403, "": 403}.items():
+        assert server.people[name].client.get("/account").status_code == status
+    file = server.settings.of_member("bob").token_file
+    file.write_text("hf_of_bob")
+    body = {"fn_index": 0, "data": [{"path": str(file)}], "session_hash": "token-bob"}
+    assert server.people["bob"].client.post("/gradio_api/queue/join", json=body).status_code == 403, "not by a path"
+    file.unlink()
 
 
 def test_assistants_have_no_login(tmp_path):

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 import openai
@@ -21,8 +22,9 @@ from qlora_app.inference.rows import Row
 from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.labels import relabel
-from qlora_app.serving import ApiKeys, Endpoint, ServedModels
+from qlora_app.serving import ApiKeys, Endpoint, Home, Limits, ServedModels
 from qlora_app.serving.problems import ApiError
+from qlora_app.ui.quota import Tokens
 from tests.fixtures.damages import OLD
 from tests.refusing import refused
 
@@ -35,7 +37,9 @@ class Served:
     def __init__(self, home, is_open=True):
         shutil.copytree(OLD / "finished", home / "runs" / "finished")
         self.store, self.pool, self.keys = RunStore(home / "runs"), ModelPool(), ApiKeys(home)
-        app = Starlette(routes=[Mount("/v1", Endpoint(ServedModels(self.store, self.pool), self.keys, is_open).app())])
+        self.others = []  # homes of members
+        endpoint = Endpoint(Home(ServedModels(self.store, self.pool), self.keys), is_open, lambda: self.others)
+        app = Starlette(routes=[Mount("/v1", endpoint.app())])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -398,6 +402,47 @@ def test_with_a_key_nobody_asks_without(served):
                 served.client(revoked).models.list()
     finally:
         served.keys.path.unlink()
+
+
+@pytest.fixture
+def members(tmp_path, served):
+    """{name: their home, for programs}, each with a run and a limit of two answers at once and 60 tokens."""
+    made, served.members_tokens = {}, {}
+    for name in ("bob", "eve"):
+        shutil.copytree(OLD / "finished", tmp_path / name / "runs" / f"of-{name}")
+        tokens = served.members_tokens[name] = Tokens(60)
+        limits = Limits(2, lambda: 0, partial(tokens.check, ""), partial(tokens.add, ""))
+        models = ServedModels(RunStore(tmp_path / name / "runs"), served.pool)
+        made[name] = Home(models, ApiKeys(tmp_path / name), [tmp_path / name], limits)
+    served.others = list(made.values())
+    yield made
+    served.others = []
+    served.keys.path.unlink(missing_ok=True)
+
+
+def test_a_member_s_key_opens_their_home_alone_and_counts_as_theirs(served, members):
+    keys = {name: home.keys.make("mine") for name, home in members.items()} | {"": served.keys.make("owner")}
+    runs = {"": "finished", "bob": "of-bob", "eve": "of-eve"}
+    for name, key in keys.items():
+        assert {one.id.partition("@")[0] for one in served.client(key).models.list()} == {runs[name]}
+        for other in runs.keys() - {name}:
+            with pytest.raises(openai.NotFoundError) as foreign:
+                served.client(key).chat.completions.create(model=runs[other], messages=QUESTION)
+            with pytest.raises(openai.NotFoundError) as missing:
+                served.client(key).chat.completions.create(model="of-nobody", messages=QUESTION)
+            assert str(foreign.value).replace(runs[other], "?") == str(missing.value).replace("of-nobody", "?")
+    bob = served.client(keys["bob"]).chat.completions
+    with pytest.raises(openai.RateLimitError, match="At most 2"):
+        bob.create(model="of-bob", messages=QUESTION, n=3)
+    said = bob.create(model="of-bob", messages=QUESTION, n=2, max_tokens=30, temperature=0)
+    assert served.members_tokens["bob"]._sums[""] >= said.usage.completion_tokens > 0
+    served.members_tokens["bob"].add("", 60)
+    with pytest.raises(openai.RateLimitError, match="tokens"):
+        bob.create(model="of-bob", messages=QUESTION)
+    served.client(keys["eve"]).chat.completions.create(model="of-eve", messages=QUESTION, max_tokens=1)
+    served.others.remove(members["bob"])  # no member any more
+    with pytest.raises(openai.AuthenticationError):
+        served.client(keys["bob"]).models.list()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"keys": 7}', '{"keys": [7, {"name": "a"}]}'])

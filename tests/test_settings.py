@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from qlora_app import settings as settings_file
-from qlora_app.settings import Settings, keeps_runs, persistent_storage
+from qlora_app import space
+from qlora_app.settings import Settings
+from qlora_app.space import keeps_runs, persistent_storage
 from tests.refusing import refused
 
 SPACE = {"SPACE_ID": "ada/workshop", "SPACE_HOST": "ada-workshop.hf.space"}
@@ -15,7 +16,7 @@ LOGIN = {"QLORA_APP_USER": "ada", "QLORA_APP_PASSWORD": "correct horse"}
 
 @pytest.fixture
 def storage(tmp_path, monkeypatch):
-    monkeypatch.setattr(settings_file, "STORAGE", tmp_path / "data")
+    monkeypatch.setattr(space, "STORAGE", tmp_path / "data")
     return tmp_path / "data"
 
 

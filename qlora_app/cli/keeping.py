@@ -11,7 +11,7 @@ from typing import Any
 
 from ..hub.last_sent import Coming, note_coming
 from ..log_format import write_logs_as_json
-from ..runs.on_hub import KeptRuns
+from ..runs.on_hub_homes import KeptHomes
 from ..settings import Settings
 from .command import DONE, add_command, stdout
 
@@ -29,8 +29,9 @@ def keep_command(given: argparse.Namespace, settings: Settings) -> int:
     """Fetch runs that are missing here from the repository of QLORA_APP_KEEP_RUNS, and send what has changed."""
     if given.page is not None:
         return _keep_on(given, settings)
-    kept = KeptRuns(settings)
+    kept = KeptHomes(settings)
     _say(given, settings, kept.fetch(), [] if given.fetch else kept.send())
+    _say_who_is_left(settings, kept)
     return DONE
 
 
@@ -41,15 +42,16 @@ def _keep_on(given: argparse.Namespace, settings: Settings) -> int:
         signal.signal(wish, lambda number, _: wishes.append(number))
     if settings.log_format == "json":
         write_logs_as_json()
-    kept: KeptRuns | None = None
+    kept: KeptHomes | None = None
     has_fetched = is_last = False
     while True:
         try:
-            kept, fetched = kept or KeptRuns(settings), []
+            kept, fetched = kept or KeptHomes(settings), []
             if not has_fetched:  # nothing is sent over what has not come yet
                 note_coming(settings, Coming(0, 0))
                 fetched, has_fetched = kept.fetch(lambda here, of: note_coming(settings, Coming(here, of))), True
                 note_coming(settings, None)
+                _say_who_is_left(settings, kept)
             sent = [] if given.fetch else kept.send()
         except Exception as error:  # whatever it is, a keeper that is gone keeps nothing
             if not has_fetched:
@@ -63,11 +65,24 @@ def _keep_on(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def _complain(settings: Settings, error: Exception) -> None:
-    words = f"Runs were not kept: {str(error) or type(error).__name__} The next try is in {PAUSE} s."
+    _warn(settings, f"Runs were not kept: {str(error) or type(error).__name__} The next try is in {PAUSE} s.")
+
+
+def _warn(settings: Settings, words: str) -> None:
     if settings.log_format == "json":
         logging.getLogger("qlora_app").error(words)
     else:
         print(words, file=sys.stderr, flush=True)
+
+
+def _say_who_is_left(settings: Settings, kept: KeptHomes) -> None:
+    """A home that is kept and comes to nobody: its owner has no account any more, or none yet on this machine."""
+    for name in kept.left_there():
+        _warn(
+            settings,
+            f"{name} is no member here, so the home that is kept in {settings.keep_runs} under members/{name} was not "
+            "fetched. Add the account and start again to have it back, or delete that folder on the Hub.",
+        )
 
 
 def _say(given: argparse.Namespace, settings: Settings, fetched: list[str], sent: list[str]) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from ..errors import UserError
 from ..inference.pool import ModelPool
 from ..runs import RunStore
-from ..serving import ApiKeys, Endpoint, ServedModels
+from ..serving import ApiKeys, Endpoint, Home, ServedModels
 from ..settings import Settings
 from .command import DONE, add_command, complete_runs, count, find_run, stdout
 
@@ -52,7 +52,7 @@ def serve_command(given: argparse.Namespace, settings: Settings) -> int:
     served = ServedModels(store, pool, only)
     for id in only:
         pool.load(store.get(id))
-    app = Starlette(routes=[Mount("/v1", Endpoint(served, keys, settings.is_local).app())])
+    app = Starlette(routes=[Mount("/v1", Endpoint(Home(served, keys), settings.is_local).app())])
     url = f"http://{settings.host}:{given.port}/v1"
     if given.json:
         print(json.dumps({"url": url, "models": [row["id"] for row in served.rows()]}), flush=True)

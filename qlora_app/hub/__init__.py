@@ -11,7 +11,7 @@ os.environ.setdefault(
 )  # before its library is imported: the Hub is told nothing about this machine
 
 from .download import fetch_files
-from .errors import HubUnavailable, explain
+from .errors import HubUnavailable, explain, giving_it
 from .publishing import Account, Pushed, account_of, is_public, is_there, push
 from .repository import (
     COMMIT,
@@ -34,6 +34,7 @@ __all__ = [
     "ask",
     "explain",
     "fetch_files",
+    "giving_it",
     "is_public",
     "is_there",
     "licence_of",

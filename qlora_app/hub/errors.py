@@ -4,6 +4,7 @@ import errno
 from typing import Any
 
 from ..errors import Problem, UserError
+from ..storage.outside import own_home
 from .repository import Repository
 
 
@@ -83,11 +84,19 @@ def _gated(id: str, where: str, has_token: bool) -> Problem:
     return Problem(
         "hub.gated",
         "{id} is gated: its authors want you to accept their terms first. Open {where} and accept them, make "
-        "a token at {endpoint}/settings/tokens, set QLORA_APP_HUB_TOKEN to it and start the app again.",
+        "a token at {endpoint}/settings/tokens, {give}.",
         id=id,
         where=where,
         endpoint=constants.ENDPOINT,
+        give=giving_it(),
     )
+
+
+def giving_it() -> Problem:
+    """What is done with a token that was made: the owner's is a setting, a member's lies in their home."""
+    if own_home() is not None:
+        return Problem("hub.give_own_token", 'then keep it under "Your account"')
+    return Problem("hub.give_token", "set QLORA_APP_HUB_TOKEN to it and start the app again")
 
 
 def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
@@ -101,16 +110,16 @@ def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
     if status == 401 and has_token:
         return HubUnavailable(
             "hub.token_refused",
-            "The Hub does not accept the token in QLORA_APP_HUB_TOKEN. It may have expired: make a new one, set "
-            "the variable and start the app again.",
+            "The Hub does not accept the token. It may have expired: make a new one, {give}.",
+            give=giving_it(),
         )
     if status == 401:
         return HubUnavailable(
             "hub.private_or_missing",
             "{id} is private, or there is nothing of that name: without a token the Hub does not say which. "
-            "Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token that may read it and start "
-            "the app again.",
+            "Check the spelling; if it is yours, make a token that may read it, {give}.",
             id=id,
+            give=giving_it(),
         )
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         return HubUnavailable(
@@ -121,7 +130,7 @@ def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
     if status == 403:
         return HubUnavailable(
             "hub.token_may_not",
-            "The token in QLORA_APP_HUB_TOKEN may not read {id}. Give it the permission to read this repository "
+            "The token may not read {id}. Give it the permission to read this repository "
             "(fine-grained tokens name each), or make another.",
             id=id,
         )
@@ -129,7 +138,7 @@ def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
         return HubUnavailable(
             "hub.too_many_requests",
             "The Hub asks for a pause, because too many requests came from here. Wait five minutes and try "
-            "again; with QLORA_APP_HUB_TOKEN set it allows more.",
+            "again; with a token it allows more.",
         )
     return HubUnavailable(
         "hub.no_answer",

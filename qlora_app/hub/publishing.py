@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import Stopped, UserError
 from ..storage.digests import sha256_of
-from .errors import explain
+from .errors import explain, giving_it
 from .repository import Repository, ask
 
 
@@ -168,7 +168,8 @@ def _not_sent(error: BaseException, repository: Repository) -> UserError:
     if status in (401, 403):
         return UserError(
             "hub.may_not_write",
-            "This token may not write to {id}. Make one on the Hub that may, and set QLORA_APP_HUB_TOKEN to it.",
+            "This token may not write to {id}. Make one on the Hub that may, {give}.",
+            give=giving_it(),
             id=repository.id,
         )
     if status in (409, 412):

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import Problem
+from ..storage.outside import own_home
 from ..storage.reading import read_text
 
 PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _OPEN = ".open-"  # of the name of an empty file, before the commit that everybody may have
+MAY_READ = "hub_may_read"  # in a member's home: an empty file for each commit that their own token opens
 _ID = re.compile(r"(?!.*(--|\.\.))[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,127}")
 
@@ -64,10 +66,22 @@ class Repository:
         return commit if COMMIT.fullmatch(commit) else ""
 
     def is_open(self, commit: str) -> bool:
-        """May everybody on this machine use the copy of a commit? Of one that was brought by other programs, or by the
-        owner's token for a repository that is gated or private, nobody has said so.
+        """May everybody on this machine use the copy of a commit, or the member for whom this works? Of one that was
+        brought by other programs, or by another's token for a repository that is gated or private, nobody has said so.
         """
-        return bool(commit) and (self.cache / f"{_OPEN}{commit}").exists()
+        notes = [self.cache / f"{_OPEN}{commit}", *self._own_note(commit)]
+        return bool(commit) and any(note.exists() for note in notes)
+
+    def _own_note(self, commit: str) -> list[Path]:
+        home = own_home()
+        return [home / MAY_READ / f"{self.cache.name}@{commit}"] if home else []
+
+    def note_own(self, commit: str) -> None:
+        """The Hub gives a commit to the member for whom this works."""
+        for note in self._own_note(commit) if COMMIT.fullmatch(commit) else []:
+            with contextlib.suppress(OSError):
+                note.parent.mkdir(parents=True, exist_ok=True)
+                note.touch()
 
     def note_open(self, commit: str) -> None:
         """The Hub gives a commit to everybody. Where that cannot be noted it is asked again."""
@@ -136,6 +150,8 @@ def check_access(repository: Repository, commit: str, name: str, token: str | No
 
     url = hf_hub_url(repository.id, name, repo_type=repository.kind, revision=commit)
     get_hf_file_metadata(url, token=token or False, timeout=PATIENCE)
+    if token:
+        repository.note_own(commit)
 
 
 def files_of(info: Any) -> dict[str, RemoteFile]:

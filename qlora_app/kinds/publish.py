@@ -12,7 +12,7 @@ from ..export.hub_card import Terms
 from ..export.public_names import public_id, public_title
 from ..export.published import check_says_nothing, to_publish
 from ..formatting import size
-from ..hub import Account, Repository, account_of, ask, is_public, is_there, licence_of, push
+from ..hub import Account, Repository, account_of, ask, giving_it, is_public, is_there, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..methods.fitting import check_saved
@@ -87,8 +87,8 @@ def check_hub(spec: PublishSpec, settings: Settings) -> bool | None:
         raise UserError.at(
             "token",
             "publish.token_reads",
-            "The token of {name} may only read. Make one on the Hub that may write, set QLORA_APP_HUB_TOKEN to it and "
-            "start the app again.",
+            "The token of {name} may only read. Make one on the Hub that may write, {give}.",
+            give=giving_it(),
             name=account.name,
         )
     if not account.may_write_to(owner):
@@ -123,8 +123,8 @@ def _token(settings: Settings) -> str:
         raise UserError.at(
             "token",
             "publish.no_token",
-            "Publishing needs a token that may write. Make one in the settings of your account on the Hub, set "
-            "QLORA_APP_HUB_TOKEN to it and start the app again.",
+            "Publishing needs a token that may write. Make one in the settings of your account on the Hub, {give}.",
+            give=giving_it(),
         )
     return settings.token
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..errors import UserError
 from ..hub import Repository, explain, is_public
-from ..hub.last_sent import note_sent
 from ..settings import Settings
 from ..storage.gone import gone, keep_notes
 from ..storage.reading import is_regular
@@ -24,10 +23,12 @@ STAYS_HERE = ("lock", "requests", "exports", "checkpoints")  # of this machine, 
 
 
 class KeptRuns:
-    """The home's runs and uploaded data, and the same in a repository."""
+    """A home's runs and uploaded data, and the same in a repository: the owner's, or a member's in a folder by name."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises UserError where the settings name no repository, or no token that may write to it."""
+    def __init__(self, settings: Settings, member: str = "") -> None:
+        """settings: the owner's, whose repository and token it is. Raises UserError where these name no repository, or
+        no token that may write to it.
+        """
         from huggingface_hub import HfApi
         from huggingface_hub.utils import disable_progress_bars
 
@@ -41,8 +42,12 @@ class KeptRuns:
                 "QLORA_APP_KEEP_RUNS needs a token that may write: set QLORA_APP_HUB_TOKEN to it, and start the app "
                 "again.",
             )
+        self._token = settings.token
+        self._below = f"members/{member}/" if member else ""  # in the repository
+        if member:
+            settings = settings.of_member(member)
         self.settings, self.store = settings, RunStore(settings.runs)
-        self._api: Any = HfApi(token=settings.token)
+        self._api: Any = HfApi(token=self._token)
         self._place = {"repo_id": self.repository.id, "repo_type": "dataset"}
         self._sent: dict[str, Any] = {}
         self._sent_data: Any = None
@@ -91,23 +96,28 @@ class KeptRuns:
         self._send_data()
         if failed:
             raise failed
-        note_sent(self.settings)
         return sent
 
     # ---- the Hub
 
+    def folders_in(self, place: str) -> list[str]:
+        """Their paths. Raises whatever the network does."""
+        entries = self._api.list_repo_tree(**self._place, path_in_repo=place)
+        return [one.path for one in entries if not hasattr(one, "blob_id")]
+
     def _missing(self) -> dict[str, list[str]]:
         """{"runs/ID" or "data/NAME": its files} of what is there and not here, but for what was deleted here."""
-        from huggingface_hub.errors import RepositoryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
         try:
-            entries = list(self._api.list_repo_tree(**self._place, recursive=True))
-        except RepositoryNotFoundError:  # nothing was kept yet
+            within = {"path_in_repo": self._below.rstrip("/")} if self._below else {}
+            entries = list(self._api.list_repo_tree(**self._place, **within, recursive=True))
+        except (RepositoryNotFoundError, EntryNotFoundError):  # nothing was kept yet
             return {}
         here = self._here()
         missing: dict[str, list[str]] = {}
         for name in (one.path for one in entries if hasattr(one, "blob_id")):
-            place = "/".join(name.split("/")[:2])
+            place = "/".join(name.removeprefix(self._below).split("/")[:2])
             if place not in here and place.startswith(("runs/", "data/")):
                 missing.setdefault(place, []).append(name)
         return missing
@@ -126,11 +136,11 @@ class KeptRuns:
         came = []
         with tempfile.TemporaryDirectory(dir=self.settings.home, prefix=".fetching-") as folder:
             wanted = [glob.escape(name) for name in files]
-            snapshot_download(**self._place, local_dir=folder, token=self.settings.token, allow_patterns=wanted)
+            snapshot_download(**self._place, local_dir=folder, token=self._token, allow_patterns=wanted)
             here = self._here()
             for name, home in (("runs", self.settings.runs), ("data", self.settings.data)):
                 home.mkdir(parents=True, exist_ok=True)
-                for one in sorted((Path(folder) / name).glob("*")):
+                for one in sorted((Path(folder) / self._below / name).glob("*")):
                     if f"{name}/{one.name}" not in here:
                         one.rename(home / one.name)
                         came += [one.name] if name == "runs" else []
@@ -159,6 +169,7 @@ class KeptRuns:
         self._sent_data = mark
 
     def _upload(self, folder: Path | str, place: str, **more: Any) -> None:
+        place = f"{self._below}{place}"
         self._api.upload_folder(**self._place, folder_path=folder, path_in_repo=place, commit_message=place, **more)
 
     def _delete_what_is_gone(self) -> None:
@@ -173,7 +184,7 @@ class KeptRuns:
                     continue
                 delete = self._api.delete_folder if place == "runs" else self._api.delete_file
                 with contextlib.suppress(EntryNotFoundError):
-                    delete(f"{place}/{note.name}", **self._place)
+                    delete(f"{self._below}{place}/{note.name}", **self._place)
                 self._sent.pop(note.name, None)
                 note.unlink()
 

@@ -69,6 +69,11 @@ class Answers:
         """Is nothing of it computed any more?"""
         return all(writing.row.is_over for writing in self.writings)
 
+    @property
+    def tokens(self) -> int:
+        """How many were written so far."""
+        return sum(writing.said().tokens for writing in self.writings)
+
     def cancel(self) -> None:
         for writing in self.writings:
             writing.cancel()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +14,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..settings import HERE
+from ..storage.outside import confined
 from .answering import Answers
-from .keys import ApiKeys
-from .models import ServedModels
+from .homes import Home
 from .problems import ApiError
 from .requests import ChatWish, TextWish, Wish, read
 
 LARGEST = 2_000_000  # bytes of a request
 SLOWEST = 60.0  # seconds for it to come
-AT_ONCE = 72  # requests that are being answered or wait; the next are asked to come back
+AT_ONCE = 72  # requests of all that are being answered or wait; the next are asked to come back
 HEARSAY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 STREAM = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -33,12 +33,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Endpoint:
     """What stands behind the routes."""
 
-    def __init__(self, models: ServedModels, keys: ApiKeys, is_open: bool) -> None:
-        """is_open: answers without a key too, as long as none has been made."""
-        self.models, self.keys, self.is_open = models, keys, is_open
+    def __init__(self, home: Home, is_open: bool, others: Callable[[], Sequence[Home]] = tuple) -> None:
+        """home: the owner's. is_open: answers without a key too, as long as none has been made. others: the homes of
+        those who may have keys of their own now.
+        """
+        self.home, self.is_open, self.others = home, is_open, others
         self._threads: anyio.CapacityLimiter | None = None  # of its own: waiting for answers must not hold up the page
-        self._beginning = 0  # requests whose model may still be loading
-        self._begun: list[Answers] = []  # those of which something may still be computed
 
     def app(self) -> Starlette:
         """To be mounted at /v1."""
@@ -55,10 +55,14 @@ class Endpoint:
     # ---- routes
 
     async def list_models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": await self._in_thread(self.models.rows)})
+        rows = await self._in_thread(partial(_within, _home_of(request), lambda home: home.models.rows()))
+        return JSONResponse({"object": "list", "data": rows})
 
     async def get_model(self, request: Request) -> Response:
-        return JSONResponse(await self._in_thread(partial(self.models.get, request.path_params["name"])))
+        name = request.path_params["name"]
+        return JSONResponse(
+            await self._in_thread(partial(_within, _home_of(request), lambda home: home.models.get(name)))
+        )
 
     async def refuse_embeddings(self, request: Request) -> Response:
         words = "The models here are trained to answer, and make no embeddings."
@@ -69,25 +73,17 @@ class Endpoint:
 
     async def answer(self, kind: type[Wish], request: Request) -> Response:
         """One request, whole or as a stream."""
-        wish = read(kind, await _body(request))
-        self._begun = [one for one in self._begun if not one.is_over]
-        if self._beginning + len(self._begun) >= AT_ONCE:
+        wish, home = read(kind, await _body(request)), _home_of(request)
+        if sum(one.requests() for one in (self.home, *self.others())) >= AT_ONCE:
             raise ApiError(503, "Many are being answered. Ask again in a moment.", code="busy")
-        self._beginning += 1
-        try:
-            answers = await self._in_thread(partial(self._begin, wish))
-        finally:
-            self._beginning -= 1
-        self._begun.append(answers)
+        with home.beginning(wish.answers):
+            answers = await self._in_thread(partial(_within, home, lambda home: _begin(home, wish)))
+            home.begun.append(answers)
         if wish.stream:
-            return StreamingResponse(self._events(answers), media_type="text/event-stream", headers=STREAM)
-        return await self._whole(answers, request)
+            return StreamingResponse(self._events(answers, home), media_type="text/event-stream", headers=STREAM)
+        return await self._whole(answers, home, request)
 
-    def _begin(self, wish: Wish) -> Answers:
-        asked = self.models.find(wish.model)
-        return Answers(wish, asked, self.models.session(asked))
-
-    async def _whole(self, answers: Answers, request: Request) -> Response:
+    async def _whole(self, answers: Answers, home: Home, request: Request) -> Response:
         """Where the program goes away meanwhile, its answers end."""
         try:
             async with anyio.create_task_group() as both:
@@ -97,8 +93,9 @@ class Endpoint:
             return JSONResponse(answers.whole(said))
         finally:
             answers.cancel()
+            home.count(answers)
 
-    async def _events(self, answers: Answers) -> AsyncIterator[str]:
+    async def _events(self, answers: Answers, home: Home) -> AsyncIterator[str]:
         """Server-sent events; an error that comes after the first of them is one too."""
         growing = answers.growing()
         chunks = answers.chunks(lambda: next(growing, None))
@@ -110,16 +107,19 @@ class Endpoint:
             yield f"data: {json.dumps(_unexpected(error).content())}\n\n"
         finally:
             answers.cancel()
+            home.count(answers)
 
     # ---- who may ask
 
-    def careful(self, handler: Handler) -> Handler:
-        """A route of programs: it asks for a key first, and says what is wrong as OpenAI does."""
+    def careful(self, handler: Handler, is_owners: bool = False) -> Handler:
+        """A route of programs: it asks for a key first, and says what is wrong as OpenAI does. is_owners: it tells what
+        is the owner's alone.
+        """
 
         async def answered(request: Request) -> Response:
             try:
                 _check_browser(request)
-                self._check_key(request)
+                request.state.home = await self._in_thread(partial(self._opened_home, request, is_owners))
                 return await handler(request)
             except ApiError as error:
                 return error.response()
@@ -130,25 +130,46 @@ class Endpoint:
 
         return answered
 
-    def _check_key(self, request: Request) -> None:
-        if self.is_open and not self.keys.are_asked_for and _is_of_this_machine(request):
-            return
+    def _opened_home(self, request: Request, is_owners: bool) -> Home:
+        """The one that a request's key opens. Raises ApiError where it opens none, or has asked too often."""
+        if self.is_open and not self.home.keys.are_asked_for and _is_of_this_machine(request):
+            return self.home
         kind, _, key = request.headers.get("authorization", "").partition(" ")
-        found = self.keys.find(key.strip()) if kind.lower() == "bearer" else None
-        if found is None:
+        shown = key.strip() if kind.lower() == "bearer" else ""
+        homes = [self.home] if is_owners or not shown else [self.home, *self.others()]
+        opened = [(home, found) for home in homes if shown and (found := home.keys.find(shown))]
+        if not opened:
             words = "Show a key of this workshop: Authorization: Bearer gw-…"
-            if not self.keys.are_asked_for:
+            if not self.home.keys.are_asked_for:
                 words = "No key has been made yet. `python -m qlora_app keys make NAME` makes one."
             raise ApiError(401, words, code="invalid_api_key")
-        if not self.keys.may_ask(found):
+        home, found = opened[0]
+        if not home.keys.may_ask(found):
             words = f"The key {found.name} may ask {found.per_minute} times a minute."
             raise ApiError(429, words, code="rate_limit_exceeded")
+        return home
 
     async def _in_thread(self, work: Callable[[], Any], may_leave: bool = False) -> Any:
         """may_leave: is not waited for when the program has gone; whoever asks sees to it that it ends."""
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(AT_ONCE + 8)
         return await anyio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=may_leave)
+
+
+def _home_of(request: Request) -> Home:
+    home: Home = request.state.home
+    return home
+
+
+def _within(home: Home, work: Callable[[Home], Any]) -> Any:
+    """Done so that it opens nothing beyond that home."""
+    with confined(home.own):
+        return work(home)
+
+
+def _begin(home: Home, wish: Wish) -> Answers:
+    asked = home.models.find(wish.model)
+    return Answers(wish, asked, home.models.session(asked))
 
 
 def _is_of_this_machine(request: Request) -> bool:

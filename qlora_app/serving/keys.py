@@ -19,6 +19,7 @@ BEGINNING = "gw-"  # of every key, so that one that has leaked is recognised
 SHOWN = 8  # its first letters, by which it is told apart
 LONGEST_NAME = 60
 A_MINUTE = 60.0
+MOST = 100  # keys of a home: all are looked at for each request
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class ApiKeys:
                 raise UserError(
                     "keys.taken", "There is a key {name} already. Revoke it, or take another name.", name=name
                 )
+            if len(known) >= MOST:
+                raise UserError("keys.too_many", "There are {most} keys already. Revoke one first.", most=MOST)
             key = BEGINNING + secrets.token_urlsafe(32)
             self._write([*known, ApiKey(name, key[:SHOWN], _hash(key), time.time(), per_minute)])
         return key

@@ -116,6 +116,11 @@ class Wish(BaseModel):
         return tokens
 
     @property
+    def answers(self) -> int:
+        """How many are wished for."""
+        return self.n or 1
+
+    @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
@@ -202,6 +207,10 @@ class TextWish(Wish):
     echo: bool | None = False
     logprobs: int | None = Field(None, ge=0, le=5)
 
+    @property
+    def answers(self) -> int:
+        return len(self.prompt) * (self.n or 1)
+
 
 # Fields that would change an answer: what they may be here, because it changes nothing.
 _NOT_FOLLOWED: dict[str, tuple[Any, ...]] = {
@@ -237,7 +246,7 @@ def read(kind: type[AnyWish], body: Any) -> AnyWish:
     if isinstance(wish, ChatWish) and wish.tool_choice not in (None, "none", "auto") and not wish.must_call:
         words = "tool_choice: what is to be called does not stand in tools."
         raise ApiError(400, words, "tool_choice", "invalid_value")
-    if isinstance(wish, TextWish) and len(wish.prompt) * (wish.n or 1) > MOST_ROWS:
+    if isinstance(wish, TextWish) and wish.answers > MOST_ROWS:
         words = f"One request has at most {MOST_ROWS} answers: prompts times n."
         raise ApiError(400, words, "prompt", "too_many_answers")
     return wish

@@ -14,6 +14,7 @@ from ..errors import UserError
 _own: ContextVar[Sequence[Path] | None] = ContextVar("own", default=None)
 _own_of_process: Sequence[Path] | None = None
 LONGEST = 4096  # bytes that a path may have
+SECRET = ("hub_token",)  # files of a home that nothing is read from by a path, even for those whose home it is
 
 
 def named_outside(value: Any, own: Sequence[Path]) -> str:
@@ -68,7 +69,13 @@ def lies_in_own(path: Path) -> bool:
         real = path.resolve()
     except (OSError, ValueError, RuntimeError):  # no name that a disk holds, or a link to itself
         return False
-    return any(real.is_relative_to(folder.resolve()) for folder in own)
+    return real.name not in SECRET and any(real.is_relative_to(folder.resolve()) for folder in own)
+
+
+def own_home() -> Path | None:
+    """Of the member for whom this works; None for others."""
+    own = _folders()
+    return own[0] if own else None
 
 
 def _folders() -> Sequence[Path] | None:
@@ -119,4 +126,4 @@ def _is_outside(text: str, own: Sequence[Path]) -> bool:
         real = Path(path).resolve()
     except (OSError, ValueError, RuntimeError):
         return False
-    return not any(real.is_relative_to(folder) for folder in own)
+    return real.name in SECRET or not any(real.is_relative_to(folder) for folder in own)

@@ -1,6 +1,6 @@
 """The page. The only folder that imports gradio."""
 
-from .arena import ArenaRoutes
+from .arena import ArenaRoutes, Arenas
 from .build import TITLE, build
 from .context import AppContext
 from .door.request_guard import RequestGuard
@@ -17,6 +17,7 @@ __all__ = [
     "TITLE",
     "AppContext",
     "ArenaRoutes",
+    "Arenas",
     "JudgeRoutes",
     "RequestGuard",
     "build",

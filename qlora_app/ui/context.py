@@ -75,7 +75,7 @@ class AppContext:
 
     @property
     def is_owners(self) -> bool:
-        """May they also do what concerns the machine, such as make keys for programs?"""
+        """May they also do what concerns the whole machine?"""
         return self.may_change and self.role != "member"
 
     @property
@@ -110,6 +110,10 @@ class AppContext:
         empty = tempfile.TemporaryDirectory(prefix="guanaco-visitors-")
         settings = self.settings.model_copy(update={"home": Path(empty.name), "data_folder": None, "hub_token": None})
         return replace(self, settings=settings, empty_home=(self.empty_home, empty))
+
+    def made_here(self, run: Run) -> bool:
+        """Is it of this home, and not only shared with it?"""
+        return run.folder.is_relative_to(self.settings.home)
 
     @property
     def presets(self) -> Presets:

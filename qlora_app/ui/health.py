@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from ..runs import Run
 from ..serving import Endpoint
-from ..settings import keeps_runs
+from ..space import keeps_runs
 from .context import AppContext
 
 ROOM = 200_000_000  # bytes of disk without which nothing can be begun
@@ -121,4 +121,4 @@ def figures_of(health: Health, answers: Callable[[], int], programs: Endpoint) -
     async def told(_: Request) -> Response:
         return await anyio.to_thread.run_sync(figures.text)
 
-    return [Route("/metrics", programs.careful(told))]
+    return [Route("/metrics", programs.careful(told, is_owners=True))]

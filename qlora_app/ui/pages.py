@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ..accounts import Person
+from ..runs import RunStore
+from ..serving import ApiKeys, Home, Limits, ServedModels
 from ..storage.outside import confined
+from .arena import Arenas
 from .build import build
 from .context import AppContext
 from .door.bodies import upload_mb
@@ -96,15 +100,21 @@ class Pages:
         self,
         page: AppContext,
         routes: Callable[[AppContext], list[Any]],
-        joins: Callable[[gr.Blocks, int | None], None],
+        joins: Callable[[gr.Blocks, Callable[[], int] | None], None],
+        asked_by: Callable[[gr.Blocks], int] = lambda _: 0,
+        is_member: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """page: the one that the server began with. routes: those that a page has beside Gradio's. joins: told of each
         page that is made, and how many questions it may have for models at once; counts them with those of the others.
+        asked_by: how many questions of a page are answered or wait. is_member: whose keys and links open something now.
         """
         self.page, self._routes, self._joins = page, routes, joins
         self._pages: OrderedDict[str, PersonsPage] = OrderedDict()
         self._contexts: dict[str, AppContext] = {}  # of members
         self._making: dict[str, asyncio.Lock] = {}
+        self._asked_by, self._is_member = asked_by, is_member
+        self._arenas: dict[str, Arenas] = {}
+        self._homes: dict[str, Home] = {}  # of members, for the programs that show a key of theirs
 
     @contextlib.asynccontextmanager
     async def living(self, _: Any) -> AsyncIterator[None]:
@@ -121,8 +131,7 @@ class Pages:
             if found is None:
                 found = await asyncio.to_thread(self._make, person)
                 await found.begin()
-                is_members = person.role == "member"
-                self._joins(found.demo, self.page.settings.member_chats if is_members else None)
+                self._joins(found.demo, partial(self._room_on_page, person.name) if person.role == "member" else None)
                 self._pages[person.home] = found
             found.open += 1
         self._pages.move_to_end(person.home)
@@ -146,6 +155,42 @@ class Pages:
         """Of a member whose page is open."""
         page = self._contexts.get(person.name) if person.role == "member" else None
         return page.quota if page else None
+
+    # ---- what works without a login, by a key or a link
+
+    def members(self) -> dict[str, AppContext]:
+        """Those who are members now, by name, whether or not somebody looks at their page."""
+        return {name: page for name, page in list(self._contexts.items()) if self._is_member(name)}
+
+    def homes(self) -> list[Home]:
+        """Of the members, for programs."""
+        return [self._home_of(name, page) for name, page in self.members().items()]
+
+    def arenas(self) -> list[Arenas]:
+        """Of the members, for whoever has a link."""
+        return [
+            self._arenas.setdefault(name, Arenas(page.settings, page.quota)) for name, page in self.members().items()
+        ]
+
+    def _home_of(self, name: str, page: AppContext) -> Home:
+        """With their own runs alone: what is shared with them is talked to on their page."""
+        known = self._homes.get(name)
+        if known is None:
+            tokens, asked = page.tokens, partial(self._asked_on_page, name)
+            limits = Limits(page.settings.member_chats, asked, partial(tokens.check, ""), partial(tokens.add, ""))
+            models = ServedModels(RunStore(page.settings.runs), page.sessions)
+            made = Home(models, ApiKeys(page.settings.home), page.own, limits)
+            known = self._homes.setdefault(name, made)
+        return known
+
+    def _asked_on_page(self, name: str) -> int:
+        found = self._pages.get(name)
+        return self._asked_by(found.demo) if found else 0
+
+    def _room_on_page(self, name: str) -> int:
+        """How many questions a member may have for models on their page: programs of theirs may be answered, too."""
+        programs = self._homes[name].answers() if name in self._homes else 0
+        return self.page.settings.member_chats - programs
 
     async def _forget_idle(self, but: str) -> None:
         while len(self._pages) > MOST:

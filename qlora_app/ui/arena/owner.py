@@ -3,7 +3,7 @@
 import io
 import json
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from ...evaluate.arena import (
     standing_of,
 )
 from ...evaluate.ratings import Standing, csv_of, svg_of
-from ...settings import Settings
 from ...storage.files import FOLDER_ID
 from ..guard import in_words
 from ..language import language_of, problem_in, translated
 from ..translate import said_to
+from .homes import Arenas
 from .list_page import list_html
 from .rating_page import NOT_KEPT, careful, document, refused_page
 
@@ -45,9 +45,8 @@ FILES = ("votes.jsonl", "preferences.jsonl", "leaderboard.csv")
 class ArenaOwner:
     """Told to whoever may change something: the door sees to that."""
 
-    def __init__(self, settings: Settings, arena: Callable[[str], Arena]) -> None:
-        """arena: the one of a name."""
-        self.settings, self.arena = settings, arena
+    def __init__(self, own: Arenas) -> None:
+        self.own, self.settings, self.arena = own, own.settings, own.get
 
     def routes(self) -> list[Route]:
         return [
@@ -77,6 +76,8 @@ class ArenaOwner:
         try:
             if not FOLDER_ID.fullmatch(evaluation):  # a path would be read from anywhere
                 raise UserError("arena.which_evaluation", "Choose an evaluation whose answers are judged.")
+            if self.own.quota:
+                self.own.quota.check_space()
             made = create_arena(self.settings, evaluation)
         except UserError as error:
             return self._all(request, said_to(request, in_words(error)), 400)

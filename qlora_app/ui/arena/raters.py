@@ -63,11 +63,14 @@ def new_cookie(arena: Arena) -> str:
     return f"{id}.{_signature(arena, id)}"
 
 
-def rater_of(request: Request, arena: Arena) -> str:
-    """The login name, else a name made of the browser's cookie; "" for a browser that has none of ours."""
+def rater_of(request: Request, arena: Arena, is_named: bool = True) -> str:
+    """The login name, else a name made of the browser's cookie; "" for a browser that has none of ours.
+
+    is_named: may whose arena it is know the login names of others? Else each is called by a word of that arena.
+    """
     user = _logged_in(request)
     if user:
-        return f"login:{user}"
+        return f"login:{user if is_named else _signature(arena, f'login {user}')[:12]}"
     id, _, signature = request.cookies.get(cookie_name(arena), "").rpartition(".")
     if not id or not hmac.compare_digest(signature.encode(), _signature(arena, id).encode()):
         return ""

@@ -4,10 +4,8 @@ and by the browser's cookie.
 
 import contextlib
 import secrets
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -18,16 +16,14 @@ from starlette.routing import Route
 from ...choices import Choices
 from ...errors import UserError
 from ...evaluate.arena import Arena, Assignment, link_of
-from ...jobs import JobStore
-from ...settings import Settings
 from ..guard import in_words
 from ..language import language_of
 from ..translate import said_to
+from .homes import Arenas, no_link
 from .owner import ArenaOwner
 from .raters import LIVES, RaterLimits, cookie_name, near_of, new_cookie, rater_of
 from .rating_page import NOT_KEPT, careful, rating_page, refused_page, shown
 
-MOST_KEPT = 50  # arenas whose votes are kept in memory
 LONGEST = 200  # characters of an id
 STATUS = {  # of an error, by its code; 400 for any other
     "arena.no_link": 404,
@@ -35,6 +31,7 @@ STATUS = {  # of an error, by its code; 400 for any other
     "arena.not_yours": 403,
     "arena.voted_already": 409,
     "arena.too_fast": 429,
+    "arena.full": 507,
 }
 
 
@@ -47,34 +44,31 @@ class Sent(Choices):
     comment: str = Field("", max_length=10_000)
 
 
-class ArenaRoutes:
-    """One per app."""
+class Opened(NamedTuple):
+    """What a link opens: an arena, and whose."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    arena: Arena
+    home: Arenas
+
+    def rater(self, request: Request) -> str:
+        return rater_of(request, self.arena, is_named=not self.home.is_members)
+
+
+class ArenaRoutes:
+    """One per page. Links are answered by the server's own, whosever they are."""
+
+    def __init__(self, own: Arenas, others: Callable[[], Iterable[Arenas]] = tuple) -> None:
+        """own: of whom the page is for. others: of the members whose links open something now."""
+        self.own, self.others = own, others
         self.limits = RaterLimits()
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, Arena] = OrderedDict()
 
     def routes(self) -> list[Route]:
         """Their marks stand in door/routes.py."""
         return [
             Route("/arena/{name}", self.page, methods=["GET"]),
             Route("/arena/{name}/{deed}", self.deed, methods=["POST"]),
-            *ArenaOwner(self.settings, self.arena).routes(),
+            *ArenaOwner(self.own).routes(),
         ]
-
-    def arena(self, name: str) -> Arena:
-        """The one of exactly that name. Raises UserError."""
-        job = JobStore(self.settings.evaluations).get(name)
-        if job.kind != "arena":
-            raise _no_link()
-        with self._lock:
-            arena = self._known.setdefault(name, Arena(job.folder))
-            self._known.move_to_end(name)
-            while len(self._known) > MOST_KEPT:
-                self._known.popitem(last=False)
-            return arena
 
     # ---- the page
 
@@ -85,11 +79,11 @@ class ArenaRoutes:
     def _page(self, request: Request) -> Response:
         language, nonce = language_of(request.headers.get("accept-language")), secrets.token_urlsafe(12)
         try:
-            arena = self._opened(request.path_params["name"], request.query_params.get("token", ""))
+            opened = self._opened(request.path_params["name"], request.query_params.get("token", ""))
             answer = HTMLResponse(rating_page(language, nonce), headers=careful(nonce))
-            if not rater_of(request, arena):
+            if not opened.rater(request):
                 self.limits.come(request)
-                secure = request.url.scheme == "https"
+                secure, arena = request.url.scheme == "https", opened.arena
                 answer.set_cookie(
                     cookie_name(arena), new_cookie(arena), LIVES, httponly=True, secure=secure, samesite="lax"
                 )
@@ -98,13 +92,14 @@ class ArenaRoutes:
             sentence = said_to(request, in_words(error, may_change=False))
             return HTMLResponse(refused_page(language, sentence, nonce), _status_of(error), careful(nonce))
 
-    def _opened(self, name: str, token: str) -> Arena:
-        """Raises UserError, the same for an arena that is not there and for a wrong link to one that is."""
-        with _as_no_link():
-            arena = self.arena(name)
-        if not link_of(arena).opens(token):
-            raise _no_link()
-        return arena
+    def _opened(self, name: str, token: str) -> Opened:
+        """In whosever home: names may be the same in several, links are not. Raises UserError."""
+        for home in (self.own, *self.others()):
+            with contextlib.suppress(UserError):
+                arena = home.get(name)
+                if link_of(arena).opens(token):
+                    return Opened(arena, home)
+        raise no_link()
 
     # ---- what its script asks
 
@@ -116,11 +111,12 @@ class ArenaRoutes:
     def _answer(self, request: Request, content: bytes) -> Response:
         try:
             sent = _read(content)
-            arena = self._opened(request.path_params["name"], sent.token)
-            rater = rater_of(request, arena)
+            opened = self._opened(request.path_params["name"], sent.token)
+            arena, rater = opened.arena, opened.rater(request)
             if not rater:
                 raise UserError("arena.no_cookie", "Open the link again, in a browser that keeps cookies.")
             self.limits.ask(request, rater)
+            opened.home.check_room()
             near = near_of(request, arena)
             self._deeds(request.path_params["deed"], near)(arena, rater, sent)
             return JSONResponse(_told(arena, rater, arena.give(rater)), headers=NOT_KEPT)
@@ -136,7 +132,7 @@ class ArenaRoutes:
             "skip": lambda arena, rater, sent: arena.skip(rater, sent.assignment),
         }
         if name not in deeds:
-            raise _no_link()
+            raise no_link()
         return deeds[name]
 
 
@@ -155,18 +151,6 @@ def _read(content: bytes) -> Sent:
         return Sent.model_validate_json(content)
     except ValidationError as error:
         raise UserError("arena.not_read", "That cannot be read. Load the page again.") from error
-
-
-@contextlib.contextmanager
-def _as_no_link() -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        raise _no_link() from error
-
-
-def _no_link() -> UserError:
-    return UserError("arena.no_link", "This link opens nothing, or not any more. Ask whoever sent it for another one.")
 
 
 def _status_of(error: UserError) -> int:

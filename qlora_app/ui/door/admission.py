@@ -54,8 +54,8 @@ class Admission:
         self.queues: list[Any] = []
         self.visitors = visitors
 
-    def install(self, demo: gr.Blocks, most: int | None = None) -> None:
-        """From now on the queue of a page asks here first. most: questions of this page for models at once."""
+    def install(self, demo: gr.Blocks, most: Callable[[], int] | None = None) -> None:
+        """From now on the queue of a page asks here first. most: questions of this page for models at once, now."""
         queue = demo._queue
         queue.sleep_when_free = LOOKS_EVERY
         queue.most_answers = most  # type: ignore[attr-defined]
@@ -79,6 +79,14 @@ class Admission:
     def under_way(self) -> int:
         """Questions for models that wait or are answered."""
         return sum(one.fn.concurrency_id == ANSWERING for one in self._under_way())
+
+    def asked_by(self, demo: gr.Blocks) -> int:
+        """The same, of one page."""
+        return self._asked_of(demo._queue)
+
+    def _asked_of(self, queue: Any) -> int:
+        known = queue.event_ids_to_events
+        return sum(one.fn.concurrency_id == ANSWERING and one._id in known for one in self._under_way())
 
     def close(self, patience: float = LAST_WORDS) -> None:
         """Nothing is let in from now on. What is under way has so many seconds to come to its end; whoever is cut off
@@ -110,10 +118,9 @@ class Admission:
             return ENOUGH_FROM_HERE
         if fn.concurrency_id not in WAITING_FOR:
             return None
-        if fn.concurrency_id == ANSWERING and queue.most_answers is not None:
-            own = [one for one in events if one.fn.concurrency_id == ANSWERING and one._id in queue.event_ids_to_events]
-            if len(own) >= queue.most_answers:
-                return ENOUGH_ASKED
+        is_limited = fn.concurrency_id == ANSWERING and queue.most_answers is not None
+        if is_limited and self._asked_of(queue) >= queue.most_answers():
+            return ENOUGH_ASKED
         alike = [one for one in events if one.fn.concurrency_id == fn.concurrency_id]
         return await self._refused_answer(alike, address, body.session_hash, WAITING_FOR[fn.concurrency_id])
 

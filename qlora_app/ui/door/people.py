@@ -5,11 +5,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ...accounts import NAME, Accounts, Person
+from ...accounts import NAME, ON_HUB, Accounts, Person
 from ...settings import Settings
 from .origins import Came
 
-ON_HUB = "@huggingface"  # behind the names of those who have logged in there: no name of the Hub has an @
+RANKS = ("visitor", "member", "owner")  # who may more stands behind
+WRITES = ("write", "contributor")  # roles in an organisation of the Hub whose people may write there
 
 
 class People:
@@ -54,8 +55,9 @@ class People:
         return Person(name, role)
 
     def of_hub(self, session: Mapping[str, Any]) -> Person | None:
-        """Somebody who has logged in with Hugging Face, by the session that Gradio signs. Owners are the Space's and
-        those who may write for the organisation it belongs to. Their names are no accounts' of this server.
+        """Somebody who has logged in with Hugging Face, by the session that Gradio signs. Owners are the Space's own
+        and the administrators of the organisation it belongs to; what those are who may write for it, the settings say.
+        Their names are no accounts' of this server.
         """
         info = session.get("oauth_info") or {}
         who = info.get("userinfo") or {}
@@ -63,9 +65,30 @@ class People:
         if not self.hub_owner or not username or float(info.get("expires_at") or 0) < time.time():
             return None
         name = f"{username}{ON_HUB}"
-        orgs = [one for one in who.get("orgs") or [] if one.get("roleInOrg") in ("admin", "write")]
-        theirs = {username, *(str(one.get("preferred_username")).lower() for one in orgs)}
-        return Person(name, "owner") if self.hub_owner.lower() in theirs else self.named(name)
+        role = self._role_in_organisation(who.get("orgs"))
+        if username == self.hub_owner.lower() or role == "admin":
+            return Person(name, "owner")
+        known = self.named(name)
+        if role not in WRITES or self.settings.org_writers == "nobody" or self.accounts.role_of(name):
+            return known
+        most = max((self.settings.org_writers, known.role if known else "visitor"), key=RANKS.index)
+        return Person(name, most) if NAME.fullmatch(name) or most != "member" else None
+
+    def _role_in_organisation(self, told: Any) -> str:
+        """As the Hub says it of the organisation that the Space belongs to: admin, write, contributor or read; "" for
+        none, and for whoever has not met what it asks of its people (a second factor, its own login).
+        """
+        for one in told if isinstance(told, list) else []:
+            is_it = isinstance(one, dict) and str(one.get("preferred_username")).lower() == self.hub_owner.lower()
+            if is_it and not (one.get("missingMFA") or one.get("pendingSSO")):
+                return str(one.get("roleInOrg") or "")
+        return ""
+
+    def is_member(self, name: str) -> bool:
+        """Whose home that is: may they still come in, as a member? Asked for what works without a login, by a key or a
+        link.
+        """
+        return self.accounts.is_member(name) and (bool(self.hub_owner) or not name.endswith(ON_HUB))
 
     def person(
         self,

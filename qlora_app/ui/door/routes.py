@@ -69,6 +69,10 @@ ROUTES: dict[str, Who] = {
     "/arenas/{name}/live": "owner",
     "/arenas/{name}/file/{file}": "owner",
     "/arenas/{name}/link/{deed}": "owner",
+    # a member's own, see ui/account.py
+    "/account": "owner",
+    "/account/token": "owner",
+    "/account/token/forget": "owner",
     # pages of an evaluation that stand alone, see ui/judge/
     "/evaluations/{name}/judge": "owner",
     "/evaluations/{name}/judge/cost": "owner",

@@ -172,6 +172,8 @@ class Bar:
         if not name:
             return translated(LOG_IN, visitors_language())
         words = f'<b translate="no" title="{escape(name)}">{escape(name)}</b>'
+        if self.page.role == "member":
+            words = f'<a class="bar-chip" href="./account">{words}</a>'
         return words if self.page.settings.login_header else words + translated(LOG_OUT, visitors_language())
 
     def _ended_of(self, watched: Any, picture: Picture) -> list[dict[str, Any]]:

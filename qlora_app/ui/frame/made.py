@@ -19,7 +19,7 @@ from ...runs.effect import Colour
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.verdict import verdict
-from ...settings import is_space
+from ...space import is_space
 from ...storage.reading import read_json
 from ..context import AppContext, for_visitors
 from ..events import Answer

@@ -18,7 +18,7 @@ function line(key) {
 
 function show(said) {
   part('.made').replaceChildren(...said.keys.map(line));
-  part('.explains').hidden = said.areAskedFor; part('.closed').hidden = !said.areAskedFor || said.keys.length > 0;
+  part('.explains').hidden = !said.isOpen; part('.needed').hidden = said.isOpen || said.areAskedFor; part('.closed').hidden = !said.areAskedFor || said.keys.length > 0;
   part('.warning').hidden = !said.problem; part('.warning').textContent = said.problem || '';
   if (!said.key) return;
   part('.fresh').hidden = false; part('.fresh pre').textContent = said.key;

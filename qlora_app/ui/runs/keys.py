@@ -10,7 +10,7 @@ import gradio as gr
 from ...errors import UserError
 from ...serving.keys import LONGEST_NAME, ApiKey, ApiKeys
 from ..context import AppContext
-from ..guard import check_owns_machine, in_words, owners, told_owners
+from ..guard import in_words, owners, told_owners
 from ..language import problem_in, texts_in
 from ..theme import plain
 from ..translate import visitors_language
@@ -24,6 +24,7 @@ OPEN = (
 )
 TEMPLATE = f"""<section class="keys"><h3>Keys of programs</h3>
 <p class="quiet explains" hidden>{OPEN}</p>
+<p class="quiet needed" hidden>No key has been made: programs are answered as soon as there is one.</p>
 <p class="quiet closed" hidden>All keys were revoked: no program is answered until there is another one.</p>
 <ul class="made"></ul>
 <form class="making"><input type="text" maxlength="{LONGEST_NAME}" aria-label="Name of the program"
@@ -35,7 +36,7 @@ type="button" data-do="copy">Copy</button><pre tabindex="0" translate="no"></pre
 
 
 class KeysCard:
-    """Its component, and what its script asks. For the owner alone."""
+    """Its component, and what its script asks. For whose page it is: a member's keys open their own home alone."""
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
@@ -49,18 +50,19 @@ class KeysCard:
             html_template=TEMPLATE,
             js_on_load=f"const TEXTS = {texts};\n{script}",
             server_functions=[told_owners(self.list_keys), owners(self.make_key), owners(self.revoke_key)],
-            visible=self.page.is_owners,
+            visible=self.page.may_change,
             elem_id="keys",
         )
 
     def list_keys(self, _: Any) -> dict[str, Any]:
-        """{"keys": [{name, begins, made, perMinute}], oldest first, "areAskedFor"}"""
-        return {"keys": [_row(key) for key in self._keys.all()], "areAskedFor": self._keys.are_asked_for}
+        """{"keys": [{name, begins, made, perMinute}], oldest first, "areAskedFor", "isOpen": also without one}"""
+        is_open = self.page.settings.is_local and not self.page.has_login and not self._keys.are_asked_for
+        rows = [_row(key) for key in self._keys.all()]
+        return {"keys": rows, "areAskedFor": self._keys.are_asked_for, "isOpen": is_open}
 
     def make_key(self, asked: Any) -> dict[str, Any]:
         """{"name", "per_minute"} -> the list with "key", which is told this once; or "problem"."""
         try:
-            check_owns_machine(self.page)
             made = {"key": self._keys.make(_text(asked, "name"), _number(asked, "per_minute"))}
         except UserError as error:
             made = _refused(error)
@@ -69,7 +71,6 @@ class KeysCard:
     def revoke_key(self, asked: Any) -> dict[str, Any]:
         """{"name"} -> the list without it; or "problem"."""
         try:
-            check_owns_machine(self.page)
             self._keys.revoke(_text(asked, "name"))
         except UserError as error:
             return _refused(error) | self.list_keys(None)

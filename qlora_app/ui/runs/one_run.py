@@ -265,7 +265,7 @@ class OneRun:
         return translated(safely(lambda: self._words(run, name), otherwise), language), live
 
     def _words(self, run: Run, name: str) -> str:
-        may_change = self.page.may_change
+        may_change, is_own = self.page.may_change, self.page.made_here(run)
         if name in PRIVATE and not self.page.may_open(run):
             return NOT_SHOWN
         if name == "log" and not may_change:
@@ -274,7 +274,7 @@ class OneRun:
             "head": lambda: head_page(run, may_change),
             "samples": lambda: samples_page(run, may_change, visitors_language()),
             "test": lambda: test_page(run),
-            "use": lambda: use_page(run, may_change, self.page.settings.address),
+            "use": lambda: use_page(run, may_change, self.page.settings.address, is_own),
             "settings": lambda: settings_page(run, may_change, self.page.find),
             "log": lambda: log_page(run),
         }

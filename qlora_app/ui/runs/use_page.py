@@ -9,10 +9,11 @@ from .code_block import code_block
 from .export_part import exports_part, servers_part
 
 
-def use_page(run: Run, may_change: bool, address: str) -> str:
+def use_page(run: Run, may_change: bool, address: str, is_own: bool = True) -> str:
     """How it is used elsewhere: the adapter's size, Python lines that load it, and how programs ask it.
 
-    address: of the page, for programs.
+    address: of the page, for programs. is_own: may keys that are made here ask it? A run that is shared is talked to on
+    the page.
     """
     adapter = run.newest_adapter()
     if adapter is None:
@@ -35,12 +36,12 @@ def use_page(run: Run, may_change: bool, address: str) -> str:
     return (
         f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
         f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
-        f"{code_block(lines)}{_for_owner(run, address) if may_change else ''}"
+        f"{code_block(lines)}{_for_owner(run, address, is_own) if may_change else ''}"
     )
 
 
-def _for_owner(run: Run, address: str) -> str:
-    return f"{exports_part(run)}{servers_part(run)}{_for_programs(run, address)}"
+def _for_owner(run: Run, address: str, is_own: bool) -> str:
+    return f"{exports_part(run)}{servers_part(run)}{_for_programs(run, address) if is_own else ''}"
 
 
 def _for_programs(run: Run, address: str) -> str:
