@@ -323,13 +323,13 @@ class Run:
         """After this step, saved; `now`: without saving."""
         self.job.request("stop-now" if now else "stop")
 
-    def resume(self, processes: int | None = None) -> "Run":
-        """Go on from the newest checkpoint; returns itself at once. processes: so many share each step from here on; 0:
-        one for each GPU. Raises UserError where it has not stopped, or this machine has not so many.
+    def resume(self, processes: int | None = None, nodes: int | None = None) -> "Run":
+        """Go on from the newest checkpoint; returns itself at once. processes: so many of so many nodes share each step
+        from here on; 0: one for each GPU. Raises UserError where it has not stopped, or this machine has not so many.
         """
         self.job.check_resumable()
-        if processes is not None:
-            shared_by(self.job, processes)
+        if (processes, nodes) != (None, None):
+            shared_by(self.job, processes, nodes)
         _say_price([self.job.place()])
         self.job.forget_stop()
         places.start(self.job)

@@ -289,8 +289,12 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
         settings = recipe.method.model_dump()
         return {name: value for name, value in settings.items() if isinstance(value, str | bool)}
 
-    is_shared_alike = (one.launch.processes, one.launch.share) == (other.launch.processes, other.launch.share)
+    is_shared_alike = _shared(one) == _shared(other)
     return is_shared_alike and one.base_model == other.base_model and variant(one) == variant(other)
+
+
+def _shared(recipe: Recipe) -> tuple[int, int, str]:
+    return recipe.launch.nodes, recipe.launch.processes, recipe.launch.share
 
 
 def pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> Pace | None:

@@ -5,11 +5,13 @@ import math
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+IPV4 = socket.AF_INET
 REMEMBERED = 3.0  # seconds, of what the machine has free
 
 
@@ -131,6 +133,17 @@ def known_accelerators() -> tuple[str, ...]:
 def has_slurm() -> bool:
     """Are a cluster's commands here?"""
     return shutil.which("sbatch") is not None
+
+
+def own_addresses() -> dict[str, str]:
+    """{IPv4 address: its interface} of this machine, loopback too; of those that are up."""
+    import psutil
+
+    up = {name for name, seen in psutil.net_if_stats().items() if seen.isup}
+    found = [
+        (one.address, name) for name, every in psutil.net_if_addrs().items() for one in every if one.family == IPV4
+    ]
+    return {address: name for address, name in found if name in up}
 
 
 def may_be_shared() -> bool:

@@ -296,7 +296,7 @@ def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstim
     CPU's memory, which also holds the whole base of each while it is loaded.
     """
     needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
-    count = recipe.launch.count(machine.devices)
+    count = recipe.launch.world(machine.devices)
     if recipe.launch.divides(count):
         part = min(needed.weights, _bytes_when_divided(recipe, shapes, machine.kind, count))
         whole = max(needed.weights, needed.read) if machine.kind == "cpu" else part

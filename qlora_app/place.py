@@ -4,8 +4,9 @@ import re
 from typing import Literal
 
 from .choices import Choices, setting
-from .errors import Problem
+from .errors import Problem, UserError
 from .hardware import has_slurm
+from .network import address_in
 from .settings import MemberSettings, Settings
 from .storage.process import ENGINES
 
@@ -29,6 +30,9 @@ FLAGS = (
 )
 # The settings that only some places make use of, and which.
 USED_AT = {
+    "nodes": ("slurm", "here"),
+    "network": ("slurm", "here"),
+    "join_minutes": ("slurm", "here"),
     "partition": ("slurm",),
     "flags": ("slurm",),
     "minutes": ("slurm", "hf_jobs"),
@@ -47,7 +51,7 @@ _FLAG = re.compile(rf"--({'|'.join(FLAGS)})(=[\w.,:*&|+@/\[\]-]+)?", re.ASCII)
 
 
 class Place(Choices):
-    """Which place, and how many processes of it share each step."""
+    """Which place, and how many of its machines and their processes share each step."""
 
     where: Literal["here", "slurm", "ray", "hf_jobs"] = setting(
         "here",
@@ -63,7 +67,24 @@ class Place(Choices):
         ge=0,
         le=64,
     )
-
+    nodes: int = setting(
+        1,
+        "Nodes",
+        "How many machines share each step, each with as many processes. They need one disk and a private network.",
+        ge=1,
+        le=64,
+    )
+    network: str = setting(
+        "",
+        "Network of the nodes",
+        "Where the first machine waits for the others: one of its addresses, a network such as 10.1.0.0/16, or an "
+        "interface. Empty: the only private one.",
+        max_length=64,
+        pattern=r"^[\w.:/-]*$",
+    )
+    join_minutes: int = setting(
+        10, "Wait for nodes", "So many minutes the first machine waits for the others.", ge=1, le=10_000
+    )
     share: Literal["ddp", "fsdp"] = setting(
         "ddp",
         "Base in each process",
@@ -89,8 +110,12 @@ class Place(Choices):
     )
 
     def count(self, devices: int) -> int:
-        """How many processes that are, on a machine with so many GPUs."""
+        """How many processes that are on each machine, if it has so many GPUs."""
         return self.processes or max(1, devices)
+
+    def world(self, devices: int) -> int:
+        """How many processes that are in all."""
+        return self.nodes * self.count(devices)
 
     def divides(self, processes: int) -> bool:
         """Is the base divided among so many? One alone has it whole, whatever was asked for."""
@@ -102,7 +127,9 @@ class Place(Choices):
 
     def problems(self, batch_size: int, devices: int, cores: int) -> dict[str, Problem]:
         """What speaks against it on a machine with so many GPUs and cores, by setting."""
-        count = self.count(devices)
+        count, world = self.count(devices), self.world(devices)
+        if self.nodes > 1 and (problem := self._nodes_problem()):
+            return {"launch.network" if self.where == "here" else "launch.nodes": problem}
         if self.where != "here":
             if self.where == "slurm" and (refused := self.refused_flags()):
                 return {"launch.flags": flags_problem(refused)}
@@ -116,7 +143,7 @@ class Place(Choices):
                     )
                 }
             devices = cores = count
-        if count == 1:
+        if world == 1:
             return {}
         if devices and count > devices:
             problem = Problem(
@@ -132,18 +159,34 @@ class Place(Choices):
                 count=count,
                 cores=cores,
             )
-        elif batch_size % count:
+        elif batch_size % world:
             problem = Problem(
                 "launch.uneven_step",
                 "A step of {batch} examples cannot be divided among {count} processes. Choose a batch size of which "
                 "each gets the same part, such as {near}.",
                 batch=batch_size,
-                count=count,
-                near=count * max(1, round(batch_size / count)),
+                count=world,
+                near=world * max(1, round(batch_size / world)),
             )
         else:
             return {}
         return {"launch.processes": problem}
+
+    def _nodes_problem(self) -> Problem | None:
+        """Why several machines cannot share a step there."""
+        if self.where not in USED_AT["nodes"]:
+            return Problem(
+                "launch.no_nodes",
+                "Several nodes are possible on this machine with others beside it, and with Slurm; not at {where}. "
+                "Choose one node.",
+                where=TITLES[self.where],
+            )
+        try:
+            if self.where == "here":
+                address_in(self.network)
+        except UserError as error:
+            return error.problem
+        return None
 
 
 def too_short(minutes: int) -> Problem:

@@ -157,7 +157,7 @@ def _problems_beside(recipe: Recipe) -> dict[str, Problem]:
 
 def _place_problems(recipe: Recipe) -> dict[str, Problem]:
     """Why this machine cannot share a step among as many processes."""
-    if recipe.launch.processes == 1 and recipe.launch.where == "here":
+    if recipe.launch.processes == recipe.launch.nodes == 1 and recipe.launch.where == "here":
         return {}  # which every place has
     return recipe.launch.problems(recipe.training.batch_size, len(known_accelerators()), usable_cores())
 
@@ -174,7 +174,7 @@ def divided_problems(recipe: Recipe, task: str = "") -> dict[str, Problem]:
 def not_divided(recipe: Recipe, task: str = "") -> Problem | None:
     """Why FSDP cannot divide the base for this recipe; None where it can."""
     method, precision = recipe.method, recipe.base_model.precision
-    if recipe.launch.count(len(known_accelerators())) == 1:
+    if recipe.launch.world(len(known_accelerators())) == 1:
         return Problem(
             "launch.nothing_to_divide", "FSDP divides the base among processes, and there is one. Choose more, or DDP."
         )
@@ -262,7 +262,7 @@ def refuse_of_others(recipe: Recipe, settings: Settings) -> None:
     """Raises UserError where a member's run would reach beyond their own home and this machine."""
     if not isinstance(settings, MemberSettings):
         return
-    if recipe.launch.where != "here":
+    if recipe.launch.where != "here" or recipe.launch.nodes > 1:
         raise UserError.at("launch.where", "member.elsewhere", "Members train on this machine only.")
     if named := named_outside(recipe.model_dump(mode="json"), [settings.home]):
         raise not_yours(named)

@@ -587,6 +587,7 @@ COMMANDS = [
     "stop",
     "resume",
     "extend",
+    "join",
     "import",
     "merge",
     "queue",

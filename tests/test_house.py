@@ -17,7 +17,7 @@ FLOORS = [  # lowest first
     ["choices", "messages", "settings", "formatting", "chance", "log_format"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
-    ["base_models", "usage", "accounts"],
+    ["base_models", "usage", "accounts", "network"],
     ["training_data", "tasks", "methods", "reporting", "preferences", "place"],
     ["recipe"],
     ["presets", "start_from", "other_adapters"],

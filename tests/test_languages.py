@@ -111,6 +111,9 @@ OTHER_PROSE = {
     "it holds a number that is too large",
     "A handler of the page failed",
     "Another worker is at",
+    *("somebody at the door of the nodes was not let in", "waits for other nodes at", "has come"),  # for the log
+    *("this is no message", "the other machine has gone", "it does not know the word of the run", "it says nothing"),
+    "All are there already.",  # for the terminal
     "A later worker was sent",
     "it was opened with the process",
     "All of it is in",

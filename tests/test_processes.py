@@ -21,7 +21,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs.asking import ask
 from qlora_app.runs.proof import Proof
 from qlora_app.train.divided import divide
-from qlora_app.train.ranks import log_of
+from qlora_app.train.processes import log_of
 from qlora_app.train.shared import check_divided
 from qlora_app.train.world import HERE, World, joined, open_store
 from qlora_app.worker import main

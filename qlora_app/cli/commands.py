@@ -28,6 +28,7 @@ from .evaluating import add_evaluate
 from .exporting import add_export
 from .importing import add_import
 from .jobs import add_jobs
+from .joining import add_join
 from .judging import add_judge
 from .keeping import add_keep
 from .machine import add_doctor, add_settings
@@ -59,6 +60,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_stop,
     add_resume,
     add_extend,
+    add_join,
     add_import,
     add_merge,
     add_queue,

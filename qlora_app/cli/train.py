@@ -37,6 +37,7 @@ def add_resume(commands: Any) -> None:
     resume = add_command(commands, "resume", resume_command)
     add_job(resume)
     resume.add_argument("--processes", metavar="N", type=count, help="from here on so many share each step")
+    resume.add_argument("--nodes", metavar="N", type=count, help="from here on so many machines share each step")
     add_no_watch(resume)
 
 
@@ -94,8 +95,8 @@ def resume_command(given: argparse.Namespace, settings: Settings) -> int:
     """Go on with a run from its newest complete checkpoint, or with another job where it ended."""
     job = find_job(given.job, settings)
     job.check_resumable()
-    if given.processes is not None:
-        shared_by(job, given.processes)
+    if (given.processes, given.nodes) != (None, None):
+        shared_by(job, given.processes, given.nodes)
     return _start(given, job, settings)
 
 

@@ -23,6 +23,7 @@ from .local import PACKAGE_PARENT
 ANSWERS_WITHIN = 20  # seconds
 SAVES_WITHIN = 120  # seconds before the time limit at which it is told to save
 SCRIPT = "slurm.sh"
+NODES_LOG = "log.nodes.txt"  # what the others say of their coming and going
 ASKED_TOGETHER = 500  # job ids, which a command line has room for
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 OVER = (
@@ -63,7 +64,7 @@ OF_THE_PAGE = tuple(
 
 
 class SlurmLauncher(EngineLauncher):
-    """Workers that Slurm starts, one a node, whose processes share its GPUs."""
+    """Workers that Slurm starts on the first node of a job, whose processes share the GPUs of all its nodes."""
 
     name = "slurm"
 
@@ -122,8 +123,9 @@ def flags_of(job: Job, attempt: int) -> list[str]:
         "job-name": f"{job.id}-{attempt}",
         "output": str(job.log).replace("%", "%%"),
         "open-mode": "append",
-        "nodes": "1",
-        "ntasks": "1",
+        "nodes": str(place.nodes),
+        "ntasks": str(place.nodes),
+        "ntasks-per-node": "1",
         "cpus-per-task": str(place.processes or 1),
         "signal": f"B:USR1@{SAVES_WITHIN}",
         "export": "ALL",  # of what sbatch itself is given; by names, Slurm would have the node log in for the others
@@ -147,10 +149,11 @@ def script_of(job: Job, attempt: int) -> str:
     the work before it was done.
     """
     worker = shlex.join([sys.executable, "-m", "qlora_app.worker", str(job.folder), str(attempt)])
+    others = f"{_others(job)} &\n" if job.place().nodes > 1 else ""
     return f"""#!/bin/sh
 export PYTHONPATH={shlex.quote(PACKAGE_PARENT)}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1
 cd {shlex.quote(str(job.folder))}
-{worker} &
+{others}{worker} &
 worker=$!
 trap 'kill -TERM $worker' TERM USR1
 wait $worker
@@ -162,6 +165,22 @@ if [ $code = {CALLED_BACK} ]; then
 fi
 exit $code
 """
+
+
+def _others(job: Job) -> str:
+    """The command by which the other nodes join the first one, where the script runs. They end with its worker."""
+    place = job.place()
+    count = place.nodes - 1
+    flags = {
+        "relative": 1,
+        "nodes": count,
+        "ntasks": count,
+        "cpus-per-task": place.processes or 1,
+        "output": str(job.folder / NODES_LOG).replace("%", "%%"),
+        "open-mode": "append",
+    }
+    given = [f"--{name}={value}" for name, value in flags.items()]
+    return shlex.join(["srun", *given, sys.executable, "-m", "qlora_app", "join", str(job.folder)])
 
 
 def _states(ids: Sequence[str]) -> dict[str, tuple[str, str]]:

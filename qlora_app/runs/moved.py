@@ -6,13 +6,14 @@ from ..preflight import refuse
 from .run import Run
 
 
-def shared_by(job: Job, processes: int) -> None:
-    """From its next start on so many processes share each step; 0: one for each GPU. Raises UserError where that cannot
-    be here.
+def shared_by(job: Job, processes: int | None, nodes: int | None = None) -> None:
+    """From its next start on so many processes of so many nodes share each step; None: as many as before, 0 processes:
+    one for each GPU. Raises UserError where that cannot be here.
     """
     place = job.place()
-    place = place.model_copy(update={"processes": processes})
-    if not place.divides(place.count(len(known_accelerators()))):  # one alone holds the base whole
+    given = {"processes": processes, "nodes": nodes}
+    place = place.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if not place.divides(place.world(len(known_accelerators()))):  # one alone holds the base whole
         place = place.model_copy(update={"share": "ddp"})
     if isinstance(job, Run):
         step = job.recipe().training.batch_size

@@ -17,7 +17,17 @@ PART = 8 * 2**20  # bytes
 VERSION = 1
 MOST_ATTEMPTS = 999_999
 # Of this machine and this moment: who holds the folder, what is wished, whether a worker lives.
-STAYS_HERE = ("lock", "requests", "launch.json", "place.json", "pulse", "spare", "waiting.json", "exports")
+STAYS_HERE = (
+    "lock",
+    "requests",
+    "launch.json",
+    "place.json",
+    "pulse",
+    "spare",
+    "waiting.json",
+    "exports",
+    "rendezvous.json",
+)
 CHECKPOINTS = "checkpoints"
 
 

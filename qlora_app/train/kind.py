@@ -31,8 +31,9 @@ from .ending import EndingCallback, broken_words, stalled_words
 from .failures import NotANumber, explain_training
 from .log_lines import log, log_machine, log_recipe, log_setup
 from .preferences.trainer import trainer_for
+from .processes import own_devices
 from .proof import finish
-from .ranks import Ranks, own_devices
+from .ranks import Ranks
 from .relief import FILE, Relief, relief_words
 from .reporting import Reports
 from .setup import TrainingSetup, prepare
@@ -47,9 +48,10 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
     devices = accelerators()
     processes = place.count(len(devices))
     recipe = run.recipe().model_copy(update={"launch": place.model_copy(update={"processes": processes})})
-    refuse(place.problems(recipe.training.batch_size, len(devices), usable_cores()) if processes > 1 else {})
+    is_shared = place.world(len(devices)) > 1
+    refuse(place.problems(recipe.training.batch_size, len(devices), usable_cores()) if is_shared else {})
     refuse(divided_problems(recipe))
-    ranks = Ranks(out, processes, own_devices(processes))
+    ranks = Ranks(out, recipe.launch, own_devices(processes) if is_shared else [])
     with out.leaving():  # nothing is learned yet
         resume_from = _checkpoint_to_resume(run)
         reporter = MetricsCallback(out, [], _step_of(resume_from))
@@ -58,7 +60,14 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
         warnings = list(reporter.status.warnings)
         log_machine()
         log_recipe(recipe, reporter.first_step)
-    budget = Budget(recipe.training, run, datetime.fromtimestamp(reporter.started_at))
+    with ranks.others.gathered(recipe, reporter):
+        _with_what_memory_there_is(out, recipe, warnings, reporter, ranks)
+
+
+def _with_what_memory_there_is(
+    out: RunWriter, recipe: Recipe, warnings: list[str], reporter: MetricsCallback, ranks: Ranks
+) -> None:
+    run, budget = out.run, Budget(recipe.training, out.run, datetime.fromtimestamp(reporter.started_at))
     while failed_at := _attempt(out, recipe, warnings, budget, ranks):
         _free_memory()
         resumed_at = _step_of(newest_complete(run.checkpoints))

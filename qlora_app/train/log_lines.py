@@ -14,9 +14,8 @@ from ..base_models import folder_of
 from ..formatting import count_of, duration, gigabytes, loss_figure, millions, size
 from ..recipe import Recipe
 from ..runs.proof import Kept
+from .alike import LIBRARIES
 from .setup import TrainingSetup
-
-NAMED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 
 def log(text: str) -> None:
@@ -26,7 +25,7 @@ def log(text: str) -> None:
 
 def log_machine() -> None:
     """With which versions, and on what."""
-    versions = [f"{name} {_version(name)}" for name in NAMED]
+    versions = [f"{name} {_version(name)}" for name in LIBRARIES]
     log(f"Guanaco Workshop {__version__}, {', '.join(versions)}")
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)

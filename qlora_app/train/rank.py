@@ -22,9 +22,10 @@ from ..runs import Run, RunWriter
 from ..start_from import COPY
 from .callbacks import MetricsCallback
 from .failures import NotANumber
+from .meeting import Network
 from .preferences.reference import FOLDER
 from .preferences.trainer import trainer_for
-from .ranks import NO_MEMORY
+from .processes import NO_MEMORY
 from .setup import prepare
 from .trainer import total_steps
 from .world import World, joined
@@ -38,8 +39,9 @@ def main() -> int:
     inside = Path(told["copies"])
     threading.Thread(target=_end_with_worker, args=(inside,), daemon=True).start()
     world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    port, network = int(os.environ["MASTER_PORT"]), Network.of_this_process()
     try:
-        with joined(world, int(os.environ["MASTER_PORT"])), own_copy(Path(told["folder"]), inside) as out:
+        with joined(world, port, network=network), own_copy(Path(told["folder"]), inside) as out:
             _train(out, world, told)
     except Exception as error:  # the worker says what became of the run
         traceback.print_exc()

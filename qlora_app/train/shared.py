@@ -4,6 +4,7 @@ step the run is saved and ends.
 
 import hashlib
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ import torch.distributed as dist
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import Problem, UserError
+from ..hardware import own_addresses
 from .divided import held_of
+from .meeting import Network
 from .setup import TrainingSetup
 
 if TYPE_CHECKING:
@@ -106,18 +109,11 @@ class Agreed(TrainerCallback):
                 asked=size,
                 kind=wrapped,
             )
-        ran = {"processes": size, "distributed_type": kind, "wrapped": wrapped, "backend": dist.get_backend()}
+        nodes = list(dict.fromkeys(self.job.world.gathered(_node())))
+        backend = dist.get_backend()
+        ran = {"processes": size, "nodes": nodes, "distributed_type": kind, "wrapped": wrapped, "backend": backend}
         self.job.out.write(SHARED_FILE, ran | held | {"step": state.global_step})
-        self.reporter.note(
-            Problem(
-                "event.processes",
-                "From step {step:,} on {count} processes share each step ({kind} over {backend}).",
-                step=state.global_step + 1,
-                count=size,
-                kind=kind,
-                backend=ran["backend"],
-            )
-        )
+        self.reporter.note(_shared_words(state.global_step + 1, size, nodes, kind, backend))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -125,6 +121,35 @@ class Agreed(TrainerCallback):
         wishes = (control.should_save, control.should_training_stop)
         control.should_save, control.should_training_stop = self.job.world.from_first(wishes)
         return control
+
+
+def _node() -> str:
+    """This process's machine: which one it is, its name, and its address in the network of the nodes."""
+    network = Network.of_this_process()
+    address = next((ip for ip, name in own_addresses().items() if name == network.interface), network.address)
+    return f"{network.node}: {socket.gethostname()} ({address})"
+
+
+def _shared_words(step: int, size: int, nodes: list[str], kind: str, backend: str) -> Problem:
+    if len(nodes) == 1:
+        return Problem(
+            "event.processes",
+            "From step {step:,} on {count} processes share each step ({kind} over {backend}).",
+            step=step,
+            count=size,
+            kind=kind,
+            backend=backend,
+        )
+    return Problem(
+        "event.nodes",
+        "From step {step:,} on {count} processes of {nodes} machines share each step ({kind} over {backend}): {named}.",
+        step=step,
+        count=size,
+        nodes=len(nodes),
+        kind=kind,
+        backend=backend,
+        named=", ".join(nodes),
+    )
 
 
 def rng_files(folder: Path) -> dict[str, bytes]:

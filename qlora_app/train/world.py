@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from .meeting import HERE, VARIABLES, WITHIN, Network, variables
+
 # The others wait while the first one measures or answers. One that has died is noticed by `ranks.py`, not by waiting.
 PATIENCE = datetime.timedelta(days=7)
-HERE = "127.0.0.1"
-LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
-VARIABLES = (
-    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"),  # else they listen where this machine's name leads
-)
 
 
 @dataclass(frozen=True)
@@ -88,31 +83,25 @@ class World:
 ALONE = World()
 
 
-def open_store() -> dist.TCPStore:
-    """Where the processes of this machine meet: at a port that is free, and of this machine alone.
+def open_store(address: str = HERE) -> dist.TCPStore:
+    """Where the processes meet: at a port that is free, and of this address alone.
 
     The store has no password, and what comes from it is unpickled. Left to itself it listens on every interface,
     whatever host it is told, so it is handed a socket that does not.
     """
-    listening = socket.create_server((HERE, 0))
+    listening = socket.create_server((address, 0))
     port = listening.getsockname()[1]
     return dist.TCPStore(
-        HERE, port, is_master=True, wait_for_workers=False, timeout=PATIENCE, master_listen_fd=listening.detach()
+        address, port, is_master=True, wait_for_workers=False, timeout=PATIENCE, master_listen_fd=listening.detach()
     )
 
 
-def variables(world: World, port: int) -> dict[str, str]:
-    """What torchrun would tell this process; every one sees its own device only, which is the first to it."""
-    values = (world.rank, 0, world.size, world.size, HERE, port, LOOPBACK, LOOPBACK)
-    return {name: str(value) for name, value in zip(VARIABLES, values, strict=True)}
-
-
 @contextlib.contextmanager
-def joined(world: World, port: int, store: dist.TCPStore | None = None) -> Iterator[World]:
+def joined(world: World, port: int, store: dist.TCPStore | None = None, network: Network = WITHIN) -> Iterator[World]:
     """Meanwhile this process is one of the world. `store`: of the first process, which opened it."""
     before = {name: os.environ.get(name) for name in VARIABLES}
-    os.environ |= variables(world, port)
-    store = store or dist.TCPStore(HERE, port, is_master=False, timeout=PATIENCE)
+    os.environ |= variables(world.rank, world.size, port, network)
+    store = store or dist.TCPStore(network.address, port, is_master=False, timeout=PATIENCE)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     try:
         dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=PATIENCE)

@@ -16,6 +16,7 @@ from ...choices import dotted_name, is_recorded, iter_settings, options, value_a
 from ...differs import figure
 from ...errors import Problem, UserError
 from ...hardware import may_be_shared
+from ...network import may_meet
 from ...place import USED_AT
 from ...preflight import check_here, refuse
 from ...recipe import Recipe
@@ -33,6 +34,7 @@ TRAINER = "preferences.trainer"
 START_FROM = "training.start_from"
 LAUNCH, WHERE = "launch.", "launch.where"
 SHARED = ("launch.processes", "launch.share")
+NODES, MEETING = "launch.nodes", ("launch.network", "launch.join_minutes")
 MODEL_REVISION = "base_model.revision"
 DATA_SETTINGS = "dataset."
 COLUMNS = "dataset.columns."
@@ -74,8 +76,15 @@ def is_of_another_place(name: str, values: Values) -> bool:
 
 
 def cannot_be_shared(name: str, values: Values) -> bool:
-    """Is it a setting of several processes, where this machine has no room for them?"""
-    return name in SHARED and values[WHERE] == "here" and not may_be_shared()
+    """Is it a setting of several processes or machines, where there is no room for them, or no network between?"""
+    is_alone = values[NODES] in (1, None, "")
+    if name in MEETING:
+        return is_alone
+    if values[WHERE] != "here":
+        return False
+    if name == NODES:
+        return not may_meet()
+    return name in SHARED and is_alone and not may_be_shared()
 
 
 def default_of(name: str) -> Any:

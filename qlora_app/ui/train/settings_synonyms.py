@@ -65,6 +65,9 @@ SYNONYMS = {
     "launch.minutes": "sbatch time walltime",
     "launch.flags": "sbatch gres account qos memory",
     "launch.processes": "num_processes nproc_per_node torchrun ddp data parallel multi-gpu gpus world size accelerate",
+    "launch.nodes": "nnodes num_machines multi-node machines cluster rdzv rendezvous hosts",
+    "launch.network": "rdzv_endpoint local_addr master_addr NCCL_SOCKET_IFNAME interface ip",
+    "launch.join_minutes": "join_timeout rdzv_conf timeout",
     "launch.share": "fsdp fully_shard zero zero3 deepspeed sharding shard model parallel ddp distributed",
     "training.seed": "random_state reproducible",
 }
