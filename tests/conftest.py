@@ -1,6 +1,7 @@
 """What several tests use: a home of their own, and short real runs on the starter."""
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores; what they start inherits this
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some machines forbid Python to keep what it has compiled. Then every process that the tests start compiles the package
+# anew (a second each), and every one of theirs each test (nine).
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import hypothesis
 import pytest
@@ -29,6 +33,8 @@ from tests.fixtures.speeds import (
     pytest_runtest_call,
     pytest_terminal_summary,
 )
+
+sys.dont_write_bytecode = False
 
 # The same examples every time, however long a busy machine takes for one.
 _UNTROUBLED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

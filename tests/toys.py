@@ -47,7 +47,8 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.touched: set[str] = set()
-        shutil.copytree(ROOT / "qlora_app", folder / COPY, ignore=shutil.ignore_patterns("__pycache__", "base"))
+        # With what Python compiled, but not what another process is just writing of it: that is gone in a moment.
+        shutil.copytree(ROOT / "qlora_app", folder / COPY, ignore=shutil.ignore_patterns("*.pyc.*", "base"))
         (folder / COPY / "starter" / "base").symlink_to(ROOT / "qlora_app" / "starter" / "base")
         shutil.copytree(ROOT / "presets", folder / "presets")
 
