@@ -2,6 +2,7 @@
 """What a foreign tokenizer does with a text is bounded: it is made as published ones are, or it does it elsewhere."""
 
 import copy
+import json
 
 import pytest
 import transformers
@@ -188,3 +189,18 @@ def test_a_process_that_is_gone_is_started_anew():
     before.wait()
     assert tokenizer.encode("ab").ids == [2]
     assert tokenizer._process is not before
+
+
+@pytest.mark.slow  # a process that imports transformers
+def test_a_tokenizer_that_does_not_end_while_it_is_opened_is_refused(tmp_path):
+    unusual().save_pretrained(tmp_path)
+    known = json.loads((tmp_path / "tokenizer.json").read_text())
+    known["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(a|aa)+$"}, "content": "x"}
+    choice = ModelChoice(source="folder", id=str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(known))
+    assert isinstance(load_tokenizer(choice)._tokenizer, Apart)
+    added = known["added_tokens"][-1]
+    known["added_tokens"].append(added | {"id": 600, "content": "a" * 40 + "b", "normalized": True, "special": False})
+    (tmp_path / "tokenizer.json").write_text(json.dumps(known))
+    with refused("model.tokenizer_opens_slowly"):
+        load_tokenizer(choice)

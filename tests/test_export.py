@@ -14,7 +14,7 @@ import yaml
 from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.export import AdapterExporter, GgufExporter, MergedExporter
-from qlora_app.export.modelfile import modelfile
+from qlora_app.export.modelfile import Asked
 from qlora_app.inference.llama_cpp import NAME
 from qlora_app.inference.pool import ModelPool
 from qlora_app.kinds.export import export_job
@@ -158,13 +158,16 @@ def test_the_command_exports_and_says_what_it_made(run, job, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["run"] == "finished" and Export.from_json(told) == made_by(job)
     assert main(["export", "finished", "gguf", "--dtype", "Q9"]) == 2 and "Q9" in capsys.readouterr().err
+    assert main(["export", "finished", "script", "--questions", "4"]) == 2
+    assert "questions is no setting of Script and notebook" in capsys.readouterr().err
 
 
 def test_the_modelfile_names_a_merged_file_its_ends_and_its_length(run):
-    lines = modelfile(run, "run-Q8_0.gguf").splitlines()
+    lines = Asked.of(run).modelfile("run-Q8_0.gguf").splitlines()
     assert lines[0] == "FROM ./run-Q8_0.gguf" and not any(line.startswith("ADAPTER") for line in lines)
     assert 'PARAMETER stop "<|endoftext|>"' in lines
     assert f"PARAMETER num_ctx {run.recipe().training.max_length}" in lines
+    assert {"PARAMETER temperature 0", "PARAMETER repeat_penalty 1"} <= {*lines}, "Ollama's own answer otherwise"
 
 
 # ---- from the page

@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from qlora_app.settings import Settings
-from qlora_app.ui import audit, scripts
+from qlora_app.ui import audit, kept, scripts
 from qlora_app.ui.train import form_kept
 from qlora_app.ui.train.form_values import DATA, MODEL, TRAINER, show
 from tests.conftest import train_tab
 from tests.fixtures.handlers import another, given, on_form, seen
 
-SCRIPT = Path(form_kept.__file__).with_suffix(".js").read_text(encoding="utf-8")
+SCRIPT = "".join(Path(one.__file__).with_suffix(".js").read_text(encoding="utf-8") for one in (kept, form_kept))
 BROWSER = """
-const kept = new Map(); let heard;
-const sessionStorage = {getItem: key => kept.get(key) ?? null, setItem: (key, text) => kept.set(key, text)};
-const addEventListener = (name, listener) => { heard = listener; };
+const stored = new Map(), heard = [], window = {guanacoReady: true};
+const sessionStorage = {getItem: key => stored.get(key) ?? null, setItem: (key, text) => stored.set(key, text)};
+const addEventListener = (name, listener) => { heard.push(listener); };
 const document = {querySelector: () => ({value: BASIS})};
-const type = (id, field) => heard({target: {closest: () => ({id}), matches: () => false, ...field}});
+const isAt = (id, where) => where.includes(id.startsWith('f-') ? '[id^="f-"]' : '.keeps');
+const type = (id, field) => heard.forEach(hear => hear({target:
+  {closest: where => isAt(id, where) ? {id} : null, matches: () => false, ...field}}));
 """
 
 

@@ -103,7 +103,7 @@ OTHER_PROSE = {
     "USER and",
     "make run",  # a command
     "it was not done after",  # why a template was ended stands among the errors of its own library
-    "it writes more than",
+    *("it writes more than", "it makes more than"),
     *("it holds more than", "values within each other", "would take long", "is asked for", "times something"),
     *("it writes something that wide", "it computes a number of more than"),
     "it refers to itself too often",  # what is wrong with YAML is said as its library says it

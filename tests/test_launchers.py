@@ -42,7 +42,7 @@ from qlora_app.ui.runs.card_parts import engine_line as line_of_engine
 from qlora_app.ui.train.form_values import show
 from qlora_app.ui.train.where import resume_price
 from tests import fake_buckets
-from tests.conftest import PATIENCE, train_tab, wait_for
+from tests.conftest import PATIENCE, UNASKED, short_recipe, train_tab, wait_for
 from tests.engines_server import FakeJobs, FakeRay
 from tests.fixtures.handlers import given
 from tests.hub_server import GOOD
@@ -361,6 +361,135 @@ def test_an_engine_that_hangs_holds_up_nobody_who_works_elsewhere(fake_slurm, jo
     finally:
         shutil.rmtree(conf)
         supervisor.close()
+
+
+PACED = """
+import os, pathlib, sys, time
+
+lines = {{}}
+
+def is_to_stop(run):
+    return (run / "requests" / "stop").exists() or '"stopping"' in (run / "status.json").read_text()
+
+def wait(event, given):  # where the line of a step is written: the third waits for whoever stops it
+    if event == "open" and str(given[0]).endswith("metrics.jsonl") and given[2] & os.O_APPEND:
+        lines[given[0]] = lines.get(given[0], 0) + 1
+        while lines[given[0]] > 2 and os.path.exists({held!r}) and not is_to_stop(pathlib.Path(given[0]).parent):
+            time.sleep(0.05)
+
+if "qlora_app.worker" in sys.orig_argv:
+    sys.addaudithook(wait)
+sys.path.append({tests!r})
+import fake_buckets
+
+fake_buckets.install()
+"""
+
+
+def rows_of(run):
+    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_at(at, run):
+    """It goes on there, where nobody else may write, and is stopped: how many steps it did."""
+    before = run.last_word().step
+    run.move_to(at.place)
+    run.request("start")
+    at.launcher.start(run)
+    if at.unplugged:
+        with refused("launch.elsewhere"):
+            local.launch(run)
+
+    def has_begun():
+        at.launcher.is_alive(run)
+        return run.last_word().step > before and not run.is_asked("start")
+
+    wait_for(has_begun)
+    if not at.is_away:
+        assert worker.main(run.folder) == ALREADY_RUNNING
+    at.launcher.stop(run)
+    wait_for(lambda: not at.launcher.is_alive(run) and run.status().state == "stopped")
+    return run.last_word().step - before
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+def test_a_run_that_moved_between_all_places_is_the_run_in_one_piece(
+    home, fake_slurm, ray_away, fake_jobs, monkeypatch, tmp_path_factory
+):
+    """Two of them share no disk with this one. One curve, without a gap and without a step that was done twice."""
+    folder = tmp_path_factory.mktemp("paced")
+    held = folder / "held"
+    held.touch()
+    (folder / "sitecustomize.py").write_text(PACED.format(held=str(held), tests=str(HERE)))
+    store = RunStore(home / "runs")
+    recipe = short_recipe(max_steps=40, checkpoints=1, **UNASKED)
+    whole, moved = store.create(recipe), store.create(recipe)
+    with monkeypatch.context() as later:
+        later.setenv("PYTHONPATH", str(folder))
+        done = [
+            steps_at(at, moved)
+            for at in (At(LocalLauncher(), Place()), fake_slurm, replace(ray_away, is_away=True), fake_jobs)
+        ]
+    held.unlink()
+    moved.move_to(Place())
+    for run in (moved, whole):
+        assert worker.main(run.folder) == 0
+    assert min(done) > 0
+    trained = {run.id: [(row["step"], row["loss"]) for row in rows_of(run) if "loss" in row] for run in (moved, whole)}
+    assert trained[moved.id] == trained[whole.id] and [step for step, _ in trained[moved.id]] == [*range(1, 41)]
+
+
+class Odd(SlurmLauncher):
+    """Takes the job and fails then, answers nonsense of all of them, and says of one at work that it has ended."""
+
+    looked, word = 0, "nonsense"
+
+    def start(self, job, cold=False, device=""):
+        super().start(job)
+        raise KeyError("the answer of the engine")
+
+    def look_at(self, jobs):
+        self.looked += 1
+        if self.word == "nonsense":
+            raise ValueError("not what was expected")
+        for job in jobs:
+            job.launch_file.note_engine(job.launch_file.engine().as_seen(self.word, ""))
+
+    def sync(self, job):
+        raise TypeError("neither")
+
+
+@pytest.mark.slow
+def test_an_engine_that_misbehaves_begins_nothing_twice_and_fails_nothing(fake_slurm, job, held, monkeypatch):
+    odd = Odd()
+    monkeypatch.setitem(places.ELSEWHERE, "slurm", odd)
+    monkeypatch.setattr("qlora_app.launch.engines.ASKED_EVERY", 0.1)
+    store = JobStore(job.folder.parent)
+    other, seen = store.create("here", job.spec(ImportSpec)), set()
+    shutil.copytree(job.folder / "files", other.folder / "files")
+    job.move_to(fake_slurm.place)
+    job.request("start")
+
+    def state():
+        seen.add(job.status().state)
+        return job.status().state
+
+    supervisor = Supervisor(store)
+    supervisor.start()
+    try:
+        wait_for(lambda: state() in ("starting", "running") and odd.looked)
+        wait_for(lambda: job.status().silence)
+        odd.word = "ended"
+        wait_for(lambda: not job.launch_file.engine().is_there)
+        assert state() in ("starting", "running") and worker.main(job.folder) == ALREADY_RUNNING
+        other.request("start")
+        held.unlink()
+        wait_for(lambda: state() == "done" and other.status().state == "done")
+    finally:
+        supervisor.close()
+    assert seen <= {"queued", "starting", "running", "done"} and job.launch_file.attempt() == 1
+    assert len(list(Path(os.environ["SLURM_CONF"]).glob("*.script"))) == 1
 
 
 @pytest.mark.parametrize("engine", places.ELSEWHERE)

@@ -20,6 +20,7 @@ from tests.fixtures.page import PROOF, make_run
 from tests.fixtures.serving import served
 
 DOCS = Path(__file__).parents[1] / "docs" / "proxies"
+BCRYPT = "$2b$04$h6N9fDJN5GrCG4f0e1yk4.lN7VqpglTsI99fN6UFZ2luSyq/o2RXC"  # of "correct horse", at a test's cost
 LOGIN = {"username": "ada", "password": "correct horse"}
 
 
@@ -196,26 +197,37 @@ def test_a_page_for_this_machine_is_not_brought_to_others_by_a_proxy(tmp_path):
             assert answer.status_code == 403 and "QLORA_APP_PUBLIC_URL" in answer.text
 
 
+def logging_in(name, folder):
+    """The proxy's file, so that it asks for a password and says whose it was."""
+    if name == "caddy":
+        people = "".join(f"\n\t\t\t{user} {BCRYPT}" for user in ("ada", "rob"))
+        put = f"handle_path /guanaco/* {{\n\t\tbasicauth {{{people}\n\t\t}}"
+        said = "header_up X-Forwarded-User {http.auth.user.id}"
+        return lambda text: text.replace("handle_path /guanaco/* {", put).replace("header_up -X-Forwarded-User", said)
+    people = folder / "people"
+    people.write_text("ada:{PLAIN}correct horse\nrob:{PLAIN}correct horse\n")
+    login = f"auth_basic here; auth_basic_user_file {people};"
+    return lambda text: text.replace('X-Forwarded-User "";', f"X-Forwarded-User $remote_user; {login}")
+
+
 @pytest.mark.slow
 @pytest.mark.machine
-def test_whom_nginx_logs_in_is_believed_and_nobody_who_says_so(tmp_path):
-    """As docs/proxies has it: the header is nginx's own, whatever a browser sends."""
-    people = tmp_path / "people"
-    people.write_text("ada:{PLAIN}correct horse\nrob:{PLAIN}correct horse\n")
-
-    def edit(text):
-        login = f"auth_basic here; auth_basic_user_file {people};"
-        return text.replace('X-Forwarded-User "";', f"X-Forwarded-User $remote_user; {login}")
-
+@pytest.mark.parametrize("name", PROXIES)
+def test_whom_a_proxy_logs_in_is_believed_and_nobody_who_says_so(name, tmp_path):
+    """As docs/proxies has it: the header is the proxy's own, whatever a browser sends."""
     own = {"user": "ada", "password": "correct horse", "login_header": "X-Forwarded-User", "others": "visitor"}
-    for name, is_owner in (("ada", True), ("rob", False)):
-        with behind("nginx", tmp_path, edit, **own) as site:
-            asked = {"auth": (name, "correct horse"), "headers": {"X-Forwarded-User": "ada", "Origin": site.origin}}
-            assert site.proxy.get("/config", auth=("ada", "wrong")).status_code == 401
+    said = {"X-Forwarded-User": "ada", "X_Forwarded_User": "ada"}
+    with behind(name, tmp_path, logging_in(name, tmp_path), **own) as site:
+        assert site.proxy.get("/config", auth=("ada", "wrong")).status_code == 401
+        for user, status in (("ada", 200), ("rob", 403)):
+            asked = {"auth": (user, "correct horse"), "headers": said | {"Origin": site.origin}}
             brought = site.proxy.post("/gradio_api/upload", files={"files": ("a.jsonl", b"{}")}, **asked)
-            assert brought.status_code == (200 if is_owner else 403)
-    with behind("nginx", tmp_path, **own) as site:
-        said = {"X-Forwarded-User": "ada"}
+            assert brought.status_code == status, user
+        elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")  # no named proxy has that address
+        with httpx.Client(transport=elsewhere, base_url=f"http://127.0.0.1:{site.port}") as direct:
+            forwarded = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https", "Forwarded": "for=127.0.0.1"}
+            assert direct.get("/config", headers=said | forwarded).status_code == 401
+    with behind(name, tmp_path, **own) as site:
         assert site.proxy.get("/config", headers=said).status_code == 401
 
 

@@ -15,6 +15,8 @@ import gradio as gr
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from safetensors.torch import load_file, save_file
 
@@ -25,7 +27,7 @@ from qlora_app.export.hub_card import hub_card
 from qlora_app.export.public_names import public_id, public_title
 from qlora_app.export.space import _readme
 from qlora_app.hub import Repository
-from qlora_app.hub.publishing import _not_sent
+from qlora_app.hub.publishing import _left_over, _not_sent
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
 from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job, suggested
@@ -162,6 +164,40 @@ def test_a_push_is_one_commit_and_what_is_there_is_whole_until_then(hub, run):
     assert published(run).status().state == "done" and len(hub.messages) == 1, "nothing to send is no commit"
 
 
+READ = ["model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "config.json"]
+READ += ["adapter_model.safetensors", "adapter_config.json", "chat_template.jinja", "tokenizer.json", "vocab.txt"]
+
+
+@given(st.lists(st.sets(st.sampled_from(READ)), min_size=2, max_size=4))
+def test_what_an_earlier_push_left_is_read_as_a_part_of_no_later_one(pushes):
+    there = {"LICENSE", "pictures/model.safetensors", "a-Q8_0.gguf"}
+    of_others, repository = set(there), Repository("me/mine")
+    for names in pushes:
+        there = there.difference(_left_over(repository, there, names)) | names
+        assert there == of_others | names
+
+
+def test_a_gguf_takes_the_place_of_those_of_its_type_only():
+    there = ["old-Q8_0.gguf", "old-Q4_K_M.gguf", "config.json", "new-Q8_0.gguf"]
+    assert _left_over(Repository("me/mine"), there, ["new-Q8_0.gguf", "README.md"]) == ["old-Q8_0.gguf"]
+    assert _left_over(Repository("me/mine", kind="space"), there, ["app.py"]) == []
+
+
+def test_what_goes_is_listed_before_and_goes_with_the_same_commit(hub, run, capsys):
+    published(run)
+    repo = hub.repos["models/me/mine"]
+    repo.files |= {"model.safetensors": b"of an earlier run", "LICENSE": b"mine"}
+    capsys.readouterr()
+    assert main(["publish", run.id, "me/mine", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["taken_away"] == ["model.safetensors"]
+    (run.adapter / "adapter_config.json").write_text((run.adapter / "adapter_config.json").read_text() + "\n")
+    commits = len(hub.messages)
+    assert published(run).status().state == "done" and len(hub.messages) == commits + 1
+    assert repo.files.keys() == told["files"].keys() | {"LICENSE", ".gitattributes"}
+    assert repo.others[public_id(run)] == repo.files
+
+
 def test_what_somebody_else_sends_meanwhile_is_not_written_over(hub, run):
     repo = hub.add(Repo("me/mine", {".gitattributes": b""}, private=True))
     hub.before_upload = lambda: repo.files.update({"README.md": b"theirs, sent meanwhile"})
@@ -251,9 +287,10 @@ def test_the_lines_of_the_cards_say_what_the_model_says(hub, exported, tmp_path)
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, env=known, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-2:] == [ours, ours]
+    assert {"template", "params"} <= hub.repos["models/me/gguf"].files.keys()
     server, ollama = re.search(r"```sh\n(.*?)```", cards["gguf"], re.DOTALL)[1].splitlines()
     asked = shlex.split(server)
-    assert asked[asked.index("-hf") + 1] == "me/gguf" and ollama == "ollama run hf.co/me/gguf"
+    assert asked[asked.index("-hf") + 1] == "me/gguf" and ollama == "ollama run hf.co/me/gguf:F16"
     assert asked[asked.index("--hf-file") + 1] in hub.repos["models/me/gguf"].files
 
 

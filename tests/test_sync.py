@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from qlora_app.storage.gone import keep_notes
 from qlora_app.sync import Carried, Target, fetched, sent, snapshot
 from qlora_app.sync.both_ways import run_at, sync
 from qlora_app.sync.snapshot import Snapshot, snapshot_of
-from qlora_app.sync.target import url_of
+from qlora_app.sync.target import S3FS, url_of
 from qlora_app.training_data import DatasetChoice
 from tests.conftest import short_recipe
 from tests.refusing import refused
@@ -178,6 +179,36 @@ def test_a_target_without_room_keeps_what_it_had(here, folder):
     with refused("sync.full", "No space"):
         sent(carried, 2, after=carried.there().manifest)
     assert carried.there() == before and content(here.run).keys() == was.keys()
+
+
+class Counting(Target):
+    """It remembers what it was asked."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.asked = []
+
+    def names(self, folder):
+        self.asked.append(folder)
+        return super().names(folder)
+
+    def read(self, name):
+        self.asked.append(name)
+        return super().read(name)
+
+
+def test_of_runs_that_did_not_change_one_question_tells_all(here, url):
+    few = ("recipe.yaml", "status.json")
+    for number in range(3):
+        (here.store.root / f"run-{number}").mkdir()
+        for name in few:
+            shutil.copy2(here.run.folder / name, here.store.root / f"run-{number}")
+    here.sync()
+    here.target = Counting(url)
+    assert len(here.sync().same) == 4 and here.target.asked == ["runs"]
+    (here.store.root / "run-0" / "notes.txt").write_text("x")
+    done = here.sync()
+    assert done.sent == ["run-0"] and {name.split("/")[1] for name in here.target.asked[2:]} == {"run-0"}
 
 
 @pytest.mark.machine
@@ -391,6 +422,11 @@ def test_what_names_no_place_for_runs(text):
     with refused("sync.wrong_url") as caught:
         url_of(text)
     assert "secret" not in str(caught.value)
+
+
+def test_the_package_of_s3_is_of_the_release_of_fsspec():
+    assert f"s3fs=={version('fsspec')}" == S3FS
+    assert f's3 = ["{S3FS}"]' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
 
 
 def test_data_that_a_run_learns_from_comes_with_it_and_the_command_says_what_was_done(home, tmp_path, folder, capsys):

@@ -16,8 +16,12 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from ..errors import UserError
-from .ordinary import is_ordinary
+from ..storage.reading import read_bytes
+from .config import LARGEST
+from .ordinary import are_harmless, is_ordinary
 
 SECONDS = 3.0  # of a processor, beside what the length of a text allows
 PATIENCE = 120.0  # seconds by the clock: the process itself counts seconds of a processor
@@ -169,6 +173,37 @@ def _exactly(process: "subprocess.Popen[bytes]", size: int) -> bytes:
     if len(content) < size:
         raise EOFError
     return content
+
+
+def check_opening(folder: Path) -> None:
+    """Raises UserError where opening a folder's tokenizer takes too long: its normalizer meets the added tokens then.
+
+    Tried in another process, unless the normalizer is one as published tokenizers have.
+    """
+    files = [file for file in folder.glob("tokenizer*.json") if file.name != "tokenizer_config.json"]
+    if all(map(_has_usual_normalizer, files)):
+        return
+    program = [sys.executable, "-I", str(PROGRAM), str(SECONDS), str(folder)]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        if subprocess.run(program, capture_output=True, timeout=PATIENCE, check=False).returncode == 0:
+            return
+    raise UserError(
+        "model.tokenizer_opens_slowly",
+        "The tokenizer of {name} does not come to an end while it is opened. Do not use this model.",
+        name=folder.name,
+    )
+
+
+def _has_usual_normalizer(file: Path) -> bool:
+    """Also where there is none, or no JSON: then nothing is opened."""
+    try:
+        known = orjson.loads(read_bytes(file, LARGEST))
+        stage = known.get("normalizer")
+        return stage is None or are_harmless([stage])
+    except (OSError, ValueError):
+        return True
+    except (AttributeError, KeyError, TypeError):  # of a shape that nobody knows
+        return False
 
 
 def keep_apart(tokenizer: Any) -> None:

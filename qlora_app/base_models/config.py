@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..storage.reading import read_text
+from ..storage.reading import NotAFile, read_text
 from .shapes import EXPERTS, FORWARD, HEAD_SIZE, HEADS, HIDDEN, LAYERS, POSITIONS, VOCABULARY, shapes_of
 
 LARGEST = 70_000_000  # bytes of a JSON that is read; a tokenizer of a quarter of a million tokens has 35 million
+# Of those that every look at a model reads: those of published models have a few thousand, with many labels 500,000.
+LARGEST_CONFIG = 2_000_000
+CONFIGS = ("config.json", "generation_config.json", "adapter_config.json", "special_tokens_map.json")
 NUMBERS = {*EXPERTS, *FORWARD, *HEAD_SIZE, *HEADS, *HIDDEN, *LAYERS, *POSITIONS, *VOCABULARY}
 NUMBERS |= {"seq_length", "num_key_value_heads", "moe_intermediate_size", "position_buckets", "type_vocab_size"}
 TEXTS = ("model_type", "dtype", "torch_dtype")
@@ -22,11 +25,18 @@ _PROGRAM = re.compile(r"[\w.-]+/[\w.-]+--[\w.]+")  # "owner/name--module.Class"
 
 
 def read_config(path: Path) -> Any:
-    """What a file of JSON holds. Raises UserError for one that is none, or no file that can be read."""
+    """What a file of JSON holds. Raises UserError for one that is none, no file that can be read, or far too large."""
     import json
 
     try:
-        return json.loads(read_text(path, LARGEST))
+        return json.loads(read_text(path, LARGEST_CONFIG if path.name in CONFIGS else LARGEST))
+    except NotAFile as error:
+        raise UserError(
+            "model.file_not_read",
+            "{path} cannot be read: {reason}. Download the model again.",
+            path=path,
+            reason=error.problem,
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             "model.broken_json",
@@ -68,7 +78,7 @@ def check_size(name: str, config: dict[str, Any], parameters: int | None) -> Non
 def _is_size(value: Any, most: int) -> bool:
     """A number from 0 on, nothing, or several of them, as models have them whose layers differ."""
     if isinstance(value, list):
-        return len(value) <= MOST_LAYERS and all(_is_size(one, most) for one in value)
+        return len(value) <= MOST_LAYERS and not any(isinstance(one, list) or not _is_size(one, most) for one in value)
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < most)
 
 

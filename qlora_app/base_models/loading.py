@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .apart import keep_apart
+from .apart import check_opening, keep_apart
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
 from .config import read_config
@@ -67,6 +67,7 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     folder = folder_of(choice)
+    check_opening(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), **SAFELY)
         keep_apart(tokenizer)

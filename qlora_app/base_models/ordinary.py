@@ -29,13 +29,19 @@ HARMLESS = {*_NORMALIZERS, "StripAccents", *_CUTS, *_AROUND, *_DECODERS, "Sequen
 
 def is_ordinary(tokenizer: Any) -> bool:
     """tokenizer: a `tokenizers.Tokenizer`."""
-    parts = [part for one in _stages(tokenizer) for part in _parts(json.loads(one.__getstate__()))]
+    stages = [json.loads(one.__getstate__()) for one in _stages(tokenizer)]
+    return are_harmless(stages) and _is_model_ordinary(tokenizer) and _are_added_ordinary(tokenizer)
+
+
+def are_harmless(stages: list[dict[str, Any]]) -> bool:
+    """stages: such as the normalizer and the decoder, as a tokenizer.json has them."""
+    parts = [part for stage in stages for part in _parts(stage)]
     if len(parts) > MOST_PARTS or not all(map(_is_harmless, parts)):
         return False
     grown = 1.0
     for part in parts:
         grown *= max(1.0, _growth(part))
-    return grown <= MOST_TIMES and _is_model_ordinary(tokenizer) and _are_added_ordinary(tokenizer)
+    return grown <= MOST_TIMES
 
 
 def _stages(tokenizer: Any) -> Iterator[Any]:

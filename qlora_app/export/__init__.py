@@ -41,6 +41,14 @@ def exporter_of(name: str, choices: Mapping[str, Any]) -> Exporter:
     except ValidationError as error:
         wrong = error.errors()[0]
         setting = str(wrong["loc"][0])
+        if setting not in kind.model_fields:
+            raise UserError(
+                "export.not_its_setting",
+                "{setting} is no setting of {name}. Leave it out; it is one of: {formats}.",
+                name=kind.title,
+                setting=setting,
+                formats=", ".join(name for name, one in EXPORTERS.items() if setting in one.model_fields),
+            ) from None
         raise UserError(
             "export.wrong_setting",
             "{name} takes no such {setting}: {value}. {why}.",

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..base_models.loading import folder_of
+from ..base_models.recognition import facts_of_folder
 from ..choices import Choices
 from ..errors import Problem, UserError
 from ..jobs import JobWriter
@@ -115,6 +117,12 @@ def without_places(folder: Path) -> None:
 def checksum_of(run: Run) -> str:
     """Of the adapter's weights."""
     return sha256_of(run.adapter / "adapter_model.safetensors")
+
+
+def longest(run: Run) -> int:
+    """Tokens of a row that it learned with."""
+    context = facts_of_folder(folder_of(run.base_model())).context
+    return min(run.recipe().training.max_length, context or run.recipe().training.max_length)
 
 
 def versions() -> dict[str, str]:

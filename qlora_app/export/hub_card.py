@@ -131,7 +131,10 @@ def _measured(run: Run) -> list[str]:
 def _use(run: Run, what: str, files: dict[str, Path], repository: str) -> str:
     if what == "gguf":
         name = next(name for name in files if name.endswith(".gguf"))
-        return f"```sh\nllama-server -hf {repository} --hf-file {name} --jinja\nollama run hf.co/{repository}\n```\n"
+        lines = [f"llama-server -hf {repository} --hf-file {name} --jinja --temp 0"]
+        if "template" in files:  # else Ollama cannot write what the model learned with
+            lines.append(f"ollama run hf.co/{repository}:{Path(name).stem.rpartition('-')[2]}")
+        return "\n".join(["```sh", *lines, "```", ""])
     return f"```python\n{_opened(run, what, repository)}{_asked(run)}```\n"
 
 

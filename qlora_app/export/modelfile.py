@@ -2,6 +2,7 @@
 trying the chat template of the training.
 """
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from ..inference.loaded import tokenizer_of
 from ..messages import Conversation
 from ..runs import Run
 from ..tasks.template import ChatTemplate
-from .reproduce import longest
+from .exporter import longest
 
 QUESTION, ANSWER, AGAIN, SYSTEM = "QUESTIONONE", "ANSWERONE", "QUESTIONTWO", "SYSTEMTEXT"
 QUOTES = '"""'
+AS_MEASURED = {"temperature": 0, "repeat_penalty": 1}  # Ollama's own are 0.8 and 1.1: it would answer otherwise
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,42 @@ class Written:
         return start + "{{ range $i, $_ := .Messages }}" + turns + "{{ end }}" + _literal(self.opening)
 
 
-def modelfile(run: Run, file: str) -> str:
-    """file: the GGUF beside it. Raises UserError where Ollama cannot write what the model learned with."""
-    tokenizer = tokenizer_of(run.adapter)
-    template = ChatTemplate.of(tokenizer)
-    made = Written.of(template).in_go()
-    ends = [str(tokenizer.convert_ids_to_tokens(id)) for id in template.stop_ids(template.thinks_by_default)]
-    if any(QUOTES in text for text in (made, template.system)):
-        raise _unlike()
-    lines = [f"FROM ./{file}", f"TEMPLATE {QUOTES}{made}{QUOTES}"]
-    lines += [f'PARAMETER stop "{end}"' for end in dict.fromkeys([*ends, *template.stop_strings])]
-    lines += [f"PARAMETER num_ctx {longest(run)}", "PARAMETER temperature 0"]
-    lines += [f"SYSTEM {QUOTES}{template.system}{QUOTES}"] if template.system else []
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True)
+class Asked:
+    """How Ollama is to ask a model: as it was measured."""
+
+    template: str
+    system: str
+    stops: list[str]
+    options: dict[str, int]
+
+    @classmethod
+    def of(cls, run: Run) -> "Asked":
+        """Raises UserError where Ollama cannot write what the model learned with."""
+        tokenizer = tokenizer_of(run.adapter)
+        template = ChatTemplate.of(tokenizer)
+        made = Written.of(template).in_go()
+        if any(QUOTES in text for text in (made, template.system)):
+            raise _unlike()
+        ends = [str(tokenizer.convert_ids_to_tokens(id)) for id in template.stop_ids(template.thinks_by_default)]
+        stops = list(dict.fromkeys([*ends, *template.stop_strings]))
+        return cls(made, template.system, stops, {"num_ctx": longest(run)} | AS_MEASURED)
+
+    def modelfile(self, file: str) -> str:
+        """file: the GGUF beside it."""
+        lines = [f"FROM ./{file}", f"TEMPLATE {QUOTES}{self.template}{QUOTES}"]
+        lines += [f'PARAMETER stop "{end}"' for end in self.stops]
+        lines += [f"PARAMETER {name} {value}" for name, value in self.options.items()]
+        lines += [f"SYSTEM {QUOTES}{self.system}{QUOTES}"] if self.system else []
+        return "\n".join(lines) + "\n"
+
+    def hub_files(self) -> dict[str, str]:
+        """{name: text} of what Ollama reads beside a GGUF on the Hub, where no Modelfile counts.
+
+        Source: huggingface.co/docs/hub/ollama, custom chat template and parameters.
+        """
+        system = {"system": self.system} if self.system else {}
+        return {"template": self.template, "params": json.dumps(self.options | {"stop": self.stops})} | system
 
 
 def ollama_commands(run: Run, file: str) -> str:
@@ -104,7 +129,7 @@ def ollama_commands(run: Run, file: str) -> str:
     return (
         f"ollama create {name} -f Modelfile && ollama run {name}\n"
         f"lms import {shlex.quote(file)}\n"
-        f"llama-cli --model {shlex.quote(file)} --jinja"
+        f"llama-cli --model {shlex.quote(file)} --jinja --temp 0"
     )
 
 

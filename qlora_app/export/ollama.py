@@ -12,7 +12,7 @@ from ..errors import Problem, UserError
 from ..runs import Run
 from ..storage.files import replace_file
 from .gguf_exporter import GgufExporter
-from .modelfile import modelfile, ollama_commands
+from .modelfile import Asked, ollama_commands
 
 MODELFILE = "Modelfile"
 
@@ -36,11 +36,11 @@ class OllamaExporter(GgufExporter):
         if problems:
             return problems
         try:
-            modelfile(run, "")
+            Asked.of(run)
         except UserError as error:
             return {"name": error.problem}
         return {}
 
     def write_beside(self, run: Run, file: Path) -> None:
-        replace_file(file.with_name(MODELFILE), modelfile(run, file.name))
+        replace_file(file.with_name(MODELFILE), Asked.of(run).modelfile(file.name))
         replace_file(file.with_name("commands.txt"), ollama_commands(run, file.name) + "\n")

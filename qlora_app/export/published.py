@@ -20,6 +20,7 @@ from .adapter import TAKEN_ALONG
 from .curve_picture import draw_curve
 from .exporter import OF_THIS_MACHINE, without_places
 from .hub_card import CURVE, Terms, hub_card
+from .modelfile import Asked
 from .public_names import public_id
 
 STAYS_HERE = ("proof.json", "trainer_state.json", "README.md", "COMPLETE.json", "held_out_answers.json", REPORT)
@@ -63,11 +64,24 @@ def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: 
         for name in [name for name in files if name.endswith(".safetensors")]:
             take_weights(files[name], folder / name)
             files[name] = folder / name
+    if what == "gguf":
+        files |= _for_ollama(run, folder)
     shown = draw_curve(run, folder / CURVE)
     files |= {CURVE: folder / CURVE} if shown else {}
     told = made_by(Job(made)) if made else None
     replace_file(folder / "README.md", hub_card(run, what, files, repository, terms, shown, told))
     return files | {"README.md": folder / "README.md"}
+
+
+def _for_ollama(run: Run, folder: Path) -> dict[str, Path]:
+    """{name: file} of what Ollama reads beside a GGUF; {} where it cannot write what the model learned with."""
+    try:
+        texts = Asked.of(run).hub_files()
+    except UserError:
+        return {}
+    for name, text in texts.items():
+        replace_file(folder / name, text)
+    return {name: folder / name for name in texts}
 
 
 def _space(source: Path, folder: Path, terms: Terms) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from ..start_from import COPY
 from ..storage.digests import sha256_of
 from ..storage.files import replace_file
 from ..storage.reading import read_json
-from .exporter import versions, without_places
+from .exporter import longest, versions, without_places
 from .own_code import Made, own_code
 from .published import STAYS_HERE, name_base, take_weights
 
@@ -205,11 +205,6 @@ def _is_checkpointed(run: Run, opened: Base) -> bool:
     return memory.is_checkpointed(run.recipe(), facts.parameters or 0, opened.device.partition(":")[0])
 
 
-def longest(run: Run) -> int:
-    context = facts_of_folder(folder_of(run.base_model())).context
-    return min(run.recipe().training.max_length, context or run.recipe().training.max_length)
-
-
 def _adapter(run: Run) -> tuple[str, dict[str, Any]]:
     """(PEFT's class, its settings as far as they are not the usual ones)"""
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
@@ -238,8 +233,9 @@ def _notes(run: Run, proof: Proof) -> Sequence[str]:
 
 
 def _pinned() -> dict[str, str]:
-    found = versions()
-    return {name: number for name, number in found.items() if name in ("torch", "transformers", "peft", "bitsandbytes")}
+    """As PyPI has them: what stands behind a + is a build of another place."""
+    named = ("torch", "transformers", "peft", "bitsandbytes")
+    return {name: number.partition("+")[0] for name, number in versions().items() if name in named}
 
 
 # ---- two skins

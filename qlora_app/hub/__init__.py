@@ -12,7 +12,7 @@ os.environ.setdefault(
 
 from .download import fetch_files
 from .errors import HubUnavailable, explain, giving_it
-from .publishing import Account, Pushed, account_of, is_public, is_there, push
+from .publishing import Account, Pushed, account_of, is_public, is_there, left_over, push
 from .repository import (
     COMMIT,
     PATIENCE,
@@ -37,6 +37,7 @@ __all__ = [
     "giving_it",
     "is_public",
     "is_there",
+    "left_over",
     "licence_of",
     "push",
 ]

@@ -1,7 +1,8 @@
 """Files of this machine onto the Hub: what is there already is not sent again, and what came is checked."""
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,15 @@ from ..errors import Stopped, UserError
 from ..storage.digests import sha256_of
 from .errors import explain, giving_it
 from .repository import Repository, ask
+
+# What libraries look for by these names, whatever else lies there: what an earlier push left would be taken for a
+# part of this one. transformers opens model.safetensors before any shards, and PEFT's adapter on top of any model.
+READ_BY_NAME = re.compile(
+    r"(adapter_)?config\.json|generation_config\.json|(adapter_)?model\.safetensors(\.index\.json)?"
+    r"|model-\d+-of-\d+\.safetensors|chat_template\.(jinja|json)|tokenizer(_config)?\.json|tokenizer\.model"
+    r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|spiece\.model"
+)
+GGUF_TYPE = re.compile(r"-([A-Z]+\d\w*)\.gguf$")  # of the name of a GGUF file: Ollama chooses by it
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,34 @@ def is_there(repository: Repository, token: str) -> bool | None:
         raise explain(error, repository, True) from error
 
 
+def left_over(repository: Repository, names: Iterable[str], token: str) -> list[str]:
+    """What is there and would be read as a part of files with these names. Raises UserError where the Hub cannot be
+    asked.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return _left_over(repository, _checksums(HfApi(token=token), repository), names)
+    except RepositoryNotFoundError:
+        return []
+    except Exception as error:  # whatever the network does, the person gets a sentence
+        raise explain(error, repository, True) from error
+
+
+def _left_over(repository: Repository, there: Iterable[str], names: Iterable[str]) -> list[str]:
+    if repository.kind != "model":
+        return []
+    kept = set(names)
+    types = _gguf_types(kept)
+    others = set(there) - kept
+    return sorted(name for name in others if (_gguf_types([name]) & types if types else READ_BY_NAME.fullmatch(name)))
+
+
+def _gguf_types(names: Iterable[str]) -> set[str]:
+    return {found[1] for name in names if (found := GGUF_TYPE.search(name))}
+
+
 def push(
     repository: Repository,
     files: dict[str, Path],
@@ -66,11 +104,12 @@ def push(
     is_stopped: Callable[[], bool],
 ) -> Pushed:
     """{name: file}, all as one commit: what is there is whole at every moment. Large files are sent before it, one by
-    one, and stay with the Hub where it breaks off, so that the next push sends the rest. `tag` names the commit.
+    one, and stay with the Hub where it breaks off, so that the next push sends the rest. What is left over there goes
+    with the same commit. `tag` names it.
 
     on_progress: hears bytes there, of how many, and the file's name. Raises UserError, and Stopped once `is_stopped()`.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api, of = HfApi(token=token), {"repo_type": repository.kind}
     try:
@@ -91,10 +130,11 @@ def push(
             done += path.stat().st_size
         if is_stopped():
             raise Stopped
-        if added:
+        changes = [*added.values(), *map(CommitOperationDelete, _left_over(repository, there, files))]
+        if changes:
             on_progress(total, total, "README.md")
             words = {"commit_message": f"Run {tag}", "parent_commit": before}
-            api.create_commit(repository.id, list(added.values()), **of, **words)
+            api.create_commit(repository.id, changes, **of, **words)
         commit = str(api.repo_info(repository.id, **of).sha)
         _check_whole(_checksums(api, repository, commit), files, repository)
         _move_tag(api, repository, tag, commit)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base_models import ModelChoice, load_model
-from ..base_models.apart import keep_apart
+from ..base_models.apart import check_opening, keep_apart
 from ..base_models.loading import import_everything
 from ..errors import UserError
 from ..jobs.failures import is_out_of_memory
@@ -198,6 +198,7 @@ def tokenizer_of(adapter: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer that was saved with an adapter. Raises UserError."""
     from transformers import AutoTokenizer
 
+    check_opening(adapter)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
         keep_apart(tokenizer)

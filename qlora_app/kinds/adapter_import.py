@@ -103,8 +103,25 @@ def imported(job: Job) -> str | None:
 
 def work(job: Job, out: JobWriter, settings: Settings) -> None:
     """Always from the beginning, but for what was downloaded."""
-    spec = job.spec(AdapterSpec)
-    adapter = job.folder / "adapter"
+    store = RunStore(settings.runs)
+    run = store.made_by(job) or _made(job, out, settings, store)
+    out.write("result", {"run": run.id})  # no stop is heard any more: the run is there
+    out.say("Imported. It stands among the runs.", step=STEPS, total=STEPS)
+    out.end("done", "Imported. It stands among the runs.")
+    for name in ("adapter", "unpacked"):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
+
+
+def stopped(job: Job) -> str:
+    return "Stopped. Nothing was imported; Resume begins again."
+
+
+def explain(error: BaseException, job: Job) -> Problem:
+    return failures.explain(error)
+
+
+def _made(job: Job, out: JobWriter, settings: Settings, store: RunStore) -> Run:
+    spec, adapter = job.spec(AdapterSpec), job.folder / "adapter"
     shutil.rmtree(adapter, ignore_errors=True)
     out.progress(0, STEPS, "Looking at the adapter.")
     place = _place(job, spec, out, settings)
@@ -129,20 +146,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
         out.progress(3, STEPS, "Measuring what it changes.")
         distance = distance_of(session)
     out.progress(4, STEPS, "Keeping it.")
-    run = _kept(spec, described, session, adapter, distance, RunStore(settings.runs))
-    out.write("result", {"run": run.id})  # no stop is heard any more: the run is there
-    out.say("Imported. It stands among the runs.", step=STEPS, total=STEPS)
-    out.end("done", "Imported. It stands among the runs.")
-    shutil.rmtree(adapter, ignore_errors=True)
-    shutil.rmtree(job.folder / "unpacked", ignore_errors=True)
-
-
-def stopped(job: Job) -> str:
-    return "Stopped. Nothing was imported; Resume begins again."
-
-
-def explain(error: BaseException, job: Job) -> Problem:
-    return failures.explain(error)
+    return _kept(job, described, session, adapter, distance, store)
 
 
 # ---- where it lies
@@ -237,9 +241,10 @@ def distance_of(session: ChatSession) -> Distance:
 
 
 def _kept(
-    spec: AdapterSpec, described: Described, session: ChatSession, adapter: Path, distance: Distance, store: RunStore
+    job: Job, described: Described, session: ChatSession, adapter: Path, distance: Distance, store: RunStore
 ) -> Run:
     """The run, whole at once."""
+    spec = job.spec(AdapterSpec)
     recipe = Recipe(
         name=spec.name or Path(spec.id).stem,
         note=spec.id,
@@ -265,7 +270,7 @@ def _kept(
             out.write_task(session.task, run.began(), "auto", None)
             out.end("done", "Imported.")
 
-    return store.create(recipe, fill)
+    return store.create(recipe, fill, job)
 
 
 def _commit(base: ModelChoice) -> str:

@@ -22,7 +22,7 @@ from ..other_adapters.reading import method_of
 from ..recipe import Recipe
 from ..runs import Run, RunStore
 from ..runs.exports import Fidelity
-from ..runs.merges import MERGE, Merge, Parent, Part
+from ..runs.merges import MERGE, Merge, Parent, Part, merge_of
 from ..runs.proof import Proof
 from ..runs.since import weights_of
 from ..settings import Settings
@@ -107,24 +107,14 @@ def merge_made(job: Job) -> Merge:
 
 def work(job: Job, out: JobWriter, settings: Settings) -> None:
     """Always from the beginning: half of it is not kept."""
-    began = time.monotonic()
-    spec, store = job.spec(MergeSpec), RunStore(settings.runs)
-    adapter = job.folder / "adapter"
-    shutil.rmtree(adapter, ignore_errors=True)
-    with out.leaving():
-        found = checked(spec.parts, spec.how, store)
-        out.say("Loading the model.", state="starting")
-        base = _base(found)
-        out.say("Merging.")
-        session = _saved(found, base, adapter)
-        measured = [
-            _measured(index, found, base, session, spec.questions, out, settings) for index in range(len(spec.parts))
-        ]
-    made = _told(found, measured, _method(adapter, found).rank, began)
-    run = _kept(spec, found, made, session, adapter, store)
+    store = RunStore(settings.runs)
+    run = store.made_by(job) or _made(job, out, settings, store)
+    made = merge_of(run) or Merge()
     out.write("result", {"run": run.id, **made.to_json()})  # no stop is heard any more: the run is there
+    total = out.status.total or 1  # none where an earlier worker made it
+    out.say(made.words, step=total, total=total)
     out.end("done", made.words)
-    shutil.rmtree(adapter, ignore_errors=True)
+    shutil.rmtree(job.folder / "adapter", ignore_errors=True)
 
 
 def stopped(job: Job) -> str:
@@ -136,6 +126,23 @@ def explain(error: BaseException, job: Job) -> Problem:
 
 
 # ---- what is made
+
+
+def _made(job: Job, out: JobWriter, settings: Settings, store: RunStore) -> Run:
+    began = time.monotonic()
+    spec, adapter = job.spec(MergeSpec), job.folder / "adapter"
+    shutil.rmtree(adapter, ignore_errors=True)
+    with out.leaving():
+        found = checked(spec.parts, spec.how, store)
+        out.say("Loading the model.", state="starting")
+        base = _base(found)
+        out.say("Merging.")
+        session = _saved(found, base, adapter)
+        measured = [
+            _measured(index, found, base, session, spec.questions, out, settings) for index in range(len(spec.parts))
+        ]
+    made = _told(found, measured, _method(adapter, found).rank, began)
+    return _kept(job, found, made, adapter, store)
 
 
 def _base(found: Checked) -> LoadedBase:
@@ -225,10 +232,10 @@ def _told(found: Checked, measured: list[Fidelity], rank: int, began: float) -> 
     )
 
 
-def _kept(spec: MergeSpec, found: Checked, made: Merge, session: ChatSession, adapter: Path, store: RunStore) -> Run:
+def _kept(job: Job, found: Checked, made: Merge, adapter: Path, store: RunStore) -> Run:
     """The run, whole at once."""
     first = found.parents[0].run
-    name = spec.name or " + ".join(one.title for one in made.parents)[:80]
+    name = job.spec(MergeSpec).name or " + ".join(one.title for one in made.parents)[:80]
     recipe = Recipe(
         name=name,
         note=made.sum,
@@ -258,7 +265,7 @@ def _kept(spec: MergeSpec, found: Checked, made: Merge, session: ChatSession, ad
         with run.hold() as out:
             out.end("done", "Merged.")
 
-    return store.create(recipe, fill)
+    return store.create(recipe, fill, job)
 
 
 def _data(found: Checked) -> DatasetChoice:

@@ -1,6 +1,7 @@
 """The kind `publish`: what was made of a run onto the Hub. Such a job lies in the folder of its run."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from ..export.hub_card import Terms
 from ..export.public_names import public_id, public_title
 from ..export.published import check_says_nothing, to_publish
 from ..formatting import size
-from ..hub import Account, Repository, account_of, ask, giving_it, is_public, is_there, licence_of, push
+from ..hub import Account, Repository, account_of, ask, giving_it, is_public, is_there, left_over, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..methods.fitting import check_saved
@@ -103,6 +104,13 @@ def check_hub(spec: PublishSpec, settings: Settings) -> bool | None:
     if spec.private and is_private is False:
         raise UserError.of(problem := is_public(spec.place).problem, {"repository": problem})
     return is_private
+
+
+def taken_away(spec: PublishSpec, names: Iterable[str], settings: Settings) -> list[str]:
+    """What lies there and would be read as a part of files with these names: it goes when they come. Raises UserError
+    where the Hub cannot be asked.
+    """
+    return left_over(spec.place, names, _token(settings))
 
 
 def suggested(run: Run, what: What, owner: str) -> str:

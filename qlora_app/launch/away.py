@@ -55,7 +55,7 @@ class TravellingLauncher(EngineLauncher, Protocol):
                 continue
             try:
                 self._look(job, engine)
-            except UserError as error:
+            except Exception as error:  # whatever it answers of one; the others are asked too
                 note(job, engine.as_seen("unknown", str(error)))
 
     def _look(self, job: Job, engine: Engine) -> None:

@@ -1,18 +1,24 @@
-"""Programs elsewhere are asked beside the queue: one that takes its time, or never answers, holds up nobody else."""
+"""Programs elsewhere are asked beside the queue: one that takes its time, or never answers, holds up nobody else; and
+one that answers what nobody understands has said nothing of its jobs.
+"""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from ..errors import UserError
 from ..jobs import Job
 from . import places
 from .beside import beside
 from .launcher import EngineLauncher
 
 ASKED_EVERY = 5.0  # seconds between two questions to an engine
+
+logger = logging.getLogger(__name__)
 
 
 class Engines:
@@ -51,8 +57,6 @@ class Engines:
         if answer is not None and (not answer.done() or time.monotonic() - asked_at < ASKED_EVERY):
             return
         self._asked[engine, what] = (time.monotonic(), beside(ask))
-        if answer is not None:
-            answer.result()  # what it failed with is the queue's to log
 
 
 @contextlib.contextmanager
@@ -67,9 +71,9 @@ def asked_about(job: Job) -> Iterator[None]:
             engine = job.launch_file.engine()
             if engine is None or not _is_at(engine.name, job):
                 continue
-            with contextlib.suppress(Exception):  # whatever is wrong, it is asked again
-                places.ELSEWHERE[engine.name].look_at([job])
-                places.ELSEWHERE[engine.name].sync(job)
+            launcher = places.ELSEWHERE[engine.name]
+            _looking(launcher, [job])()
+            _syncing(launcher, [job])()
 
     threading.Thread(target=ask, name="engine", daemon=True).start()
     try:
@@ -84,12 +88,34 @@ def _is_at(engine: str, job: Job) -> bool:
 
 
 def _looking(launcher: EngineLauncher, jobs: Sequence[Job]) -> Callable[[], None]:
-    return lambda: launcher.look_at(jobs)
+    """Where it cannot even be asked, how its jobs stand is not known."""
+
+    def look() -> None:
+        try:
+            launcher.look_at(jobs)
+        except Exception as error:  # whatever it answers, no job has failed by that
+            _log(launcher, "asked", error)
+            for job in jobs:
+                engine = job.launch_file.engine()
+                if engine is not None and engine.is_there:
+                    with contextlib.suppress(OSError):
+                        job.launch_file.note_engine(engine.as_seen("unknown", str(error)))
+
+    return look
 
 
 def _syncing(launcher: EngineLauncher, jobs: Sequence[Job]) -> Callable[[], None]:
     def sync() -> None:
         for job in jobs:
-            launcher.sync(job)
+            try:
+                launcher.sync(job)
+            except Exception as error:  # of one job; the others are brought, and this one is tried again
+                _log(launcher, f"brought {job.id}", error)
 
     return sync
+
+
+def _log(launcher: EngineLauncher, what: str, error: Exception) -> None:
+    """In full only what nobody expects: an engine that is away for an hour fills no log."""
+    if not isinstance(error, UserError):
+        logger.warning("%s could not be %s", launcher.name, what, exc_info=error)

@@ -12,9 +12,12 @@ from ..jobs import Job, JobStore
 from ..jobs.store import Folders
 from ..recipe import Recipe
 from ..storage.disk import said
+from ..storage.files import write_json
 from ..storage.gone import noted
+from ..storage.reading import read_json
 from .run import Run
 
+MADE_BY = "made_by.json"  # in a run that a job made of something else than a training
 LOOK_EVERY = 0.2  # seconds, at a run that is to be deleted when it has ended
 LONGEST_WAIT = 3600.0  # seconds for what is made of it to end; then the next `sweep` does it
 
@@ -27,13 +30,24 @@ class RunStore(Folders[Run]):
     def __init__(self, root: Path) -> None:
         super().__init__(root, Run)
 
-    def create(self, recipe: Recipe, prepare: Callable[[Run], None] | None = None) -> Run:
+    def create(self, recipe: Recipe, prepare: Callable[[Run], None] | None = None, maker: Job | None = None) -> Run:
         """A new folder holding the recipe, which `prepare` fills further. Nothing starts until somebody asks it to.
+        maker: the job whose result it is, by which `made_by` finds it.
 
         Raises UserError where the disk refuses it.
         """
+
+        def write(run: Run) -> None:
+            recipe.save(run.folder / run.spec_file)
+            if maker is not None:
+                write_json(run.folder / MADE_BY, _named(maker))
+
         name = recipe.name or f"{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}"
-        return self._make(name, lambda run: recipe.save(run.folder / run.spec_file), prepare)
+        return self._make(name, write, prepare)
+
+    def made_by(self, maker: Job) -> Run | None:
+        """The run that a job has made. Killed before it could say so, it makes no second one when it is resumed."""
+        return next((run for run in self.list() if read_json(run.folder / MADE_BY) == _named(maker)), None)
 
     def delete(self, id: str) -> None:
         """Raises UserError while somebody trains it, or makes something of it."""
@@ -98,6 +112,11 @@ class RunStore(Folders[Run]):
             found.append(run)
             found += made_of(run)
         return found
+
+
+def _named(maker: Job) -> dict[str, str | float]:
+    """A job: of one that was deleted another may have the name."""
+    return {"job": maker.id, "made": maker.created_at()}
 
 
 def _has_worker(run: Run) -> bool:

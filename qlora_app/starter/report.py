@@ -61,7 +61,7 @@ def last_turns(path: Path) -> list[tuple[str, str]]:
     """(question, expected answer) of every row, as the score command reports its misses"""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".jsonl":
-        conversations = [json.loads(line)["messages"] for line in text.splitlines()]
+        conversations = [json.loads(line)["messages"] for line in text.strip("\n").split("\n")]
         return [(turns[-2]["content"], turns[-1]["content"]) for turns in conversations]
     if path.suffix == ".json":
         rows = json.loads(text)

@@ -3,7 +3,8 @@ said and left alone.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -55,7 +56,9 @@ def sync(
     settings.runs.mkdir(parents=True, exist_ok=True)
     keep_notes(settings.runs)  # from now on what is deleted is known to be
     deleted = {note.name for note in gone(settings.runs)}
-    there = {name.split("/")[0] for name in target.names("runs")} if what == "all" else {what}
+    there: dict[str, list[str]] = defaultdict(list)  # {run: its files there}
+    for name in target.names("runs") if what == "all" else ():
+        there[name.partition("/")[0]].append(name.partition("/")[2])
     ids = sorted({id for id in {*there, *store.ids()} if FOLDER_ID.fullmatch(id)}) if what == "all" else [what]
     for id in ids:
         if id in deleted and not (store.root / id).exists():
@@ -65,7 +68,8 @@ def sync(
             continue
         say(id)
         try:
-            outcome = _sync_run(store, id, target, settings, delete, done)
+            is_same = not delete and _is_same(run_at(target, store, id), there.get(id, []))
+            outcome: Outcome = "same" if is_same else _sync_run(store, id, target, settings, delete, done)
             {"sent": done.sent, "fetched": done.fetched, "same": done.same}[outcome].append(id)
         except UserError as error:
             if error.code in ("sync.unreachable", "sync.denied", "sync.full") or what != "all":
@@ -101,6 +105,14 @@ def send_data(data: Carried) -> bool:
         return False
     sent(data, data.newest() + 1, after=there.manifest if there else "")
     return True
+
+
+def _is_same(carried: Carried, listed: Sequence[str]) -> bool:
+    """Has nothing changed on either side, by what one question told of all runs? Nothing more is asked then."""
+    if not carried.is_as_seen(listed) or carried.bringing() or not carried.folder.exists():
+        return False
+    seen = carried.seen()
+    return _with_what_stays(snapshot_of(carried.folder, seen), seen).id == seen.id
 
 
 def _both_ways(carried: Carried, run: Run, delete: bool) -> Outcome:

@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,13 +91,22 @@ class Carried:
         """As both were when they were last the same."""
         return Snapshot.from_json(self._all_notes().get(self._key)) or Snapshot()
 
+    def is_as_seen(self, listed: Collection[str]) -> bool:
+        """Is there what was last seen there, and all of it? listed: the names of all files there. A manifest of a home
+        is never written again; a worker's is.
+        """
+        seen = self.seen()
+        newest = max(filter(_MANIFEST.fullmatch, listed), default="")
+        parts = {f"parts/{part}" for part in seen.parts}
+        return newest != "" and newest == seen.manifest and seen.by == "home" and parts <= {*listed}
+
     def bringing(self) -> Snapshot | None:
         """What was being moved in when a program ended; None where nothing was."""
         return Snapshot.from_json(self._all_notes().get(self._key + BRINGING))
 
     def note(self, snapshot: Snapshot) -> None:
         kept = {name: known for name, known in self._all_notes().items() if name != self._key + BRINGING}
-        self._write_notes(kept | {self._key: snapshot.to_json()})
+        self._write_notes(kept | {self._key: snapshot.to_json() | {"manifest": snapshot.manifest}})
 
     def note_bringing(self, snapshot: Snapshot) -> None:
         self._write_notes(self._all_notes() | {self._key + BRINGING: snapshot.to_json()})
@@ -153,6 +162,7 @@ def sent(carried: Carried, attempt: int, by: str = "home", after: str = "", keep
             raise
     elif before.by == by and before.attempt == attempt:  # its own of a moment ago; nobody else has named them
         target.remove([f"{place}/parts/{part}" for part in sorted(before.parts - now.parts)])
+    now = replace(now, manifest=manifest)
     carried.note(now)
     return now
 

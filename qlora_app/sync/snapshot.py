@@ -73,7 +73,7 @@ class Snapshot:
                 name: Kept(int(size), int(changed), tuple(map(str, parts)))
                 for name, (size, changed, parts) in values["files"].items()
             }
-            made = cls(files, int(values["attempt"]), str(values["by"]))
+            made = cls(files, int(values["attempt"]), str(values["by"]), str(values.get("manifest", "")))
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
             return None
         is_sound = values.get("version") == VERSION and 0 <= made.attempt <= MOST_ATTEMPTS

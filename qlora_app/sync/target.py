@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..storage.disk import is_full
 
+S3FS = "s3fs==2026.9.0"  # of the same release as fsspec, or pip exchanges that; the extra `s3`
 SCHEMES = ("file", "memory", "s3", "gs", "az", "abfs", "hf")
 _URL = re.compile(r"([a-z0-9]+)://(.*)", re.DOTALL)
 _WORDS_OF_FULL = ("quota", "insufficient", "507", "entitytoolarge", "storagelimit")
@@ -30,9 +31,10 @@ class Target:
         except ImportError as error:
             raise UserError(
                 "sync.not_installed",
-                "{scheme}:// needs a package that is not installed ({reason}). For s3:// it is pip install s3fs.",
+                "{scheme}:// needs a package that is not installed ({reason}). For s3:// it is pip install {s3fs}.",
                 scheme=scheme,
                 reason=error,
+                s3fs=S3FS,
             ) from error
         self._is_local = scheme == "file"
         self._root = path.rstrip("/")

@@ -15,6 +15,7 @@ from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
 from .gradio_page import Page
 from .guard import only_marked, reads, refusal_of
+from .kept import keep
 from .language import LANGUAGES
 from .runs.run_card import RunCards
 from .runs.tab import RunsTab
@@ -34,8 +35,7 @@ OTHER_APP = (
 TABS = ("train", "runs", "chat")
 # Gradio names every language of a browser as the page's; a screen reader is to pronounce what stands there.
 READY = f"""() => {{ const first = navigator.language.toLowerCase().split('-')[0];
-  document.documentElement.lang = {json.dumps(list(LANGUAGES))}.includes(first) ? first : 'en'; window.guanacoReady =
-  true; }}
+  document.documentElement.lang = {json.dumps(list(LANGUAGES))}.includes(first) ? first : 'en'; guanacoIsReady(); }}
   """
 
 
@@ -80,6 +80,8 @@ class PageBuilder:
         if isinstance(self.train, TrainTab):
             kept = self.train.form.touched
             restored = demo.load(self.restore_form, {kept}, outputs, js="guanacoKeptForm", **FAST)
+            typed = [*self.train.kept_fields, *self.runs.adapter.kept, self.chat.tries.box]
+            restored = keep(typed, self.train.form.suggested, restored)
             self._wire_form(self.train, restored)
         else:
             restored = demo.load(self.restore, None, outputs, **FAST)

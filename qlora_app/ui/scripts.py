@@ -17,7 +17,7 @@ PATH = "/guanaco.js"
 GIVEN = "element, trigger, props, server, upload, watch"  # what Gradio hands to the script of a gr.HTML
 SHORT = 200  # characters that are not worth a place in the file
 # Before anything else: they are called by their names, and refusals.js stands between the page and its server.
-FIRST = ("gradio_dom.js", "refusals.js", "poll.js", "train/form_kept.js")
+FIRST = ("gradio_dom.js", "refusals.js", "poll.js", "kept.js", "train/form_kept.js")
 # Gradio makes an event of every word between quotes in a script, and a setting of each that is called as one of those.
 _SETTINGS = frozenset(inspect.signature(gr.HTML.__init__).parameters)
 _QUOTED = re.compile(r"""['"`]([a-z_]+)['"`]""")

@@ -296,8 +296,11 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     state(page, "Training")
     name = page.locator("#f-name").locator("input, textarea")
     name.fill("half typed")
+    typed = typed_beside(page)
     with visitor.without_app():
         app.kill()
+        page.locator("#adapter-base input, #adapter-base textarea").fill("half/typed")  # while nobody is there
+        page.get_by_role("tab", name="Train", exact=True).click()
         step = run.status().step
         deadline = time.monotonic() + 120
         while run.status().step <= step and time.monotonic() < deadline:
@@ -309,12 +312,34 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
         expect(page.locator("[data-gone]")).to_have_count(0)
     state(page, "Training")
     expect(name).to_have_value("half typed")  # also where Gradio has loaded the page again
+    visitor.reload(page)
+    opened_import(page)
+    for selector, value in (*typed.items(), ("#adapter-base input, #adapter-base textarea", "half/typed")):
+        expect(page.locator(selector)).to_have_value(value)
+    expect(page.locator("#adapter-downloads input")).to_be_checked()
     second = visitor.open()
     state(second, "Training")
     second.locator("#live").get_by_role("button", name="Stop and keep").click()
     state(second, "Stopped")
     expect(second.locator("#live").get_by_role("button", name="Resume")).to_be_visible()
     expect(second.locator("#live").get_by_role("button", name="Chat with it")).to_be_visible()
+
+
+def opened_import(page):
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    page.locator("#open-adapter > button").click()
+
+
+def typed_beside(page):
+    """What stands in fields beside the form, half typed: {selector: value}."""
+    opened_import(page)
+    page.locator("#adapter-downloads input").check()
+    page.locator("#adapter-precision input").click()
+    page.get_by_role("option", name="4-bit NF4").click()
+    typed = {"#adapter-what input, #adapter-what textarea": "me/half an ad"}
+    for selector, value in typed.items():
+        page.locator(selector).fill(value)
+    return typed | {"#adapter-precision input": page.locator("#adapter-precision input").input_value()}
 
 
 def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):

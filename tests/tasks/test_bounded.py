@@ -13,6 +13,7 @@ from transformers.utils.chat_template_utils import _compile_jinja_template
 from qlora_app import starter
 from qlora_app.tasks.template import bounded, growth
 from qlora_app.tasks.template.patches import render_template
+from tests.chat_templates import template_of
 
 TURNS = [{"role": role, "content": f"{role}: öä 1"} for role in ("system", "user", "assistant", "user")]
 GROWN = "{%% set n = namespace(x=%s) %%}{%% for i in range(60) %%}{%% set n.x = %s %%}{%% endfor %%}"
@@ -53,6 +54,12 @@ ENDLESS = {
     "json": "{{ [1]|tojson(indent=2000000000) }}",
     "lipsum": "{{ lipsum(n=100000) }}",
     "wrapped": "{{ ('a ' * 400000)|wordwrap(1) }}",
+    "percent by a filter and a number": "{{ '%s %*d'|format('a', 2000000000, 1) }}",
+    "percent by a precision": "{{ '%.*f' % (2000000000, 1) }}",
+    "percent many times": "{{ ('%(a)s' * 9000) % {'a': ['b' * 100000]} }}",
+    "translated": "{{ ('a' * 190000).translate(''.maketrans({'a': 'b' * 100000})) }}",
+    "divided": "{% set n = ('f' * 900000)|int(0, 16) // ('e' * 500000)|int(0, 16) %}{{ n }}",
+    "encoded": "{{ ('é' * 400000).encode('punycode') }}",
     "sums": "{% for a in range(90000) %}{{ range(90000)|sum }}{% endfor %}",
     "recursive loop": "{% for a in [[]] recursive %}{{ loop([[], []]) }}{{ loop([[], []]) }}{% endfor %}",
 }
@@ -69,6 +76,7 @@ SAME = (
     # numbers that are values, however large, are no counts
     "{{ 10001|tojson }}{{ 3000000|string ~ 123456789|int }}{{ {'year': 20261130, 'n': [10**12]}|tojson(indent=2) }}"
     "{{ '%s of 200000'|format(99999999) }}{{ '{} tokens of 1000000, {:>9,}'.format(70000, 12345678) }}"
+    "{{ '%*d' % (5, 20000) }}{{ '%*d of %s'|format(5, 20000, 70000) }}{{ '100%% of %(n)d' % {'n': 99999} }}"
     "{{ 123456.789|round(1) }}{{ (7654321, 1)|max }}{{ none|default(7654321) }}{{ 7654321|abs }}",
     "{% for m in messages if m.role == 'user' %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
 )
@@ -90,6 +98,47 @@ def test_it_writes_the_same(template):
     how = {"add_generation_prompt": True, "tools": None, "bos_token": "<s>", "eos_token": "</s>"}
     wanted = plain.render(messages=TURNS, documents=None, strftime_now=date(2026, 1, 1).strftime, **how)
     assert render_template(template, TURNS, date(2026, 1, 1), **how) == wanted
+
+
+KEPT = {
+    "variables": "".join(f"{{% set x{number} = 'a' * 900000 %}}" for number in range(40)),
+    "copies of a list": "".join(f"{{% set x{number} = range(90000)|list %}}" for number in range(80)),
+    "slices": "{% set x = 'a' * 900000 %}{% for i in range(90000) %}{% set y = x[1:] %}{% endfor %}",
+    "blocks": "{% for i in range(90000) %}{% set x %}{{ 'a' * 900000 }}{% endset %}{% endfor %}",
+    "macros": "{% macro m() %}{{ 'a' * 900000 }}{% endmacro %}{% for i in range(90000) %}{% set x = m() %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_all_that_it_makes_is_bounded_together(name, monkeypatch):
+    monkeypatch.setattr(growth, "MOST_MADE", 30_000_000)
+    with pytest.raises(jinja2.TemplateRuntimeError, match="30,000,000 bytes"):
+        render_template(KEPT[name], TURNS, date(2026, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["qwen3", "llama31", "mistral_v03", "deepseek_v31"])
+def test_a_long_conversation_with_many_tools_is_written(name):
+    """Of 200 turns, 400,000 characters, 50 tools and calls with large numbers."""
+    call = {
+        "type": "function",
+        "id": "call00000",
+        "function": {"name": "f0", "arguments": {"n": 10**15, "x": [20_000]}},
+    }
+    answer = {"role": "assistant", "content": "b" * 2000}
+    turns = [{"role": "user", "content": "a " * 1000}, answer] * 98
+    turns += [turns[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
+    turns += [{"role": "tool", "content": "9" * 2000, "name": "f0", "tool_call_id": "call00000"}, answer]
+    shape = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 10**18}}}
+    tools = [
+        {"type": "function", "function": {"name": f"f{n}", "description": "d" * 500, "parameters": shape}}
+        for n in range(50)
+    ]
+    how = {"add_generation_prompt": True, "tools": tools, "bos_token": "<s>", "eos_token": "</s>"}
+    wanted = _compile_jinja_template(template_of(name)).render(
+        messages=turns, documents=None, strftime_now=date(2026, 1, 1).strftime, **how
+    )
+    assert render_template(template_of(name), turns, date(2026, 1, 1), **how) == wanted
+    assert len(wanted) > 390_000
 
 
 TEXTS = st.text("ab\n\t{}", max_size=12)

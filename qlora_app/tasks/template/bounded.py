@@ -53,13 +53,14 @@ def bounded(sandbox: Any, source: str) -> Callable[..., str]:
     environment.globals = {name: one for name, one in environment.globals.items() if name != "lipsum"}
     environment.finalize, environment.held = growth.held, growth.held
     environment.call = _watching(environment.call)
-    environment.tick, environment.joined = CLOCK.tick, growth.joined
+    environment.tick, environment.joined, environment.concat = CLOCK.tick, growth.joined, growth.concat
     tree = _WithClock().visit(ast.parse(environment.compile(source, raw=True)))
     code = compile(ast.fix_missing_locations(tree), "<template>", "exec")
     made = Template.from_code(environment, code, environment.make_globals(None))
 
     def render(**variables: Any) -> str:
         CLOCK.start()
+        growth.MADE.bytes = 0
         pieces: list[str] = []
         length = 0
         for piece in made.generate(**variables):
@@ -102,6 +103,12 @@ class _WithClock(ast.NodeTransformer):
 
     visit_List = visit_Dict = _held
 
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if isinstance(node.slice, ast.Slice):  # a copy
+            return self._held(node)
+        self.generic_visit(node)
+        return node
+
 
 def _watching(call: Callable[..., Any]) -> Callable[..., Any]:
     """A sandbox's way to call what a template names, functions and methods."""
@@ -121,7 +128,7 @@ def _watched(name: str, filter: Callable[..., Any]) -> Callable[..., Any]:
     def watched(*args: Any, **named: Any) -> Any:
         CLOCK.look()
         given = args[1:] if hasattr(filter, "jinja_pass_arg") else args
-        growth.check_call(name, given[0], given[1:], named)
+        growth.check_call("%" if name == "format" else name, given[0], given[1:], named)
         return growth.held(filter(*args, **named))
 
     return watched

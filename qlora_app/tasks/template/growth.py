@@ -1,23 +1,45 @@
 """How large what a chat template makes may become: asked before it is made, of all that can make much of little."""
 
 import re
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-MOST_WRITTEN = 200_000_000  # characters
+MOST_WRITTEN = 5_000_000  # characters of one text; a model reads a million tokens at most
+MOST_MADE = 1_000_000_000  # bytes of all that is made while one conversation is written
 MOST_HELD = 200_000  # values within each other, each counted as often as it would be written
 MOST_BITS = 100_000  # of a number
 WIDEST = 10_000  # columns of what is filled up with blanks
 LONGEST_SLOW = 100_000  # characters for what takes longer than once through a text
-SLOW = ("urlize", "wordwrap", "striptags", "xmlattr", "pprint", "do_urlize", "do_wordwrap")
+SLOW = ("strftime", "urlize", "wordwrap", "striptags", "xmlattr", "pprint", "do_urlize", "do_wordwrap")
 # What makes as much as a number beside it says: of a text, of each of its lines, of a list, of nothing. What else is
 # given numbers, as `int` or `string`, writes them.
 BY_NUMBER = (
     *("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "tojson", "batch", "slice", "round", "to_bytes"),
     *("generate_lorem_ipsum",),
 )
-# Widths and precisions: `%05.2f`, and `{:>5}` or `{0:5.2f}`.
-_WIDTHS = re.compile(r"%[-+ #0]*(\d*)(?:\.(\d+))?|\{[^{}:]*:[^{}\d]*(\d+)(?:\.(\d+))?")
+ENCODINGS = ("utf-8", "utf8", "ascii", "latin-1")  # others may take longer than once through a text
+# Widths and precisions: `%05.2f`, where a star stands for the number beside it; and `{:>5}` or `{0:5.2f}`.
+_PERCENT = re.compile(r"%(?:\([^()]*\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.)", re.DOTALL)
+_NESTED = re.compile(r":[^{}]*\{")  # a width that stands beside it
+_BRACES = re.compile(r"\{[^{}:]*:[^{}\d]*(\d+)(?:\.(\d+))?")
+
+
+class Made(threading.local):
+    """Of this thread: the bytes of all that the template made that is being rendered, also of what is gone again."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def add(self, value: Any) -> None:
+        """Raises jinja2.TemplateRuntimeError where that is too much."""
+        self.bytes += sys.getsizeof(value)
+        if self.bytes > MOST_MADE:
+            raise too_much(f"it makes more than {MOST_MADE:,} bytes")
+
+
+MADE = Made()
 
 
 def too_much(why: str) -> Exception:
@@ -36,11 +58,17 @@ def check(length: int) -> None:
 
 
 def held(value: Any) -> Any:
-    """The value, which may be written. Raises jinja2.TemplateRuntimeError where that would be too much: lists that hold
-    one another are small in memory, and may be longer than anything once they are written or compared.
+    """The value, which was made and may be written. Raises jinja2.TemplateRuntimeError where that is too much: lists
+    that hold one another are small in memory, and may be longer than anything once they are written or compared.
     """
     if isinstance(value, list | tuple | dict):
         _unfold(value)
+        MADE.add(value)
+    if isinstance(value, str):
+        check(len(value))
+        MADE.add(value)
+    if isinstance(value, int):
+        _check_bits(value.bit_length())
     return value
 
 
@@ -79,8 +107,14 @@ def check_call(name: str, subject: Any, given: Sequence[Any], named: dict[str, A
         check(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
     if name in ("format", "format_map"):
         _check_format(texts, every)
-    if name in ("join", "translate", "dict", "sum"):
+    if name == "%":
+        _check_percent(str(subject), beside)
+    if name in ("join", "dict", "sum"):
         _check_joined(every)
+    if name == "translate":
+        _check_translated(subject, beside)
+    if name in ("encode", "decode") and any(one.lower() not in ENCODINGS for one in beside if isinstance(one, str)):
+        raise too_much(f"{name} would take long")
 
 
 def _check_number(name: str, subject: Any, number: int) -> None:
@@ -100,17 +134,47 @@ def _check_joined(every: Sequence[Any]) -> None:
         check(length + len(one) * max(map(len, texts), default=0))
 
 
+def _check_translated(subject: Any, tables: Sequence[Any]) -> None:
+    longest = max((len(str(one)) for table in tables if isinstance(table, dict) for one in table.values()), default=1)
+    check(len(subject or "") * max(1, longest))
+
+
 def _check_format(texts: Sequence[str], every: Sequence[Any]) -> None:
-    """Widths stand in the text or beside it, and it may name one value many times."""
+    """Of what is filled with braces. Widths stand in the text or beside it, and it may name one value many times."""
     form = texts[0] if texts else ""
-    widths = [int(found) for width in _WIDTHS.findall(form) for found in width if found]
-    beside = [abs(one) for one in every if isinstance(one, int)] if "*" in form or "{:{" in form else []
-    if max([*widths, *beside], default=0) > WIDEST:
+    widths = [int(found) for width in _BRACES.findall(form) for found in width if found]
+    beside = [abs(one) for one in every if isinstance(one, int)] if _NESTED.search(form) else []
+    _check_filled(form, form.count("{"), [*widths, *beside], [one for one in every if one is not form])
+
+
+def _check_percent(form: str, values: Sequence[Any]) -> None:
+    """Of what is filled by `%`, where each star takes a value of its own."""
+    widths: list[int] = []
+    waiting = iter(values)
+    for width, precision, letter in _PERCENT.findall(form):
+        for one in (width, precision):
+            number = next(waiting, 0) if one == "*" else int(one or 0)
+            widths += [abs(number)] if isinstance(number, int) else []
+        if letter != "%":
+            next(waiting, None)
+    _check_filled(form, form.count("%"), widths, values)
+
+
+def _check_filled(form: str, places: int, widths: Sequence[int], values: Sequence[Any]) -> None:
+    if max(widths, default=0) > WIDEST:
         raise too_much("it writes something that wide")
-    longest = max((len(one) for one in texts[1:]), default=0)
-    for one in every:
-        held(one)
-    check((form.count("%") + form.count("{")) * longest + len(form))
+    longest = max([0, *map(_written_length, values), *widths])
+    check(places * longest + len(form))
+
+
+def _written_length(value: Any) -> int:
+    """About how many characters it is written with."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, int):
+        return value.bit_length() // 3 + 4
+    count, length = _unfold(value)
+    return 4 * count + length
 
 
 def _length(value: Any) -> int:
@@ -148,13 +212,18 @@ def power(left: Any, right: Any) -> Any:
 def filled(left: Any, right: Any) -> Any:
     """`left % right`: of a text with places to fill in."""
     if isinstance(left, str):
-        beside = list(right) if isinstance(right, tuple | list) else [right]
-        _check_format([left, *(one for one in beside if isinstance(one, str))], [left, *beside])
-    return left % right
+        _check_percent(left, list(right) if isinstance(right, tuple | list) else [right])
+    return held(left % right)
 
 
 def joined(parts: Any) -> str:
     """`a ~ b`"""
     texts = [str(held(part)) for part in parts]
+    return concat(texts)
+
+
+def concat(parts: Iterable[str]) -> str:
+    """What a macro or a block writes."""
+    texts = list(parts)
     check(sum(map(len, texts)))
-    return "".join(texts)
+    return str(held("".join(texts)))

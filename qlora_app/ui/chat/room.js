@@ -81,8 +81,25 @@ function show(other) {
   remember(); controls(); toEnd(true);
   drawKept();
   writeOn();
-  if (talk.how) trigger('recall', talk.how);
+  guanacoOnceReady(recallHow);
   composer.box.focus({preventScroll: true});
+}
+
+// How it is to be asked the next time: kept as it is typed, until it was asked so.
+const howKey = () => `how ${talk.run}:${talk.number}`;
+function recallHow() {
+  const how = guanacoKept(howKey())?.how || talk.how;
+  if (how) trigger('recall', how);
+}
+function keepHow() {
+  const how = {};
+  for (const field of document.querySelectorAll('#how-asked [id^="how-"], #system-text')) {
+    const box = [...field.querySelectorAll('textarea, input')].find(one => one.type !== 'radio' || one.checked);
+    if (!box || (box.type === 'number' && box.value === '')) continue;
+    const name = field.id === 'system-text' ? 'system' : field.id.slice(4).replaceAll('-', '_');
+    how[name] = {checkbox: box.checked, number: Number(box.value)}[box.type] ?? box.value;
+  }
+  guanacoKeep(howKey(), {how});
 }
 
 // The boxes in which somebody wrote when the page was left.
@@ -174,6 +191,7 @@ function hear() {
   answers.forEach(answer => rows.drawn.set(answer.text, answer.html));
   fleeting = isUnderWay ? answers.map(answer => answer.text) : [];
   const told = props.how ? JSON.parse(props.how) : null, how = told?.asking === news.asking ? told.values : undefined;
+  if (how) guanacoForget(howKey());
   talk = Talk.heard(how ? {...talk, how} : talk, {...news, how});
   rows.update(talk, at);
   if (!news.blind) Object.entries(news.answers || {}).forEach(([place, answer]) => heads.check(+place, answer.checksum));
@@ -379,6 +397,7 @@ document.addEventListener('keydown', e => {
 });
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
 composer.box.addEventListener('input', () => { measure(); keepMessage(); });
+document.addEventListener('input', e => { if (talk && e.target.closest('#how-asked')) keepHow(); });
 find('.exchanges').addEventListener('input', e => { if (e.target.matches('.editing')) drafts.put(e.target.closest('[data-id]').dataset.id, e.target.value); });
 find('#stop-chat').addEventListener('click', stop);
 find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title, talk?.sides)); });

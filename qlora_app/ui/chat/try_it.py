@@ -14,6 +14,7 @@ from ...tasks import Candidate
 from ..context import AppContext
 from ..events import FAST, Answer, Given
 from ..guard import reads
+from ..kept import KEEPS
 from ..theme import on_click, plain
 from ..translate import translate
 from .chips import chips
@@ -37,7 +38,13 @@ class TryIt:
     def build(self) -> None:
         with gr.Column(visible=False, elem_id="try-it") as self.panel:
             self.box = gr.Textbox(
-                label="Text", lines=3, max_lines=10, max_length=LONGEST_TEXT, interactive=True, elem_id="try-text"
+                label="Text",
+                lines=3,
+                max_lines=10,
+                max_length=LONGEST_TEXT,
+                interactive=True,
+                elem_id="try-text",
+                elem_classes=KEEPS,
             )
             self.go = gr.Button("Try it", variant="primary", elem_id="try-go")
             self.chips = plain(js_on_load=on_click("pick", "question"), elem_id="try-chips")

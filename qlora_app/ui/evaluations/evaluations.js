@@ -7,7 +7,7 @@ const USUAL = {general: 'general', mmlu: 'mmlu', vicuna: 'length'}; // what such
 const address = path => location.pathname.replace(/\/$/, '') + path;
 const alone = (id, page, words) => `<a href="${address(`${NAMED}${esc(id)}/${page}`)}" target="_blank" rel="noopener">${word(words)}</a> `;
 const NAMED = '/evaluations/'; // pages of an evaluation that stand alone
-let rows = [], live = false, opened = null, view = {which: 'all', search: '', start: 0, by: ''}, offered = null, file = null, typed = 0;
+let rows = [], live = false, opened = null, view = {which: 'all', search: '', start: 0, by: ''}, offered = null, asked = [], file = null, typed = 0;
 for (const one of element.querySelectorAll('h2')) one.textContent = word(one.textContent);
 
 const bar = f => `<span class="interval" title="${esc(`${f.low} – ${f.high}`)}"><i style="left:${f.left}%;width:${Math.max(0.5, f.width)}%"></i><b style="left:${f.at}%"></b></span>`;
@@ -110,8 +110,13 @@ async function answers(more = false) {
 
 // ---- the form
 
-async function offer(runs) {
-  offered = await server.offered({runs}); file = null;
+// What was typed stands in it again when the page was loaded again; a file is chosen anew.
+const FORM = 'evaluation';
+const keepForm = () => guanacoKeep(FORM, {runs: asked, fields: guanacoFields(find('.evaluation-form'))});
+function closeForm() { offered = null; guanacoForget(FORM); find('.evaluation-form').replaceChildren(); }
+
+async function offer(runs, fields) {
+  asked = runs; offered = await server.offered({runs}); file = null;
   const box = (kind, name, words, on) => `<label><input type="checkbox" name="${kind}" value="${esc(name)}" ${on ? 'checked' : ''}> <span ${kind === 'who' ? 'translate="no"' : ''}>${esc(words)}</span></label>`;
   const who = offered.contestants.map(one => box('who', one.word, one.title, one.on)).join('');
   const what = offered.evaluators.map((one, i) => box('what', one.name, one.title, i === 0)).join('');
@@ -126,7 +131,9 @@ async function offer(runs) {
     + `<fieldset class="measures"><legend>${word('What is measured')}</legend>${what}<label data-by="regex" hidden>${word('Regular expression')} <input type="text" name="pattern" value="." autocomplete="off" aria-describedby="pattern-wrong"><small id="pattern-wrong" class="wrong" role="alert"></small></label>`
     + `<label data-by="mmlu" hidden>${word('Shots')} <select name="shots"><option>5</option><option>0</option></select></label></fieldset>`
     + `<p class="takes quiet" role="status"></p><p class="wrong" role="alert" hidden></p><div class="deeds"><button type="submit" class="main">${word('Evaluate')}</button>${button('cancel', 'Cancel')}</div></form>`;
-  sheet.dataset.state = 'rows'; close(); takes(); find('.evaluation-form').scrollIntoView({block: 'nearest'});
+  guanacoFill(find('.evaluation-form'), fields); keepForm();
+  sheet.dataset.state = 'rows'; takes();
+  if (!fields) { close(); find('.evaluation-form').scrollIntoView({block: 'nearest'}); }
 }
 function filled() {
   const form = find('form'), all = name => [...form.querySelectorAll(`[name="${name}"]:checked`)].map(one => one.value);
@@ -142,7 +149,7 @@ function takes() {
   clearTimeout(typed);
   typed = setTimeout(async () => {
     const told = await server.takes(now), place = find('.takes');
-    if (!place) return;
+    if (!place || !told) return; // the form is closed, or nobody answers
     const wrong = told.pattern || '';
     place.textContent = wrong ? '' : told.words;
     find('#pattern-wrong').textContent = wrong; find('[name="pattern"]').setAttribute('aria-invalid', !!wrong);
@@ -158,7 +165,7 @@ async function begin() {
   try {
     const told = await server.begin(filled()), wrong = find('form .wrong');
     if (told.problem) { wrong.hidden = false; wrong.textContent = told.problem; return; }
-    offered = null; find('.evaluation-form').replaceChildren(); open(told.id);
+    closeForm(); open(told.id);
   } finally { submit.disabled = false; }
 }
 
@@ -188,7 +195,7 @@ element.addEventListener('click', async e => {
   if (act === 'list') close();
   if (act === 'rename') rename();
   if (act === 'more') answers(true);
-  if (act === 'cancel') { offered = null; find('.evaluation-form').replaceChildren(); poll.want(); }
+  if (act === 'cancel') { closeForm(); poll.want(); }
   if (act === 'stop') { await server.stop({id: opened}); poll.soon(200, 1000); }
   if (act === 'resume') { await server.resume({id: opened}); poll.soon(200, 1000); }
   if (act === 'delete') e.target.closest('.does').innerHTML = `<span class="quiet">${word('The figures go; the answers stay for others.')}</span>${button('sure', 'Delete', 'red')}${button('keep', 'Keep it')}`;
@@ -200,13 +207,14 @@ element.addEventListener('change', e => {
   if (e.target.name === 'by') { view = {...view, by: e.target.value}; answers(); return; }
   if (e.target.name === 'file') { read(e.target); return; }
   if (e.target.name === 'set') for (const one of element.querySelectorAll('[name="what"]')) one.checked = one.value === (USUAL[e.target.value] || 'exact_match');
-  if (e.target.closest('form')) takes();
+  if (e.target.closest('form')) { keepForm(); takes(); }
 });
 element.addEventListener('input', e => {
-  if (e.target.name !== 'search') { if (e.target.closest('form')) takes(); return; }
+  if (e.target.name !== 'search') { if (e.target.closest('form')) { keepForm(); takes(); } return; }
   clearTimeout(typed); typed = setTimeout(() => { view = {...view, search: e.target.value}; answers(); }, 200);
 });
 window.addEventListener('guanaco-evaluate', e => offer(e.detail.runs));
 const poll = guanacoPoll({place: element, ask, every: () => live ? 1000 : 6000});
 watch('value', () => poll.want());
 fromAddress();
+guanacoOnceReady(() => { const kept = guanacoKept(FORM); if (kept) offer(kept.runs, kept.fields); });

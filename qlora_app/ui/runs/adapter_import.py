@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ...base_models.choice import PRECISIONS
 from ...jobs import JobStore
@@ -14,6 +15,7 @@ from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
 from ..guard import changes, owner_reads
 from ..job_card import JobCard
+from ..kept import KEEPS
 from ..translate import translate
 
 
@@ -33,12 +35,16 @@ class AdapterImport:
                 self.what = gr.Textbox(
                     label="Adapter",
                     info="A folder, a zip or a GGUF on this machine, or owner/name on the Hub.",
+                    elem_id="adapter-what",
+                    elem_classes=KEEPS,
                     scale=5,
                     min_width=260,
                 )
                 self.base = gr.Textbox(
                     label="Its base model",
                     info="Only where its files do not say it: a folder, or owner/name on the Hub.",
+                    elem_id="adapter-base",
+                    elem_classes=KEEPS,
                     scale=4,
                     min_width=260,
                 )
@@ -47,17 +53,26 @@ class AdapterImport:
                     value="",
                     label="Precision of the base",
                     info="How the base is held: best as it was where the adapter was made.",
+                    elem_id="adapter-precision",
+                    elem_classes=KEEPS,
                     scale=3,
                     min_width=260,
                 )
             self.downloads = gr.Checkbox(
                 label="Download its base",
                 info="Where it is not on this machine. Without this the import says how much that would be.",
+                elem_id="adapter-downloads",
+                elem_classes=KEEPS,
             )
             with gr.Row():
                 self.go = gr.Button("Open it", size="sm", min_width=140)
                 self.upload = gr.UploadButton("Upload a file", file_types=[".zip", ".gguf"], size="sm", min_width=140)
             self.card = self.job.build(elem_id="adapter-job")
+
+    @property
+    def kept(self) -> list[Component]:
+        """What stands there again when the page was loaded again."""
+        return [self.what, self.base, self.precision, self.downloads]
 
     def wire(self) -> None:
         """Checked, measured and kept by a job, whose card stands below."""

@@ -1,13 +1,14 @@
-// The form of Train again, made of the template that stands among the card's buttons. `say` is called with
+// The form of Train again, made of the template that stands among the card's buttons; of `run()`. `say` is called with
 // ('again', {}) for all settings on the form, or ('repeat', {set}) with what is to be another value.
 class AgainForm {
-  constructor(place, say) {
-    this.place = place; this.say = say;
+  constructor(place, run, say) {
+    this.place = place; this.say = say; this.key = () => `again ${run()}`;
+    place.addEventListener('input', () => guanacoKeep(this.key(), {fields: guanacoFields(place)}));
     place.addEventListener('submit', e => { e.preventDefault(); this.start(); });
     place.addEventListener('keydown', e => { if (e.key === 'Escape') { e.stopPropagation(); this.close(true); } });
     place.addEventListener('click', e => {
       if (e.target.closest('[data-all]')) { this.close(false); say('again', {}); }
-      if (e.target.closest('[data-close]')) this.close(true);
+      if (e.target.closest('[data-close]')) { guanacoForget(this.key()); this.close(true); }
     });
   }
 
@@ -15,6 +16,7 @@ class AgainForm {
     if (!this.place.hidden) return this.close(true);
     this.button = button;
     this.place.replaceChildren(template.content.cloneNode(true)); this.place.hidden = false;
+    guanacoFill(this.place, guanacoKept(this.key())?.fields);
     button.setAttribute('aria-expanded', 'true');
     const first = this.place.querySelector('input, select');
     first?.focus(); first?.select?.();

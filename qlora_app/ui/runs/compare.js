@@ -81,6 +81,6 @@ element.addEventListener('keydown', e => {
 });
 let width = 0;
 new ResizeObserver(() => { const now = find('.overlay .plot')?.clientWidth || 0; if (now !== width) { width = now; draw(); } }).observe(element);
-const turn = () => { lines = []; made = null; ask(); restoreMerge(); };
+const turn = () => { lines = []; made = null; ask(); guanacoOnceReady(restoreMerge); };
 watch('value', () => setTimeout(turn, 0));
 turn();

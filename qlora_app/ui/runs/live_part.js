@@ -22,7 +22,7 @@ function show(text) {
   const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
   const chosen = [...place.querySelectorAll('select[data-of]')].map(one => [one.dataset.of, one.value]);
   place.innerHTML = text;
-  for (const [of, value] of chosen) { const one = place.querySelector(`select[data-of="${of}"]`); if (one) one.value = value; }
+  for (const [of, value] of [...chosen, ...Object.entries(guanacoKept(`exports ${shown}`)?.values || {})]) { const one = place.querySelector(`select[data-of="${of}"]`); if (one) one.value = value; }
   place.querySelectorAll('details').forEach((one, i) => { one.open = !!open[i]; });
   const now = place.querySelector('pre.log'); if (now && atEnd) now.scrollTop = now.scrollHeight;
   if (focused) place.querySelector(`[data-do="${focused}"]`)?.focus();
@@ -42,11 +42,11 @@ const chosenBeside = button => Object.fromEntries([...button.parentElement.query
 
 // A field in the place of what it changes: Enter keeps, Escape does not.
 function field(before, value, name, most, done, lines = 1) {
-  const input = document.createElement(lines > 1 ? 'textarea' : 'input');
-  input.value = value; input.maxLength = most; input.setAttribute('aria-label', word(name)); input.setAttribute('translate', 'no'); input.className = 'renaming'; if (lines > 1) input.rows = lines;
+  const input = document.createElement(lines > 1 ? 'textarea' : 'input'), key = `${name} ${shown}`;
+  input.value = guanacoKept(key)?.text ?? value; input.addEventListener('input', () => guanacoKeep(key, {text: input.value})); input.maxLength = most; input.setAttribute('aria-label', word(name)); input.setAttribute('translate', 'no'); input.className = 'renaming'; if (lines > 1) input.rows = lines;
   before.replaceWith(input); input.focus(); input.select();
   let ended = false;
-  const end = keep => { if (ended) return; ended = true; const now = input.value.trim(); if (keep && now !== value) done(now); seen = 0; input.remove(); poll.want(); soon(); };
+  const end = keep => { if (ended) return; ended = true; guanacoForget(key); const now = input.value.trim(); if (keep && now !== value) done(now); seen = 0; input.remove(); poll.want(); soon(); };
   input.addEventListener('keydown', e => { if (e.key === 'Enter' && !(e.shiftKey && lines > 1)) { e.preventDefault(); end(true); } if (e.key === 'Escape') end(false); });
   input.addEventListener('blur', () => end(true));
 }
@@ -73,6 +73,9 @@ element.addEventListener('click', async e => {
   if (act === 'remove') place.querySelector('.losing')?.remove();
   if (act) trigger(act, {run, runs: [run]});
 });
-element.addEventListener('change', e => { if (e.target.matches('[name="wrong-answers"]')) look(); });
+element.addEventListener('change', e => {
+  if (e.target.dataset.of) guanacoKeep(`exports ${shown}`, {values: {...guanacoKept(`exports ${shown}`)?.values, [e.target.dataset.of]: e.target.value}});
+  if (e.target.matches('[name="wrong-answers"]')) look();
+});
 element.addEventListener('input', e => { if (e.target.matches('[name="search-answers"]')) { clearTimeout(typing); typing = setTimeout(() => look(), 180); } });
 watch('value', poll.want);

@@ -1,22 +1,15 @@
 // The form that makes several runs into one: there when it is asked for, checked at each change, sent whole. What was
-// typed is kept for as long as the browser's window, and stands in it again.
-const mergeForm = () => element.querySelector('.merge-form'), mergeKey = () => `guanaco-merge ${runs().join()}`;
+// typed stands in it again when the page was loaded again.
+const mergeForm = () => element.querySelector('.merge-form'), mergeKey = () => `merge ${runs().join()}`;
 let mergeLook = 0;
 const valuesOf = (form, name) => [...form.querySelectorAll(`[name="${name}"]`)].map(one => one.value);
 const howOf = (form, all) => Object.fromEntries([...form.querySelectorAll('[data-how]')].filter(one => all || !one.closest('label').hidden).map(one => [one.name, one.value]));
 const mergeAsked = (form, all) => ({runs: runs(), weights: valuesOf(form, 'weight'), how: howOf(form, all), name: valuesOf(form, 'name')[0]});
 
-function keptMerge() {
-  try { return JSON.parse(sessionStorage.getItem(mergeKey())); } catch (error) { return null; }
-}
-function keepMerge(form, open) {
-  try { sessionStorage.setItem(mergeKey(), JSON.stringify({...mergeAsked(form, true), open})); } catch (error) { /* it stands in the form */ }
-}
+const keepMerge = (form, open) => guanacoKeep(mergeKey(), {fields: guanacoFields(form), open});
 function restoreMerge() {
-  const form = mergeForm(), kept = form && keptMerge(); if (!kept) return;
-  form.querySelectorAll('[name="weight"]').forEach((one, i) => { one.value = kept.weights[i] ?? one.value; });
-  form.querySelectorAll('[data-how]').forEach(one => { one.value = kept.how[one.name] ?? one.value; });
-  form.querySelector('[name="name"]').value = kept.name || ''; openMerge(kept.open);
+  const form = mergeForm(), kept = form && guanacoKept(mergeKey()); if (!kept) return;
+  guanacoFill(form, kept.fields); openMerge(kept.open);
 }
 function openMerge(open) {
   const form = mergeForm(); form.hidden = !open; keepMerge(form, open);

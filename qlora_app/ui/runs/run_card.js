@@ -8,7 +8,7 @@ const spoken = card.querySelector('.only-read'), lost = card.querySelector('.los
 let at = null; // the step whose answers are looked at
 const chart = new Chart(card.querySelector('.chart'), () => poll.want(), choose);
 speak(card);
-const again = new AgainForm(card.querySelector('.again'), (event, more) => trigger(event, {run: props.value, ...more}));
+const again = new AgainForm(card.querySelector('.again'), () => props.value, (event, more) => trigger(event, {run: props.value, ...more}));
 const askBox = new AskBox(card.querySelector('.ask-box'), async question => {
   const {refused} = await server.ask({run: props.value, question});
   poll.soon(...SHORTLY); return refused;

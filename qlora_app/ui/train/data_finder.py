@@ -30,6 +30,7 @@ from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import changes, owner_reads, reads
 from ..job_card import JobCard, address_in
+from ..kept import KEEPS
 from ..theme import plain
 from .column_form import ColumnForm
 from .data_words import refusal_words
@@ -87,6 +88,7 @@ class DataFinder(HubFinder):
                 max_lines=12,
                 interactive=True,
                 elem_id="paste",
+                elem_classes=KEEPS,
                 max_length=LONGEST_PASTE,
                 placeholder="Rows as JSON or CSV, or plain text",
             )

@@ -1,15 +1,10 @@
-// The form as it stands, kept as long as this tab of the browser is open: the page is loaded again whenever the app was
-// started again, and then it stands there as before. The server gives it back to whoever it is of, see form_kept.py.
-const FORM_KEPT = 'guanaco-form';
-function guanacoKeptForm() { try { return sessionStorage.getItem(FORM_KEPT) || ''; } catch { return ''; } }
-function guanacoWriteForm(form) {
-  try { sessionStorage.setItem(FORM_KEPT, JSON.stringify(form)); } catch { /* it lasts as long as the page, then */ }
-}
+// The form as it stands, which the server gives back to whoever it is of: see form_kept.py and ../kept.js.
+function guanacoKeptForm() { return guanacoKeptText('train'); }
 
 // names: of what an event is given, in that order.
 function guanacoKeepForm(names, given) {
   const all = Object.fromEntries(names.map((name, place) => [name, given[place]])), {' suggested': basis, ' effort': effort, ...values} = all;
-  guanacoWriteForm({basis, effort, values});
+  guanacoKeep('train', {basis, effort, values});
   return given;
 }
 
@@ -20,5 +15,5 @@ addEventListener('input', event => {
   let kept = {};
   try { kept = JSON.parse(guanacoKeptForm()); } catch { /* nothing was kept yet */ }
   const typed = {...kept.typed, [field.id]: box.type === 'checkbox' ? box.checked : box.value};
-  guanacoWriteForm({basis: document.querySelector('#suggested-for textarea, #suggested-for input')?.value, ...kept, typed});
+  guanacoKeep('train', {basis: document.querySelector('#suggested-for textarea, #suggested-for input')?.value, ...kept, typed});
 });

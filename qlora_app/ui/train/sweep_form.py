@@ -18,6 +18,7 @@ from ...sweep.store import check_halving
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import changes, reads
+from ..kept import KEEPS
 from ..runs.card_parts import NO_FIGURE, STATES
 from ..theme import plain
 from ..translate import translate
@@ -69,6 +70,7 @@ class SweepForm:
                     precision=0,
                     interactive=True,
                     elem_id="several-sample",
+                    elem_classes=KEEPS,
                 )
                 self.halving = gr.Checkbox(
                     False,
@@ -76,6 +78,7 @@ class SweepForm:
                     info="At a quarter and at half of its steps the worse half ends.",
                     interactive=True,
                     elem_id="several-halving",
+                    elem_classes=KEEPS,
                 )
             self.line = plain(quiet("Choose a setting and give it values."), elem_id="several-line")
             with gr.Row(elem_classes="does"):
@@ -93,6 +96,7 @@ class SweepForm:
                 interactive=True,
                 min_width=140,
                 elem_id=f"several-setting-{number}",
+                elem_classes=KEEPS,
             )
             values = gr.Textbox(
                 label="Values",
@@ -102,6 +106,7 @@ class SweepForm:
                 scale=2,
                 placeholder="1e-4, 3e-4" if number == 0 else "",
                 elem_id=f"several-values-{number}",
+                elem_classes=KEEPS,
             )
         return setting, values
 
@@ -111,9 +116,7 @@ class SweepForm:
         outputs = [*self.stage.outputs, self.line, self.ranking]
         menu.several(self.open, self.inputs, outputs, **QUIET).success(None, js=TO_CARD)
         face.select(self.look, None, self.ranking, **QUIET)
-        typed = [one for place in self.places for one in place]
-        changed = [one.change for one in (*typed, self.sample, self.halving)]
-        gr.on(changed, self.count, self.inputs, self.line, **QUIET, **LAST)
+        gr.on([one.change for one in self.kept], self.count, self.inputs, self.line, **QUIET, **LAST)
         begin = [self.start.click, *(values.submit for _, values in self.places)]
         gr.on(begin, self.begin, self.inputs, [self.line, self.ranking, card, *self.stage.outputs], **QUIET)
         self.back.click(self.leave, None, self.stage.outputs, **FAST)
@@ -121,8 +124,12 @@ class SweepForm:
     @property
     def inputs(self) -> set[Component]:
         """The form, and what is typed here."""
-        typed = {one for place in self.places for one in place}
-        return {*typed, self.sample, self.halving, *self.form.controls.inputs}
+        return {*self.kept, *self.form.controls.inputs}
+
+    @property
+    def kept(self) -> list[Component]:
+        """What is typed here: it stands there again when the page was loaded again."""
+        return [*(one for place in self.places for one in place), self.sample, self.halving]
 
     # ---- handlers
 

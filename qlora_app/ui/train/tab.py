@@ -181,6 +181,11 @@ class TrainTab:
         shown = recipe or self.controls.first
         return {self.card: run.id if run else "", **turned, **jobs, **self.form.showing(shown)}
 
+    @property
+    def kept_fields(self) -> list[Component]:
+        """What stands there again beside the form when the page was loaded again."""
+        return [*self.sweep.kept, self.data_finder.text]
+
     def kept(self, given: Given) -> Answer:
         """The form as it stood in this tab of the browser; empty where nothing was kept."""
         run = self.page.shown_run()
