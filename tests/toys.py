@@ -265,7 +265,7 @@ def test_adding_a_model_family(house, tmp_path):
     shapes = house.room("base_models.shapes").shapes_of(config)
     filling = shapes.vocabulary  # the offsets of the words that a head fills in, which the bare model lacks
     assert shapes.parameters == pytest.approx(facts.parameters + filling, rel=0.006)
-    assert house.room("memory").verdict(recipe, shapes, house.room("hardware").here())[0]
+    assert house.room("fits").verdict(recipe, shapes, house.room("hardware").here())[0]
     lora = recipe.method
     base = house.room("base_models").load_model(recipe.base_model, "AutoModelForSequenceClassification", ("no", "yes"))
     model = lora.attach(base, "SEQ_CLS")
