@@ -30,9 +30,10 @@ from .kinds.judging import judgeable
 from .kinds.merge import equal_parts, merge_job, merge_spec, merged
 from .launch import places
 from .launch.engines import asked_about
-from .launch.prices import price_words
+from .launch.prices import price_of_all, price_words
 from .launch.queue import working
 from .overrides import as_typed, recipe_from, with_changes
+from .place import Place
 from .planner import planned
 from .preflight import ready
 from .recipe import Recipe
@@ -201,6 +202,7 @@ def sweep(
     here = _settings()
     here.make_home()
     plan = checked(plan_of(_recipe(recipe, settings, named), values, sample, seed), here)
+    _say_price([member.recipe.launch for member in plan.members])
     rule = None if halving is None else Halving(keep=halving, when=tuple(when))
     return Sweep(Sweeps(here.sweeps, RunStore(here.runs)).start(plan, rule))
 
@@ -328,6 +330,7 @@ class Run:
         self.job.check_resumable()
         if (processes, nodes) != (None, None):
             shared_by(self.job, processes, nodes)
+        _say_price([self.job.place()])
         self.job.forget_stop()
         places.start(self.job)
         return self
@@ -336,6 +339,7 @@ class Run:
         """Another run that goes on where this one ended, for so many epochs or steps; it begins at once."""
         here = _settings()
         longer = extended(self.job, RunStore(here.runs), here, epochs, steps)
+        _say_price([longer.place()])
         places.start(longer)
         return Run(longer)
 
@@ -375,6 +379,11 @@ class Sweep:
     def stop(self) -> None:
         """What waits leaves the queue; what trains is saved and ends."""
         self.job.stop()
+
+
+def _say_price(begun_at: Sequence[Place]) -> None:
+    if price := price_of_all(begun_at, _settings()):
+        print(price)
 
 
 def _settings() -> Settings:

@@ -438,7 +438,7 @@ def test_a_model_that_does_not_fit_says_so_and_offers_the_nearest(tab, values, m
     def card():
         return tab.model_card.words_about(form)
 
-    assert "Does not fit" in card() and 'data-row="recipe:guanaco-33b"' in card()
+    assert "Does not fit" in card() and 'data-row="plan:base">Use llama-30b<' in card()
     machine(0.1)
     assert "data-row" not in card(), "nothing fits, so nothing is offered"
     machine(48)

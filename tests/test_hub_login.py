@@ -15,6 +15,7 @@ from joserfc import jwk, jwt
 import app
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
+from qlora_app.ui.door.origins import Came
 from qlora_app.ui.door.people import People, hub_login_of
 from tests.fixtures.page import PROOF, make_run
 from tests.fixtures.serving import served
@@ -196,6 +197,19 @@ def test_what_they_are_who_write_for_the_organisation_the_settings_say(org_write
     info = {"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "write"}]}
     session = {"oauth_info": {"userinfo": info, "expires_at": time.time() + 60}}
     assert people.of_hub(session).role == "visitor", "an account of this server says more than the organisation"
+
+
+def test_what_opens_without_a_login_ends_with_what_somebody_was_known_by(tmp_path):
+    """Who has left the organisation is seen no more: keys and links of theirs end with their last login."""
+    people = People(Settings(home=tmp_path, org_writers="member"), hub_owner="acme")
+    info = {"preferred_username": "ann", "orgs": [ACME | {"roleInOrg": "write"}]}
+    came = Came("1.2.3.4", "https", "x", False)
+    assert not people.is_member("ann@huggingface")
+    session = {"oauth_info": {"userinfo": info, "expires_at": time.time() + 1000}}
+    assert people.person(came, {}, [], {}, session).role == "member" and people.is_member("ann@huggingface")
+    people._members_until["ann@huggingface"] = time.time() - 1
+    assert not people.is_member("ann@huggingface")
+    assert people.person(came, {}, [], {}, session).role == "member" and people.is_member("ann@huggingface")
 
 
 def test_without_a_secret_nobody_logs_in_with_the_hub():

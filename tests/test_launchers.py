@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import psutil
 import pytest
 
 from qlora_app import api, worker
+from qlora_app.cli import jobs
 from qlora_app.jobs import ALREADY_RUNNING, JobStore
 from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local, places, prices
+from qlora_app.launch.away import note
 from qlora_app.launch.hf_jobs import HfJobsLauncher
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.prices import check_price, price_now, price_words
@@ -29,11 +32,15 @@ from qlora_app.launch.queue import Supervisor
 from qlora_app.launch.ray_jobs import RayLauncher
 from qlora_app.launch.slurm import SlurmLauncher, flags_of, handed_on
 from qlora_app.place import Place
+from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus, RunStore
+from qlora_app.runs.events import said_of
 from qlora_app.settings import Settings
-from qlora_app.storage.process import Engine
-from qlora_app.ui.runs.card_parts import engine_line
+from qlora_app.storage.process import Engine, ProcessFile
+from qlora_app.ui.endpoints import Endpoints
+from qlora_app.ui.runs.card_parts import engine_line as line_of_engine
 from qlora_app.ui.train.form_values import show
+from qlora_app.ui.train.where import resume_price
 from tests import fake_buckets
 from tests.conftest import PATIENCE, UNASKED, short_recipe, train_tab, wait_for
 from tests.engines_server import FakeJobs, FakeRay
@@ -497,15 +504,65 @@ def test_a_stop_before_an_engine_has_begun_stays_until_it_is_followed(engine, jo
     assert job.last_word().state == "stopped" and not job.last_word().step
 
 
-def test_the_card_says_which_engine_works_on_it_and_what_that_costs():
-    engine = Engine("hf_jobs", "66<b>", "alive", "RUNNING", attempt=1, dollars=0.123)
+def test_the_card_says_which_engine_works_on_it_and_what_all_its_jobs_cost(tmp_path):
+    file = ProcessFile(tmp_path / "launch.json")
+
+    def engine_line(engine: Engine | None, status: RunStatus) -> str:
+        file.forget()
+        if engine is not None:
+            file.write_engine(engine)
+        return line_of_engine(file, status)
+
+    engine = Engine("hf_jobs", "66<b>", "alive", "RUNNING", attempt=1, dollars=0.1, earlier=0.023)
     words = engine_line(engine, RunStatus(state="running"))
     assert all(part in words for part in ("Hugging Face Jobs", "66&lt;b&gt;", "RUNNING", ">$0.12 so far<"))
     assert "RUNNING" not in engine_line(engine, RunStatus(state="queued")), "its sentence says it already"
-    assert engine_line(replace(engine, state="queued", dollars=0.0), RunStatus(state="stopping")) == ""
+    assert engine_line(replace(engine, state="queued", dollars=0.0, earlier=0.0), RunStatus(state="stopping")) == ""
     ended = replace(engine, state="ended", said="COMPLETED")
     assert ">It cost $0.12<" in engine_line(ended, RunStatus(state="done"))
-    assert engine_line(replace(ended, dollars=0.0), RunStatus(state="done")) == "" == engine_line(None, RunStatus())
+    assert (
+        engine_line(replace(ended, dollars=0.0, earlier=0.0), RunStatus(state="done"))
+        == ""
+        == engine_line(None, RunStatus())
+    )
+    engine_line(ended, RunStatus())
+    file.write(os.getpid())
+    assert file.engine() is None and file.spent() == 0.123, "it goes on here, and what it cost stays known"
+    assert ">It cost $0.12<" in line_of_engine(file, RunStatus(state="done"))
+
+
+def test_what_each_job_cost_is_noted_once_and_counted_together(fake_jobs, hub):
+    """And before a run is sent there again, its card says the price."""
+    settings = Settings.from_environment()
+    settings.make_home()
+    run = RunStore(settings.runs).create(Recipe(launch=fake_jobs.place))
+    for number, seconds_worth in enumerate((0.25, 0.5), start=1):
+        earlier = run.launch_file.spent()
+        sent = Engine("hf_jobs", f"job-{number}", "alive", "RUNNING", number, dollars=seconds_worth, earlier=earlier)
+        run.launch_file.write_engine(sent)
+        for _ in range(2):
+            note(run, sent.as_seen("ended", "COMPLETED"))
+    sentences = [event["sentence"] for event in run.events()]
+    assert [said_of(event).values["spent"] for event in run.events()] == [0.25, 0.75] and len(sentences) == 2
+    assert "cost $0.50; all jobs of this run together $0.75" in sentences[-1]
+    assert jobs.as_row(run)["dollars"] == 0.75
+    tab = train_tab(settings)
+    status = RunStatus(state="stopped")
+    wait_for(lambda: "at most $2.00" in resume_price(tab.page, run, status))
+    assert resume_price(tab.page, run, RunStatus(state="done")) == ""
+
+
+def test_before_several_runs_and_before_an_assistants_the_price_is_said(fake_jobs, hub, capsys):
+    place = {"launch.where": "hf_jobs", "launch.minutes": 60}
+    api.sweep("starter", {"method.rank": [4, 8]}, place)
+    assert "2 runs on rented machines: at most $2.00 together. Nvidia A10G - small" in capsys.readouterr().out
+    tab = train_tab(Settings.from_environment())
+    endpoints = Endpoints(tab.page, None)
+    with refused("rent.not_agreed", kind=gr.Error) as error:
+        endpoints.train("starter", place)
+    assert "most_dollars=1.0" in str(error.value.message) and len(tab.page.store.list()) == 2
+    with refused("rent.not_agreed", kind=gr.Error):
+        endpoints.train("starter", place, float("nan"))
 
 
 WAITING = """#!/bin/sh

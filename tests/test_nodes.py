@@ -20,7 +20,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.train.join import join
 from qlora_app.train.wire import FIRST, OTHER, RENDEZVOUS, Stranger, Wire
 from qlora_app.worker import main
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE, wait_for
 from tests.refusing import refused
 from tests.tiny_models import dropout_of, tiny_model
 
@@ -36,14 +36,14 @@ def run_of(home, store, tmp_path):
     (home / "data").mkdir(exist_ok=True)
     (home / "data" / "rows.json").write_text(json.dumps(ROWS))
 
-    def made(**place):
+    def made(training=None, **place):
         return store.create(
             Recipe.from_dict(
                 {
                     "base_model": {"source": "folder", "id": str(folder), "precision": "fp32"},
                     "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0},
                     "method": {"name": "lora", "dropout": 0.0},
-                    "training": QUIET | STEPS | {"checkpoints": 2},
+                    "training": QUIET | STEPS | {"checkpoints": 2} | (training or {}),
                     "launch": {"nodes": 2, "network": "127.0.0.1"} | place,
                 }
             )
@@ -288,3 +288,27 @@ def test_two_machines_learn_what_one_does_and_the_run_moves_back_to_one(two_netw
     run.move_to(Place())
     assert main(run.folder) == 0 and run.status().state == "done"
     assert losses(run) == pytest.approx(losses(alone), abs=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+def test_a_machine_that_is_gone_ends_the_run_by_its_name(run_of, monkeypatch):
+    monkeypatch.setattr("qlora_app.train.ranks.LEAVES_WITHIN", PATIENCE)  # then this process, the tests', is ended
+    run = run_of(training={"max_steps": 1_000_000, "epochs": 1000.0, "batch_size": 2})
+    joins = [sys.executable, "-m", "qlora_app", "join", str(run.folder)]
+    with subprocess.Popen(joins, env={**os.environ, "OMP_NUM_THREADS": "1"}) as other, ThreadPoolExecutor(1) as pool:
+
+        def kill():
+            try:
+                wait_for(lambda: run.last_word().step)
+            except BaseException:
+                run.request("stop-now")  # else nothing ends it
+                raise
+            finally:
+                other.kill()
+
+        killer = pool.submit(kill)
+        assert main(run.folder) == 1
+        killer.result()
+    assert ended(run) == ("failed", "nodes.lost")
+    assert f"{socket.gethostname()} (127.0.0.1)" in run.status().sentence

@@ -131,6 +131,15 @@ def test_the_smaller_base_is_of_the_family_where_one_fits(wanted, machine, inste
     assert base == instead
 
 
+def test_a_recipe_from_a_larger_machine_is_planned_for_this_one():
+    """It has more processes than there are GPUs, or than the memory holds."""
+    recipe = with_changes(PRESETS["qwen3-32b"], {"launch.processes": 4})
+    assert [offer.key for offer in planned(recipe, MACHINES["24"]).offers] == ["settings", "base"]
+    shared = with_changes(PRESETS["adamix"], {"launch.processes": 4})
+    (offer,) = planned(shared, Machine("cpu", 16 * GB, 15 * GB)).offers
+    assert offer.recipe.launch == Place() and "one process" in offer.words and "GPU" not in offer.does
+
+
 def test_who_goes_on_with_an_adapter_keeps_its_base():
     recipe = with_changes(PRESETS["guanaco-65b"], {"training.start_from": "a-run"})
     assert planned(recipe, MACHINES["24"]) is None

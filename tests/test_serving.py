@@ -432,8 +432,10 @@ def test_a_member_s_key_opens_their_home_alone_and_counts_as_theirs(served, memb
                 served.client(key).chat.completions.create(model="of-nobody", messages=QUESTION)
             assert str(foreign.value).replace(runs[other], "?") == str(missing.value).replace("of-nobody", "?")
     bob = served.client(keys["bob"]).chat.completions
-    with pytest.raises(openai.RateLimitError, match="At most 2"):
+    with pytest.raises(openai.BadRequestError, match="at most 2"):
         bob.create(model="of-bob", messages=QUESTION, n=3)
+    with members["bob"].beginning(1), pytest.raises(openai.RateLimitError, match="At most 2"):
+        bob.create(model="of-bob", messages=QUESTION, n=2)
     said = bob.create(model="of-bob", messages=QUESTION, n=2, max_tokens=30, temperature=0)
     assert served.members_tokens["bob"]._sums[""] >= said.usage.completion_tokens > 0
     served.members_tokens["bob"].add("", 60)

@@ -77,9 +77,9 @@ def watched(job: Job, screen: Console) -> Status | None:
 
 
 def _cost(job: Job) -> list[str]:
-    """What a rented machine cost."""
-    engine = job.launch_file.engine()
-    return [f"{engine.title}: ${engine.dollars:.2f}."] if engine and engine.dollars else []
+    """What rented machines cost, over all attempts."""
+    spent = job.launch_file.spent()
+    return [f"It cost ${spent:.2f} on rented machines."] if spent else []
 
 
 def report(given: argparse.Namespace, job: Job, status: Status) -> int:
@@ -112,6 +112,7 @@ def _run_in_full(run: Run, status: Status) -> dict[str, Any]:
         "step": status.step,
         "sentence": status.sentence,
         "usage": usage_of(run, status),
+        "dollars": run.launch_file.spent(),
         "proof": run.proof(),
         "reported": found.to_json() if found else None,
     }
@@ -129,6 +130,7 @@ def as_row(job: Job) -> dict[str, Any]:
         "total": status.total,
         "sentence": status.sentence,
         "silence": status.silence,
+        "dollars": job.launch_file.spent(),
         "result": job.result(),
         "usage": usage_of(job, status),
     }

@@ -13,6 +13,7 @@ from ..differs import in_words
 from ..errors import UserError
 from ..formatting import loss_figure
 from ..jobs import ENDED
+from ..launch.prices import price_of_all
 from ..launch.queue import working
 from ..overrides import PROGRAM, recipe_from
 from ..recipe import Recipe
@@ -59,6 +60,8 @@ def sweep_command(given: argparse.Namespace, settings: Settings) -> int:
         return DONE
     store = RunStore(settings.runs)
     halving = _halving(given)
+    if price := price_of_all([member.recipe.launch for member in plan.members], settings):
+        given.screen.print(Text(price), soft_wrap=True)
     sweep = Sweeps(settings.sweeps, store).start(plan, halving)
     given.screen.print(Text(f"{sweep.id}: {len(plan.members)} runs wait in the queue."), soft_wrap=True)
     if not given.no_watch and not _watched(sweep, settings, store, given.screen):

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ..effort import expected_seconds
 from ..jobs import Job
-from ..launch.prices import price_words
+from ..launch.prices import price_of_all, price_words
 from ..overrides import recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..runs import RunStore
@@ -54,7 +54,7 @@ def extend_command(given: argparse.Namespace, settings: Settings) -> int:
     run = find_run(given.run, settings)
     longer = extended(run, RunStore(settings.runs), settings, given.epochs, given.steps)
     given.screen.print(Text(f"{longer.id} goes on where {run.id} was last saved."), soft_wrap=True)
-    return _start(given, longer)
+    return _start(given, longer, settings)
 
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -88,7 +88,7 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     if recipe.launch.where == "hf_jobs":
         seconds = expected_seconds(recipe, store, settings.data)
         given.screen.print(Text(price_words(recipe.launch, settings, seconds)), soft_wrap=True)
-    return _start(given, store.create(recipe))
+    return _start(given, store.create(recipe), settings, is_priced=True)
 
 
 def resume_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -97,10 +97,13 @@ def resume_command(given: argparse.Namespace, settings: Settings) -> int:
     job.check_resumable()
     if (given.processes, given.nodes) != (None, None):
         shared_by(job, given.processes, given.nodes)
-    return _start(given, job)
+    return _start(given, job, settings)
 
 
-def _start(given: argparse.Namespace, job: Job) -> int:
+def _start(given: argparse.Namespace, job: Job, settings: Settings, is_priced: bool = False) -> int:
+    """is_priced: was said already what it costs."""
+    if not is_priced and (price := price_of_all([job.place()], settings)):
+        given.screen.print(Text(price), soft_wrap=True)
     start(job, given.screen)
     if given.no_watch:
         return report(given, job, job.status())

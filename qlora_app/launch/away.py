@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..jobs import Job
 from ..runs import Run
+from ..runs.run import Spent
 from ..settings import Settings
 from ..storage.files import open_for_writing
 from ..storage.process import Engine
@@ -89,7 +90,7 @@ def sending(job: Job, engine: str, store: str) -> Iterator[Engine]:
     carried = carried_of(job, store, settings) if store else None
     newest = carried.newest() if carried else 0
     attempt = max(job.launch_file.attempt(), newest) + 1
-    made = Engine(engine, "", "queued", attempt=attempt, store=store)
+    made = Engine(engine, "", "queued", attempt=attempt, store=store, earlier=job.launch_file.spent())
     job.launch_file.write_engine(made)
     try:
         if carried is not None:
@@ -146,7 +147,27 @@ def note(job: Job, seen: Engine, last_words: str = "") -> None:
         if seen.state == "ended" and not now.has_begun and now.store and last_words:
             with contextlib.suppress(OSError), open(open_for_writing(job.log), "w") as log:
                 log.write(last_words)
+        if seen.state == "ended" and now.is_there and seen.dollars:
+            _note_cost(job, seen)
         job.launch_file.note_engine(seen)
+
+
+def _note_cost(job: Job, seen: Engine) -> None:
+    """Among what happened to a run, once for each job of the engine."""
+    if not isinstance(job, Run):
+        return
+    words = Problem(
+        "event.cost",
+        "Job {id} of {engine} cost ${dollars:.2f}; all jobs of this run together ${spent:.2f}.",
+        id=seen.id,
+        engine=seen.title,
+        dollars=seen.dollars,
+        spent=seen.spent,
+    )
+    status = job.status()
+    with contextlib.suppress(BlockingIOError, OSError), job.hold() as out:  # who has the lock notes it
+        if words not in [event["sentence"] for event in job.events()]:
+            out.append_event(status.step, Spent(status.seconds, status.tokens or 0), words)
 
 
 def bring(job: Job) -> None:

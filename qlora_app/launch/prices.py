@@ -1,6 +1,7 @@
 """What a run costs on machines of Hugging Face: said before it is begun, and as it was afterwards."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,26 @@ def price_words(place: Place, settings: Settings, seconds: float | None = None) 
     )
 
 
+def price_of_all(places: Sequence[Place], settings: Settings) -> Problem | None:
+    """What several runs cost at most, before they are begun; None where none is at a place that has prices. Raises
+    UserError.
+    """
+    priced = [place for place in places if place.where == "hf_jobs"]
+    if not priced:
+        return None
+    first = price_words(priced[0], settings)
+    if len(priced) == 1:
+        return first
+    most = sum(price_of(place, settings).dollars * limit_of(place) for place in priced)
+    return Problem(
+        "rent.price_of_all",
+        "{count} runs on rented machines: at most ${most} together. {price}",
+        count=len(priced),
+        most=_figure(most),
+        price=first,
+    )
+
+
 def price_now(place: Place, settings: Settings, seconds: float | None = None) -> Problem | None:
     """The same for who cannot wait: None while prices are asked for, beside them. Raises UserError where they could not
     be had, or do not come; then they are asked for again after a while.
@@ -161,6 +182,20 @@ def check_price(place: Place, settings: Settings) -> None:
     if not is_known:
         raise UserError.at(
             "launch.flavor", "rent.price_awaited", "What it costs is still being asked for. Start it again in a moment."
+        )
+
+
+def check_agreed(place: Place, settings: Settings, most_dollars: float) -> None:
+    """Raises UserError with the price where that may be more than somebody agreed to, or is not known."""
+    if place.where != "hf_jobs":
+        return
+    most = price_of(place, settings).dollars * limit_of(place)
+    if not most <= most_dollars:
+        raise UserError(
+            "rent.not_agreed",
+            "Nothing was begun. {price} Ask whoever pays, then call again with most_dollars={most}.",
+            price=price_words(place, settings),
+            most=f"{most + 0.005:.2f}",
         )
 
 

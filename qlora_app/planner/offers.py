@@ -115,9 +115,9 @@ def plan(
     recipe: Recipe, shapes: Shapes | None, machine: Machine, time_of: TimeOf = lambda recipe, shapes: None
 ) -> Plan | None:
     """What to do where the machine does not hold the recipe; where one of several GPUs does, how all could share its
-    steps. None where there is nothing to do, and where it is trained elsewhere.
+    steps. None where there is nothing to do, and where it is trained elsewhere, or on several machines.
     """
-    if shapes is None or recipe.launch.where != "here":
+    if shapes is None or recipe.launch.where != "here" or recipe.launch.nodes > 1:
         return None
     if level_of(recipe, shapes, machine) in ENOUGH:
         return _shared(recipe, shapes, machine, time_of)
@@ -128,10 +128,13 @@ def plan(
 def would_start(recipe: Recipe, shapes: Shapes, machine: Machine) -> bool:
     """Does it fit, and does nothing that is known now speak against its start? The law of every offer."""
     task = recipe.task_name or TASKS[family_named(shapes.family).kind]
-    devices = machine.devices if machine.kind == "cuda" else 0
-    problems = check_on(recipe, shapes.family, task)
-    problems |= recipe.launch.problems(recipe.training.batch_size, devices, usable_cores())
+    problems = check_on(recipe, shapes.family, task) | _place_problems(recipe, machine)
     return not problems and level_of(recipe, shapes, machine) in ENOUGH
+
+
+def _place_problems(recipe: Recipe, machine: Machine) -> dict[str, Problem]:
+    devices = machine.devices if machine.kind == "cuda" else 0
+    return recipe.launch.problems(recipe.training.batch_size, devices, usable_cores())
 
 
 # ---- one GPU is enough
@@ -162,9 +165,10 @@ def _instead(recipe: Recipe, shapes: Shapes, machine: Machine, time_of: TimeOf) 
     """Every way, the one to take first: what changes least of what is learned, and without a GPU what is quick."""
     alone = recipe.model_copy(update={"launch": Place()})
     if recipe.launch != alone.launch and would_start(alone, shapes, machine):
-        yield _offer("alone", alone, shapes, words.ALONE, words.USE_ONE, time_of)
+        yield _offer("alone", alone, shapes, *words.one_process(machine), time_of)
         return
-    less, loses = _with_less(recipe, shapes, machine, time_of)
+    is_here = not _place_problems(recipe, machine)  # else it came from a larger machine
+    less, loses = _with_less(recipe if is_here else alone, shapes, machine, time_of)
     divided = _divided(recipe, shapes, machine, time_of)
     both = None if less or divided else _divided_with_less(recipe, shapes, machine, time_of)
     is_slow = machine.kind == "cpu" and shapes.parameters >= NOBODY_WAITS

@@ -8,8 +8,13 @@ from ..memory import AT_MOST, loaded_bytes, needed_here
 from ..recipe import Recipe
 from .times import Expected
 
-ALONE = Problem("plan.alone", "one GPU, which holds it")
-USE_ONE = Problem("plan.use_one", "Use one GPU")
+
+def one_process(machine: Machine) -> tuple[Problem, Problem]:
+    """(the way, what its button says)."""
+    if machine.kind == "cpu":
+        alone = Problem("saving.one_process", "one process")
+        return with_less([alone]), use_settings([alone])
+    return Problem("plan.alone", "one GPU, which holds it"), Problem("plan.use_one", "Use one GPU")
 
 
 def too_large(recipe: Recipe, shapes: Shapes, machine: Machine, ways: list[Problem]) -> Problem:

@@ -65,6 +65,8 @@ class Home:
     def _check(self, count: int) -> None:
         if self.limits is None:
             return
+        if count > self.limits.most:
+            raise ApiError(400, f"n: at most {self.limits.most} answers at once are yours.", "n", "too_many_answers")
         if self.answers() + self.limits.asked() + count > self.limits.most:
             words = f"At most {self.limits.most} of your answers are written at once, those on the page among them."
             raise ApiError(429, words, code="rate_limit_exceeded")

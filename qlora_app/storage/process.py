@@ -23,7 +23,8 @@ STOPPED = "T"  # the state of a process that somebody halted
 class Engine:
     """A job as another program works on it. state: queued, alive, ended, or unknown where it did not answer; said: its
     own word for it; attempt: how often a worker was sent to the job; store: the url by which its folder travels, ""
-    where the disk is shared; has_begun: its worker has taken the wish to start; dollars: what it has cost so far.
+    where the disk is shared; has_begun: its worker has taken the wish to start; dollars: what it has cost so far;
+    earlier: what the jobs before it cost.
     """
 
     name: str
@@ -35,6 +36,12 @@ class Engine:
     store: str = ""
     has_begun: bool = False
     dollars: float = 0.0
+    earlier: float = 0.0
+
+    @property
+    def spent(self) -> float:
+        """Dollars of all."""
+        return round(self.earlier + self.dollars, 4)
 
     def as_seen(self, state: str, said: str) -> "Engine":
         """As it is now."""
@@ -108,14 +115,24 @@ class ProcessFile:
         attempt = self._known().get("attempt")
         return attempt if isinstance(attempt, int) else 0
 
+    def spent(self) -> float:
+        """Dollars that all its jobs at other programs have cost so far."""
+        engine, kept = self.engine(), self._known().get("spent")
+        if engine is not None:
+            return engine.spent
+        return kept if isinstance(kept, float) else 0.0
+
     def write_attempt(self, attempt: int) -> None:
         """Name none, and how often a worker was sent so far, elsewhere."""
-        write_json(self.path, {"attempt": attempt})
+        write_json(self.path, {"attempt": attempt} | self._kept_costs())
 
-    def _kept_attempt(self) -> dict[str, int]:
+    def _kept_attempt(self) -> dict[str, Any]:
         """One more where another program had it before: what that one started may write no more."""
         attempt = self.attempt() + (self.engine() is not None)
-        return {"attempt": attempt} if attempt else {}
+        return ({"attempt": attempt} if attempt else {}) | self._kept_costs()
+
+    def _kept_costs(self) -> dict[str, float]:
+        return {"spent": spent} if (spent := self.spent()) else {}
 
     def device(self) -> str:
         """The accelerator the process was given; empty where nobody chose one."""

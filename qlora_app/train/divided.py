@@ -50,7 +50,7 @@ class DividedWorld(World):
         finally:
             self.calls.is_in_step = False
 
-    def leave(self, shared: contextlib.ExitStack) -> None:
+    def leave(self, shared: contextlib.ExitStack, *failed: Any) -> None:
         """They go on beside it until the proof is made."""
 
     def average(self, learned: Sequence[torch.nn.Parameter]) -> None:

@@ -1,6 +1,7 @@
 """The kind `train`: from a run folder to a trained, proven adapter."""
 
 import contextlib
+import functools
 import gc
 import shutil
 from collections.abc import Iterator, Sequence
@@ -169,7 +170,7 @@ def _train(
     else:
         try:
             with contextlib.ExitStack() as training:
-                training.callback(job.world.leave, shared)
+                training.push(functools.partial(job.world.leave, shared))
                 trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         except NotANumber as error:
             if not job.recipe.training.stop_when_broken or not best.is_kept:

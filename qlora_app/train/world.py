@@ -37,9 +37,11 @@ class World:
         """Meanwhile all compute the same step."""
         return contextlib.nullcontext()
 
-    def leave(self, shared: contextlib.ExitStack) -> None:
-        """After the last step the first process is alone, unless the others hold a part of the base."""
-        shared.close()
+    def leave(self, shared: contextlib.ExitStack, *failed: Any) -> None:
+        """After the last step the first process is alone, unless the others hold a part of the base. failed: type,
+        error and traceback of what ended it otherwise, of which another process may be the cause.
+        """
+        shared.__exit__(*(failed or (None, None, None)))
 
     def average(self, learned: Sequence[torch.nn.Parameter]) -> None:
         """The gradients of what learns; nothing to do where DDP does it."""

@@ -10,6 +10,7 @@ from typing import Any
 from ..accounts import Role
 from ..errors import Problem, UserError
 from ..jobs import Job
+from ..launch.prices import check_price
 from ..launch.queue import OwnQueue
 from ..launch.turns import Turns
 from ..presets import Presets
@@ -189,9 +190,10 @@ class AppContext:
     def start(self, job: Job) -> None:
         """Have it started as soon as its turn comes; also by a second click, or on a second page.
 
-        Raises UserError where a member may have no more. Whoever makes a job asks `make_room` before, so that none is
-        left that was refused.
+        Raises UserError where a member may have no more, or what it costs is not known. Whoever makes a job asks
+        `make_room` before, so that none is left that was refused.
         """
+        check_price(job.place(), self.settings)
         if not job.is_asked("start"):
             self.make_room()
         self.audit.note("started", address_of(job))

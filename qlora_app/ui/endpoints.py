@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ..errors import UserError
 from ..inference.session import Decoding
+from ..launch.prices import check_agreed
 from ..messages import Conversation
 from ..overrides import as_typed, with_changes
 from ..preflight import ready
@@ -92,12 +93,13 @@ class Endpoints:
         return [self._row(self.page.store.at(id)) for id in self.page.store.ids()[:MOST_RUNS]]
 
     @changes
-    def train(self, preset: str = "starter", settings: dict[str, str] | None = None) -> str:
+    def train(self, preset: str = "starter", settings: dict[str, str] | None = None, most_dollars: float = 0.0) -> str:
         """Start a training, which waits where another one trains, and return the id of its run.
 
         Args:
             preset: the name of a preset, such as starter
             settings: other values for some of its settings, by their dotted names: {"training.epochs": "2"}
+            most_dollars: what it may cost at most on a rented machine; a call that allows less says the price instead
         """
         if settings is not None and not isinstance(settings, dict):
             raise UserError(
@@ -106,6 +108,7 @@ class Endpoints:
         changed = {str(name): as_typed(value) for name, value in (settings or {}).items()}
         recipe = with_changes(self.page.presets.load(preset), changed)
         recipe = ready(recipe, self.page.settings).recipe
+        check_agreed(recipe.launch, self.page.settings, most_dollars)
         self.page.make_room()
         run = self.page.store.create(recipe)
         self.page.start(run)

@@ -10,6 +10,7 @@ from ...settings import Settings
 from .origins import Came
 
 RANKS = ("visitor", "member", "owner")  # who may more stands behind
+KNOWN_BY_PROXY = 86_400.0  # seconds after a visit by which a proxy's word of somebody still counts for their keys
 WRITES = ("write", "contributor")  # roles in an organisation of the Hub whose people may write there
 
 
@@ -30,6 +31,7 @@ class People:
         self.has_login = self.has_passwords or bool(self._header or hub_owner)
         # A Space that was open to everybody goes on being so.
         self.has_visitors = settings.visitors or (bool(hub_owner) and not self.has_passwords)
+        self._members_until: dict[str, float] = {}  # {name: seconds since 1970}, of those who have no account here
         self._began_as: dict[str, str] = {}  # {token: mark of the account when it logged in}
 
     @property
@@ -86,9 +88,11 @@ class People:
 
     def is_member(self, name: str) -> bool:
         """Whose home that is: may they still come in, as a member? Asked for what works without a login, by a key or a
-        link.
+        link. Of whoever has no account here it is known only for as long as what they were last known by.
         """
-        return self.accounts.is_member(name) and (bool(self.hub_owner) or not name.endswith(ON_HUB))
+        if self.accounts.role_of(name) is not None:
+            return self.accounts.is_member(name)
+        return time.time() < self._members_until.get(name, 0.0)
 
     def person(
         self,
@@ -106,12 +110,21 @@ class People:
         if not self.has_login:
             return self.all_are
         if self._header and came.by_proxy and (name := headers.get(self._header, "").strip().lower()):
-            return self.named(name)
+            return self._seen(self.named(name), time.time() + KNOWN_BY_PROXY)
         found = next((person for token in tokens if (person := self._of_token(token, logged_in))), None)
-        found = found or self.of_hub(session or {})
+        if found is None and (found := self.of_hub(session or {})):
+            self._seen(found, float((session or {})["oauth_info"]["expires_at"]))
         if found is None and self.has_visitors:
             return Person("", "visitor")
         return found
+
+    def _seen(self, person: Person | None, until: float) -> Person | None:
+        """The same. What they are is believed until then."""
+        if person and person.role == "member":
+            self._members_until[person.name] = until
+        elif person:
+            self._members_until.pop(person.name, None)
+        return person
 
     def begin(self, logged_in: dict[str, Any]) -> None:
         """Somebody has just logged in: from now on their account must stay as it is."""

@@ -17,7 +17,7 @@ from ...runs import Run, RunStatus
 from ...runs.ancestry import origin_of
 from ...runs.proof import Proof
 from ...starter import DATASETS
-from ...storage.process import Engine
+from ...storage.process import ProcessFile
 from ...training_data import DatasetChoice
 from ..language import problem_in, spoken
 
@@ -86,7 +86,7 @@ def head(
         + _trained_line(run, trained, decided, may_change)
         + _origin_line(run, may_change)
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
-        + (engine_line(run.launch_file.engine(), status) if may_change else "")
+        + (engine_line(run.launch_file, status) if may_change else "")
         + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
     )
@@ -108,18 +108,21 @@ def _origin_line(run: Run, may_change: bool) -> str:
     )
 
 
-def engine_line(engine: Engine | None, status: RunStatus) -> str:
-    """Which other program works on it, what that says of it, and what it costs."""
+def engine_line(launched: ProcessFile, status: RunStatus) -> str:
+    """Which other program works on it, what that says of it, and what all its jobs have cost."""
+    engine, spent = launched.engine(), launched.spent()
+    if engine is None and spent:
+        return f'<p class="note"><span>It cost ${spent:.2f}</span></p>'
     is_said = engine is not None and (engine.state == "queued" or status.state == "queued" or status.silence)
-    if engine is None or not (engine.dollars or (engine.is_there and not is_said)):
+    if engine is None or not (spent or (engine.is_there and not is_said)):
         return ""  # whose sentence says it already
     words = [f'<b translate="no">{escape(engine.title)}</b>']
     if engine.id:
         words.append(f'<code translate="no">{escape(engine.id)}</code>')
     if engine.is_there and engine.said and not is_said:
         words.append(f'<span translate="no">{escape(engine.said)}</span>')
-    if engine.dollars:
-        cost = f"${engine.dollars:.2f}"
+    if spent:
+        cost = f"${spent:.2f}"
         words.append(f"<span>{cost} so far</span>" if engine.is_there else f"<span>It cost {cost}</span>")
     return f'<p class="note">{" · ".join(words)}</p>'
 

@@ -39,6 +39,7 @@ from ..job_card import move_in_line
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
+from ..train.where import AWAITED, resume_price
 from ..translate import translate, visitors_language
 from .card_again import again_form
 from .card_asked import asked_part
@@ -94,9 +95,7 @@ class Picture(NamedTuple):
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
-    """The component; its value is the id of the run it shows, "" for none, None while that is not known yet. Its events
-    are named in run_card.js.
-    """
+    """Its value is the id of the run it shows, "" for none, None while not known yet; run_card.js has its events."""
     files = (FOLDER.parent / "focus.js", FOLDER.parent / "line.js", *(FOLDER / name for name in SCRIPTS))
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
@@ -328,7 +327,7 @@ class RunCards:
 
         def again() -> str:
             is_offered = may_change and not status.is_active and status.state != "queued"
-            return again_form(recipe) if is_offered else ""
+            return resume_price(self.page, run, status) + again_form(recipe) if is_offered else ""
 
         makers: dict[str, Callable[[], str]] = {
             "head": lambda: head(run, _translated(status, language), noticed(), may_change, trained),
@@ -349,7 +348,7 @@ class RunCards:
         parts = {name: safely(make, otherwise) for name, make in makers.items()}
         facts = Facts(
             state=status.state,
-            live=not is_at_rest or is_going,
+            live=not is_at_rest or is_going or AWAITED in parts["actions"],
             total=status.total,
             progress=status.progress,
             say=announcement(status, language),

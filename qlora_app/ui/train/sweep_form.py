@@ -12,7 +12,7 @@ from ...choices import dotted_name
 from ...effort import pace_among, paces, seconds_at
 from ...errors import UserError
 from ...formatting import about, count_of, loss_figure
-from ...launch.prices import check_price
+from ...launch.prices import check_price, price_now, price_of_all
 from ...sweep import Halving, Plan, RankedRun, Sweep, Sweeps, checked, plan_of
 from ...sweep.store import check_halving
 from ..context import AppContext
@@ -26,6 +26,7 @@ from . import form_values as form
 from .form import TrainForm
 from .stage import Stage
 from .start import TO_CARD
+from .where import AWAITED
 from .words import quiet, sentences_words
 
 PLACES = 3  # settings that are given several values at once
@@ -202,7 +203,20 @@ class SweepForm:
             words += f" of {plan.possible:,}"
         seconds = self._seconds(plan)
         time = f", about {about(seconds)} together" if seconds else ""
-        return f'<p role="status">{words}{time}.</p>'
+        return f'<p role="status">{words}{time}.</p>{self._price(plan)}'
+
+    def _price(self, plan: Plan) -> str:
+        """Of all, at a place that has prices."""
+        first = next((one.recipe.launch for one in plan.members if one.recipe.launch.where == "hf_jobs"), None)
+        if first is None:
+            return ""
+        try:
+            if price_now(first, self.page.settings) is None:
+                return f'<p class="quiet">{AWAITED}</p>'
+            price = price_of_all([one.recipe.launch for one in plan.members], self.page.settings)
+        except UserError as error:
+            return sentences_words(error)
+        return f'<p class="quiet" translate="no">{escape(translate(price or ""))}</p>'
 
     def _seconds(self, plan: Plan) -> float | None:
         """How long all take, one after the other; None where that is not known of one."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...effort import expected_seconds
 from ...errors import UserError
+from ...jobs import RESUMABLE, Job, Status
 from ...launch.hf_jobs import BUCKET
 from ...launch.prices import price_now
 from ...place import TITLES, lacking, reachable
@@ -51,6 +52,19 @@ def price_line(page: AppContext, recipe: Recipe | None) -> str:
         f'<p class="quiet" role="status" translate="no">{escape(translate(found))}</p>'
         f'<p class="quiet"><span>Data and run go into a private bucket of yours:</span> {bucket}</p>'
     )
+
+
+def resume_price(page: AppContext, job: Job, status: Status) -> str:
+    """What it costs to go on at a place that has prices, beside the button; empty elsewhere."""
+    if status.state not in RESUMABLE or job.place().where != "hf_jobs" or lacking("hf_jobs", page.settings):
+        return ""
+    try:
+        found = price_now(job.place(), page.settings)
+    except UserError as error:
+        return f'<p class="amber" role="status" translate="no">{escape(translate(error.problem))}</p>'
+    if found is None:
+        return f'<p class="quiet">{AWAITED}</p>'
+    return f'<p class="quiet"><span>To resume it:</span> <span translate="no">{escape(translate(found))}</span></p>'
 
 
 def _seconds_here(page: AppContext, recipe: Recipe) -> float | None:
