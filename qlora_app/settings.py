@@ -273,9 +273,10 @@ class Settings(BaseModel):
         """{setting: its word}, of those that may stand in no file that leaves this machine."""
         keys = {"HUB_TOKEN": self.hub_token, "WANDB_KEY": self.wandb_key, "PASSWORD": self.password}
         keys |= {"RAY_TOKEN": self.ray_token, **{f"ENDPOINTS ({one.name})": one.key for one in self.endpoints or ()}}
-        return {
-            f"{PREFIX}{name}": key.get_secret_value() for name, key in keys.items() if key and key.get_secret_value()
-        }
+        words = {name: key.get_secret_value() for name, key in keys.items() if key}
+        urls = {"SYNC": self.sync, "RAY": self.ray, "PUBLIC_URL": self.public_url}
+        words |= {name: urlsplit(url).password or "" for name, url in urls.items() if url}
+        return {f"{PREFIX}{name}": word for name, word in words.items() if word}
 
     @property
     def is_demonstration(self) -> bool:

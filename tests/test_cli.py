@@ -550,6 +550,9 @@ def test_settings_are_listed_and_secrets_are_not_shown(home, monkeypatch, capsys
     out = capsys.readouterr().out
     assert all("QLORA_APP_" + name.upper() in out for name in Settings.model_fields)
     assert str(home) in out and "sesame" not in out and "hf_abc" not in out and "*****" in out
+    monkeypatch.setenv("QLORA_APP_RAY", "http://ada:pw-of-ray@head:8265")
+    assert "pw-of-ray" in Settings.from_environment().secrets.values(), "so nothing that is published holds it"
+    assert main(["settings"]) == 0 and "pw-of-ray" not in capsys.readouterr().out
 
 
 def test_settings_for_scripts(home, capsys):

@@ -145,6 +145,16 @@ def test_however_a_secret_is_written_it_is_found(run, tmp_path, how):
         check_says_nothing({"some.json": file}, run, keeping(run, "guanaco"))
 
 
+PROVIDERS = ["hf_1" + "q" * 33, "ghp_" + "a1" * 18, "AKIA" + "A7" * 8, "AIza" + "b" * 35, "glpat-" + "c" * 20]
+
+
+@pytest.mark.parametrize("token", PROVIDERS)
+def test_the_tokens_of_providers_are_known_by_their_front(run, tmp_path, token):
+    (file := tmp_path / "some.json").write_text(f'{{"note": "{token}"}}')
+    with refused("publish.holds_secret"):
+        check_says_nothing({"some.json": file}, run, keeping(run))
+
+
 @pytest.mark.parametrize("password", ["guanaco", "the", "llama"])
 def test_a_password_that_is_a_word_of_everybody_stops_nothing_but_where_somebody_wrote_it(run, password):
     assert files_of(run, PublishSpec(repository="me/mine"), run.folder / "sent", keeping(run, password))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -44,13 +45,20 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE if works else NOT_DONE
 
 
+def _without(secrets: Mapping[str, str], text: str) -> str:
+    """Stars for each, also within an address; pydantic prints its own so."""
+    for word in secrets.values():
+        text = text.replace(word, "**********")
+    return text
+
+
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:
     """List the environment variables of this installation and their values."""
     table = Table("variable", "value", "what it is", box=None, pad_edge=False)
     shown = {}
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        shown[PREFIX + name.upper()] = "" if value is None else str(value)  # pydantic prints a secret as stars
+        shown[PREFIX + name.upper()] = "" if value is None else _without(settings.secrets, str(value))
         table.add_row(PREFIX + name.upper(), shown[PREFIX + name.upper()], field.description)
     if given.json:
         print(json.dumps(shown))

@@ -34,7 +34,11 @@ OF_EVERYBODY = (
 VOCABULARIES = (".gguf", ".model")
 ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 DEPTH = 3  # texts in texts
-A_TOKEN = re.compile(r"(?<![A-Za-z0-9])(hf_[A-Za-z]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,})")
+# What providers print at the front of a key, so that such can be found.
+A_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gw-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{50,}"
+    r"|AKIA[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[\w-]{35}|xox[abps]-[\w-]{20,}|glpat-[\w-]{20,})"
+)
 
 
 def to_publish(run: Run, what: str, made: Path | None, repository: str, folder: Path, terms: Terms) -> dict[str, Path]:
