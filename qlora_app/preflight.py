@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import start_from
+from . import start_from, starter
 from .base_models import (
     Facts,
     ModelChoice,
@@ -301,7 +301,7 @@ def _strange_tokens(folder: Path, when: int) -> dict[str, int]:
 
 def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
     """The examples of a choice, read once, and again when the files are other ones. Raises UserError."""
-    found = _examples(choice, data_folder, stamp(choice, data_folder))
+    found = _examples(choice, _place(choice, data_folder), stamp(choice, data_folder))
     if isinstance(found, UserError):
         raise found.with_traceback(None)
     return found
@@ -315,11 +315,16 @@ def _examples(choice: DatasetChoice, data_folder: Path, when: Any) -> Examples |
         return error
 
 
+def _place(choice: DatasetChoice, data_folder: Path) -> Path:
+    """The starter's data is one for everybody, and is read once for all."""
+    return starter.FOLDER if choice.source == "starter" and not choice.measured_with else data_folder
+
+
 def taught_by(choice: DatasetChoice, data_folder: Path) -> tuple[dict[str, str], dict[str, int], bool]:
     """({task: why the data cannot teach it, empty if they can}, {label: rows with it} where they are labelled texts,
     whether only the first of many examples were looked at). Raises UserError.
     """
-    return _taught_by(choice, data_folder, stamp(choice, data_folder))
+    return _taught_by(choice, _place(choice, data_folder), stamp(choice, data_folder))
 
 
 @functools.lru_cache(maxsize=64)

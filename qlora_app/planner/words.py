@@ -81,7 +81,7 @@ def with_less(changes: list[Problem]) -> Problem:
 def smaller(recipe: Recipe, shapes: Shapes) -> Problem:
     return Problem(
         "plan.smaller_base",
-        "a smaller base: {title} ({size})",
+        "a smaller base, {title} ({size})",
         title=recipe.base_model.title,
         size=millions(shapes.parameters),
     )
