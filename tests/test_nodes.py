@@ -18,6 +18,7 @@ from qlora_app.network import address_in
 from qlora_app.place import Place
 from qlora_app.recipe import Recipe
 from qlora_app.train.join import join
+from qlora_app.train.nodes import Node
 from qlora_app.train.wire import FIRST, OTHER, RENDEZVOUS, Stranger, Wire
 from qlora_app.worker import main
 from tests.conftest import PATIENCE, wait_for
@@ -58,11 +59,11 @@ def ended(run):
 
 
 class Joins(threading.Thread):
-    """A machine that says it is ready with whatever it is given for what the first one has."""
+    """A machine that says it is ready with whatever it is given for what the first one has; then what `then` does."""
 
-    def __init__(self, run, **others):
+    def __init__(self, run, then=lambda: None, **others):
         super().__init__(daemon=True)
-        self.run_, self.others = run, others
+        self.run_, self.then, self.others = run, then, others
         self.start()
 
     def run(self):
@@ -73,6 +74,7 @@ class Joins(threading.Thread):
         wire.send(name="another")
         wire.receive()
         wire.send(**self.others)
+        self.then()
         self.heard = wire.receive()
 
 
@@ -105,6 +107,35 @@ def test_who_never_comes_is_waited_for_so_long_and_no_longer(run_of, monkeypatch
     assert main(run.folder) == 1
     assert ended(run) == ("failed", "nodes.missing")
     assert f"join {run.folder}" in run.status().sentence
+
+
+def test_who_comes_and_never_is_ready_is_waited_for_so_long_and_no_longer(run_of, monkeypatch):
+    run = run_of()
+    other = Joins(run, lambda: monkeypatch.setattr("qlora_app.train.nodes.MINUTE", 1e-6), still="fetching")
+    assert main(run.folder) == 1
+    assert ended(run) == ("failed", "nodes.not_ready")
+    assert "another (127.0.0.1)" in run.status().sentence
+    other.join()
+    assert other.heard["end"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        *(b'{"ready": 5}', b'{"ready": null}', b'{"ready": ["torch"]}', b'{"died": 3}', b'{"died": ["a", 1, 2]}'),
+        *(b'{"died": [1, 1e999, ""]}', b'{"died": {}}', b"[]", b"{}", b"\xff", b"", b'"ready"', b"1" * 5000),
+        *(b"[" * 100_000, b'{"ready": ' * 100_000, b"a" * ((1 << 20) + (1 << 18))),
+    ],
+)
+def test_whatever_a_machine_says_wrong_it_is_gone_then(says):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()) as theirs:
+            node = Node(Wire(listening.accept()[0]), "another")
+            with contextlib.suppress(OSError):  # it is heard no more before it has said all
+                theirs.sendall(says + b"\n")
+            wait_for(lambda: node.is_lost)
+            assert (node.has, node.dead) == (None, None)
+            node.wire.close()
 
 
 def test_it_says_how_to_join_and_can_be_stopped_while_it_waits(run_of):

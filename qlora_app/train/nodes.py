@@ -53,9 +53,10 @@ class Node:
         try:
             while message := self.wire.receive():
                 self._take(message)
-        except (OSError, ValueError, TypeError):  # gone, or something that no version of ours says
-            pass
-        self.is_lost = True
+        except Exception as error:  # it has gone, or says what no version of ours says: of any kind
+            log(f"node {self.name} is heard no more: {error}")
+        finally:
+            self.is_lost = True
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if "ready" in message:
@@ -131,15 +132,15 @@ class Nodes:
     def _wait(
         self, came: "queue.Queue[Node]", here: Mapping[str, str], recipe: Recipe, say: Callable[[str], None]
     ) -> None:
-        until, said = time.monotonic() + MINUTE * self.place.join_minutes, ""
+        began, said = time.monotonic(), ""
         told = recipe.model_dump(mode="json")
         while True:
             self.out.leave_if_asked()
             self._look_at(here)
             if len(self._ready()) == self.count:
                 return
-            if time.monotonic() > until and len(self._there) < self.count:
-                raise UserError.of(self._missing())
+            if time.monotonic() - began > MINUTE * self.place.join_minutes:
+                raise UserError.of(self._late())
             if said != (said := self._waiting()):
                 say(said)
                 log(said)
@@ -181,7 +182,19 @@ class Nodes:
             command=join_command(self.out.run),
         )
 
-    def _missing(self) -> Problem:
+    def _late(self) -> Problem:
+        """Who does not come, or came and does not get ready."""
+        slow = [node.name for node in self._there if node.has is None]
+        if len(self._there) == self.count:
+            return Problem(
+                "nodes.not_ready",
+                "{names} came, and was not ready within {minutes} minutes. Nothing was trained. See there what join "
+                "waits for; if it is the base model, raise launch.join_minutes. Then press Resume, and on each other "
+                "machine run {command}",
+                names=", ".join(slow),
+                minutes=self.place.join_minutes,
+                command=join_command(self.out.run),
+            )
         return Problem(
             "nodes.missing",
             "Of {all} machines {came} came within {minutes} minutes to {address}. Nothing was trained. Press Resume, "

@@ -58,7 +58,9 @@ def own_devices(count: int) -> list[str]:
 
 
 class Processes:
-    """Of one machine, on which `each` share a training; the worker itself is none of them."""
+    """Those that one program starts on its machine, of which `each` share a training. The worker starts one fewer: it is
+    itself the first.
+    """
 
     def __init__(self, run: Run, each: int, devices: Sequence[str]) -> None:
         """devices: the GPU of each process; none on a CPU."""

@@ -60,7 +60,7 @@ class Wire:
         line, _, self._came = self._came.partition(b"\n")
         try:
             message = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConnectionError("this is no message") from error
         if not isinstance(message, dict):
             raise ConnectionError("this is no message")
@@ -74,7 +74,8 @@ class Wire:
         self.send(ask=asked)
         heard = self._within()
         self.send(proof=_proof(word, mine, str(heard.get("ask"))))
-        if not hmac.compare_digest(str(self._within().get("proof")), _proof(word, other, asked)):
+        proof = str(self._within().get("proof")).encode(errors="replace")
+        if not hmac.compare_digest(proof, _proof(word, other, asked).encode()):
             raise Stranger("it does not know the word of the run")
 
     def _within(self) -> dict[str, Any]:
