@@ -54,7 +54,7 @@ class Node:
             while message := self.wire.receive():
                 self._take(message)
         except Exception as error:  # it has gone, or says what no version of ours says: of any kind
-            log(f"node {self.name} is heard no more: {error}")
+            log(f"node {self.name}: {error}")
         finally:
             self.is_lost = True
 
