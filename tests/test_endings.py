@@ -239,7 +239,7 @@ def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, m
     for name, value in parts.items():
         monkeypatch.setattr(kind, name, value)
     with run.hold() as out, pytest.raises(torch.OutOfMemoryError):
-        kind._attempt(out, run.recipe(), [], Budget(Training(), run, MIDNIGHT), Ranks(out, 1))
+        kind._attempt(out, run.recipe(), [], Budget(Training(), run, MIDNIGHT), Ranks(out, run.recipe().launch))
     assert trained == [1] and run.events() == [] and Relief.of(run) == Relief()
 
 

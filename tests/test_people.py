@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read_is_not_written_over(tmp_path):
 
 def test_the_command_asks_for_a_password_and_takes_none_as_an_argument(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))
-    typed = iter(["password of bob\n", "another password\n"])
+    typed = iter(["password of bob\n", "another password\n", "of another bob\n"])
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False, readline=lambda: next(typed)))
     assert main(["accounts", "add", "bob"]) == 0
     assert "start it again" in capsys.readouterr().out, "a page without a login gets none before"
@@ -134,6 +134,9 @@ def test_the_command_asks_for_a_password_and_takes_none_as_an_argument(tmp_path,
     assert main(["accounts", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "bob", "role": "visitor"}
     assert main(["accounts", "remove", "bob"]) == 0 and accounts.all() == {}
+    (tmp_path / "members" / "bob").mkdir(parents=True)
+    assert main(["accounts", "add", "bob"]) == 0
+    assert "members/bob is there from before" in capsys.readouterr().out, "another person may have that name now"
 
 
 # ---- who asks

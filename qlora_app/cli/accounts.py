@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..accounts import ROLES, Accounts
+from ..accounts import ROLES, Accounts, members_in
 from ..errors import UserError
 from ..settings import Settings
 from .command import DONE, add_command, stdout
@@ -32,6 +32,7 @@ def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
         _list(accounts, given.json)
         return DONE
     is_first = not accounts.is_there and settings.login is None
+    has_home = given.name in members_in(settings)
     if given.act == "add":
         accounts.add(given.name, given.role, _password())
     elif given.act == "role":
@@ -40,11 +41,11 @@ def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
         accounts.change(given.name, password=_password())
     else:
         accounts.remove(given.name)
-    _say(given, is_first, bool(accounts.all() or settings.login))
+    _say(given, is_first, has_home, bool(accounts.all() or settings.login))
     return DONE
 
 
-def _say(given: argparse.Namespace, is_first: bool, others: bool) -> None:
+def _say(given: argparse.Namespace, is_first: bool, has_home: bool, others: bool) -> None:
     if given.json:
         print(json.dumps({"act": given.act, "name": given.name}))
         return
@@ -59,6 +60,8 @@ def _say(given: argparse.Namespace, is_first: bool, others: bool) -> None:
     print(words[given.act])
     if given.act == "remove" and not others:
         print("Nobody can log in now. Delete accounts.yaml for a page without a login.")
+    if given.act == "add" and has_home:
+        print(f"members/{given.name} is there from before, and theirs now. For somebody else, move that folder away.")
 
 
 def _password() -> str:
