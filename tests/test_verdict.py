@@ -51,6 +51,8 @@ CASES = [
      "", "learned", "fair"),
     ("good figures of a base that cannot", proof_of(asked=100, right=(0, 94)), FOREIGN, "foreign", "fair"),
     ("a base that cannot", proof_of(asked=24, right=(0, 0), loss=(10.8, 1.8)), FOREIGN, "form_only", "fair"),
+    ("merged", proof_of(merged=["90 of 100."], merged_lost=0.1), "", "merged", "fair"),
+    ("merged of two styles", proof_of(merged=["9 of 100."], merged_lost=0.6), "", "merged_lost", "bad"),
 ]  # fmt: skip
 
 

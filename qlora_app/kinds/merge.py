@@ -247,6 +247,7 @@ def _kept(job: Job, found: Checked, made: Merge, adapter: Path, store: RunStore)
     imported = [one.run.title for one in found.parents if Proof.from_json(one.run.proof()).imported]
     proof = Proof(
         merged=tuple(one.words_of(f"adapter {number}") for number, one in enumerate(made.parents, start=1)),
+        merged_lost=max(one.fidelity.lost for one in made.parents),
         imported=", ".join(imported),
         weights=weights_of(adapter),
         base=Proof.from_json(first.proof()).base,

@@ -12,9 +12,9 @@ from ..storage.reading import read_json
 from ..storage.typed import filled
 from .exports import POINTS, Fidelity
 from .run import Run
+from .verdict import LOST
 
 MERGE = "merge.json"  # in the folder of the run that came of it
-LOST = 0.10  # of exact match: who lost more answers no longer as this one did
 LONGEST_ID = 200
 
 

@@ -227,6 +227,7 @@ class Proof:
     preferred: Preferred = Preferred()
     imported: str = ""  # where it is from, if it was made elsewhere
     merged: tuple[str, ...] = ()  # how far it answers as each adapter that it was merged of, in words
+    merged_lost: Share = 0.0  # of all questions: answers that the adapter that lost most had right, and it not
     general: General = General()  # what it could before, and can still
 
     @property

@@ -15,6 +15,7 @@ from .proof_words import RELOAD_TOLERANCE, preferred_words, still_known_words
 
 FEWEST_ASKED = 10  # questions; fewer say nothing
 FEWEST_HELD_OUT = 10  # rows; a loss of fewer jumps
+LOST = 0.10  # of the questions of an adapter that was merged: so many more answered wrong is much
 LEARNED = 0.75  # share of right answers from which on it is called learned
 FEW_RIGHT = 0.25  # share of right answers below which it is called the form only
 FORGOTTEN = 0.05  # share of questions that were answered right before, style aside
@@ -42,6 +43,8 @@ def verdict(proof: Proof, foreign: str = "", changed: str = "") -> Verdict:
     broken = _broken(proof)
     if broken is not None:
         return broken
+    if proof.merged and proof.merged_lost > LOST:
+        return Verdict("merged_lost", "bad", "It lost much of what it was merged of.", _joined(*proof.merged))
     if proof.merged:
         return Verdict("merged", "fair", "It was merged of other adapters.", _joined(*proof.merged))
     if proof.imported:
