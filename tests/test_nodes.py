@@ -128,14 +128,16 @@ def test_who_comes_and_never_is_ready_is_waited_for_so_long_and_no_longer(run_of
     ],
 )
 def test_whatever_a_machine_says_wrong_it_is_gone_then(says):
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with socket.create_connection(listening.getsockname()) as theirs:
-            node = Node(Wire(listening.accept()[0]), "another")
-            with contextlib.suppress(OSError):  # it is heard no more before it has said all
-                theirs.sendall(says + b"\n")
-            wait_for(lambda: node.is_lost)
-            assert (node.has, node.dead) == (None, None)
-            node.wire.close()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as theirs,
+    ):
+        node = Node(Wire(listening.accept()[0]), "another")
+        with contextlib.suppress(OSError):  # it is heard no more before it has said all
+            theirs.sendall(says + b"\n")
+        wait_for(lambda: node.is_lost)
+        assert (node.has, node.dead) == (None, None)
+        node.wire.close()
 
 
 def test_it_says_how_to_join_and_can_be_stopped_while_it_waits(run_of):

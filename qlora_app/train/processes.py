@@ -58,8 +58,8 @@ def own_devices(count: int) -> list[str]:
 
 
 class Processes:
-    """Those that one program starts on its machine, of which `each` share a training. The worker starts one fewer: it is
-    itself the first.
+    """Those that one program starts on its machine, of which `each` share a training. The worker starts one fewer, for
+    it is itself the first.
     """
 
     def __init__(self, run: Run, each: int, devices: Sequence[str]) -> None:
