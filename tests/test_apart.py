@@ -3,6 +3,7 @@
 
 import copy
 import json
+import random
 
 import pytest
 import transformers
@@ -10,7 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from qlora_app.base_models import ModelChoice, apart, load_tokenizer
 from qlora_app.base_models.apart import Apart, keep_apart
-from qlora_app.base_models.ordinary import is_ordinary
+from qlora_app.base_models.ordinary import GROWTH, MOST_TIMES_IN_ALL, WRITTEN, are_harmless, is_ordinary
 from qlora_app.base_models.patterns import is_linear
 from tests.real_tokenizers import REAL, real_tokenizer
 from tests.refusing import refused
@@ -99,6 +100,16 @@ UNUSUAL = {
     "much of little when decoded": made(decoder=decoders.Replace("a", "a" * 1000)),
     "a long prefix": made(normalizer=normalizers.Prepend("a" * 1000)),
     "a table that makes much of little": made(normalizer=table(b"a" * 1000)),
+    "bytes of bytes": made(normalizer=normalizers.Sequence([normalizers.ByteLevel()] * 11)),
+    "bytes of bytes by both": made(
+        normalizer=normalizers.Sequence([normalizers.ByteLevel()] * 6),
+        pre_tokenizer=pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(False, use_regex=False)] * 6),
+    ),
+    "table after table": made(normalizer=normalizers.Sequence([table(b"a" * 60)] * 2)),
+    "a decoder that panics at a short token": made(decoder=decoders.Strip(" ", 0, 1)),
+    "such a one among others": made(decoder=decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 1, 1)])),
+    "something between all letters": made(normalizer=normalizers.Replace("", "a")),
+    "something where nothing is": made(normalizer=normalizers.Replace(Regex("x*"), "a")),
     "thousands of steps": made(normalizer=normalizers.Sequence([normalizers.NFC()] * 1000)),
     "much around each text": made(post_processor=around(5000)),
     "long words": made(models.WordPiece(WORDS, unk_token="[UNK]", max_input_chars_per_word=10**9)),
@@ -112,6 +123,48 @@ UNUSUAL = {
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_what_no_published_tokenizer_does_is_noticed(name):
     assert not is_ordinary(UNUSUAL[name])
+
+
+def test_every_kind_of_part_is_known():
+    bases = {"Normalizer", "PreTokenizer", "PostProcessor", "Decoder", "DecodeStream", "NORMALIZERS"}
+    rooms = (normalizers, pre_tokenizers, processors, decoders)
+    kinds = {name for room in rooms for name in dir(room) if name[0].isupper()} - bases
+    assert kinds == {*GROWTH, *WRITTEN, "Precompiled"}
+    assert not are_harmless([{"type": "Surprise"}])
+
+
+LENGTHENING = (
+    *(normalizers.ByteLevel(), normalizers.NFKC(), normalizers.NFKD(), normalizers.NFD(), normalizers.NFC()),
+    *(normalizers.Lowercase(), normalizers.BertNormalizer(strip_accents=False), normalizers.Prepend("\u2581")),
+    *(normalizers.Replace(" ", "\u2581"), normalizers.Replace("", "x"), normalizers.Replace(Regex("x+"), "\ufdfa")),
+)
+LONG_WHEN_WRITTEN_OUT = ("\xe9", "\ufdfa", "\u0390", "\u0130", " ", "\x00", "\u5b57", "\U0001f642", "x")
+
+
+def test_what_passes_makes_of_a_text_at_most_so_much():
+    chance, passed = random.Random(0), 0
+    for _ in range(300):
+        parts = chance.choices(LENGTHENING, k=chance.randint(1, 8))
+        stage = normalizers.Sequence(parts)
+        if not are_harmless([json.loads(stage.__getstate__())]):
+            continue
+        passed += 1
+        for text in LONG_WHEN_WRITTEN_OUT:
+            assert len(stage.normalize_str(text * 8).encode()) <= MOST_TIMES_IN_ALL * len(text.encode() * 8), parts
+    assert passed > 40
+
+
+@pytest.mark.parametrize("scheme", ["always", "never"])
+def test_pieces_become_at_most_so_much_longer(scheme):
+    for stage in (
+        pre_tokenizers.Metaspace("\U0001f642", scheme),
+        pre_tokenizers.ByteLevel(scheme == "always", use_regex=False),
+    ):
+        (whole,) = [json.loads(stage.__getstate__())]
+        most = GROWTH[whole["type"]] * (2 if whole.get("add_prefix_space") else 1)
+        for text in LONG_WHEN_WRITTEN_OUT:
+            pieces = [piece for piece, _ in stage.pre_tokenize_str(text)]
+            assert len("".join(pieces).encode()) <= most * len(text.encode())
 
 
 @pytest.mark.parametrize("new", [of_a_decoder, of_bert, of_deberta, of_roberta, of_t5])

@@ -5,6 +5,8 @@ Asked of what was loaded, whichever file it is from.
 
 import base64
 import json
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,41 +14,53 @@ from .patterns import is_linear
 
 MOST_PARTS = 50
 MOST_TIMES = 16.0  # as long as the text may become by all replacements together
+MOST_TIMES_IN_ALL = 1024.0  # by everything that can lengthen it, were each at its worst
 MOST_ADDED = 64  # tokens that are put around a text
 LONGEST_TOKEN, LONGEST_OF_UNIGRAM = 2000, 64  # characters; Unigram tries every token at every place
 LONGEST_PIECE = 64  # bytes that stand for one character in a table of SentencePiece
 LONGEST_WORD = 200  # characters that WordPiece takes time over
 SHORTEST_WITH_BLANKS = 3  # characters of an added token that takes the blanks beside it
-_NORMALIZERS = ("BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Strip")
-_CUTS = (
-    *("BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace", "Punctuation"),
-    *("UnicodeScripts", "Whitespace", "WhitespaceSplit"),
+# How many times as many bytes (UTF-8) each kind of part can make of a text. A kind that is neither here nor in
+# `_growth` is not known, and what has one is not ordinary.
+GROWTH = {
+    # normalizers
+    **{"Strip": 1.0, "StripAccents": 1.0, "Nmt": 1.0, "Lowercase": 1.5},
+    **{"NFC": 3.0, "NFD": 3.0, "NFKC": 11.0, "NFKD": 11.0},  # as Unicode's annex 15 has them
+    "BertNormalizer": 8.0,  # NFD, small letters, blanks around each Chinese sign
+    # pre-tokenizers; the first is a normalizer, a post-processor and a decoder as well
+    **{"ByteLevel": 2.0, "Metaspace": 5.0},  # a sign of up to four bytes for a blank, and before each piece
+    **dict.fromkeys(("BertPreTokenizer", "CharDelimiterSplit", "Digits", "FixedLength", "Punctuation"), 1.0),
+    **dict.fromkeys(("Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit"), 1.0),
+    # post-processors
+    **dict.fromkeys(("BertProcessing", "RobertaProcessing", "TemplateProcessing"), 1.0),
+    # decoders; of an empty sign the first two put a blank behind each letter, the third one before each token
+    **{"BPEDecoder": 2.0, "CTC": 2.0, "WordPiece": 2.0, "ByteFallback": 1.0, "Fuse": 1.0},
+    "Sequence": 1.0,
+}
+_TAKES_A_LETTER = re.compile(  # letters and classes one after another, each there at least once
+    r"(?:(?:\[[^\[\]]+\]|\\[sSdDwWrnt]|\\[pP]\{\w+\}|\\\W|[^\\\[\](){}*+?|^$])(?:\+|\{[1-9]\d*(?:,\d*)?\})?)+"
 )
-_AROUND = ("BertProcessing", "ByteLevel", "RobertaProcessing")
-_DECODERS = ("BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Strip", "WordPiece")
-HARMLESS = {*_NORMALIZERS, "StripAccents", *_CUTS, *_AROUND, *_DECODERS, "Sequence"}
+WRITTEN = ("Replace", "Prepend")  # lengthen by what is written in them
 
 
 def is_ordinary(tokenizer: Any) -> bool:
     """tokenizer: a `tokenizers.Tokenizer`."""
-    stages = [json.loads(one.__getstate__()) for one in _stages(tokenizer)]
-    return are_harmless(stages) and _is_model_ordinary(tokenizer) and _are_added_ordinary(tokenizer)
+    coding = [tokenizer.normalizer, tokenizer.pre_tokenizer]
+    met = (coding, [tokenizer.post_processor], [tokenizer.decoder])  # each time by another text
+    return (
+        all(are_harmless([json.loads(one.__getstate__()) for one in stages if one is not None]) for stages in met)
+        and _is_model_ordinary(tokenizer)
+        and _are_added_ordinary(tokenizer)
+    )
 
 
 def are_harmless(stages: list[dict[str, Any]]) -> bool:
-    """stages: such as the normalizer and the decoder, as a tokenizer.json has them."""
+    """stages: those that a text goes through one after another, as a tokenizer.json has them."""
     parts = [part for stage in stages for part in _parts(stage)]
     if len(parts) > MOST_PARTS or not all(map(_is_harmless, parts)):
         return False
-    grown = 1.0
-    for part in parts:
-        grown *= max(1.0, _growth(part))
-    return grown <= MOST_TIMES
-
-
-def _stages(tokenizer: Any) -> Iterator[Any]:
-    stages = (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder)
-    return (stage for stage in stages if stage is not None)
+    written = math.prod(_growth(part) for part in parts if part["type"] in WRITTEN)
+    return written <= MOST_TIMES and math.prod(map(_growth, parts)) <= MOST_TIMES_IN_ALL
 
 
 def _parts(stage: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -63,21 +77,33 @@ def _is_harmless(part: dict[str, Any]) -> bool:
     kind = part.get("type")
     if kind in ("Split", "Replace"):
         regex = part["pattern"].get("Regex")
+        if kind == "Replace" and not (part["pattern"].get("String") or _TAKES_A_LETTER.fullmatch(regex or "")):
+            return False  # an empty place that is filled makes the library panic at the next part
         return regex is None or is_linear(regex)
     if kind == "Precompiled":
         return _longest_piece(part) <= LONGEST_PIECE
-    if kind == "Prepend":
-        return len(part["prepend"]) <= MOST_TIMES
+    if kind == "Strip":
+        return not part.get("stop")  # a decoder that cuts at the end panics at a token that is shorter
+    if kind == "FixedLength":
+        return part["length"] > 0
     if kind == "TemplateProcessing":
         ids = [id for token in part["special_tokens"].values() for id in token["ids"]]
         return max(len(part["single"]), len(part["pair"]), len(ids)) <= MOST_ADDED
-    return kind in HARMLESS
+    return kind in GROWTH or kind in WRITTEN
 
 
 def _growth(part: dict[str, Any]) -> float:
-    if part.get("type") != "Replace":
-        return 1.0
-    return len(part["content"]) / max(1, len(part["pattern"].get("String", "")))
+    kind = part["type"]
+    if kind == "Replace":
+        size, found = len(part["content"].encode()), len(part["pattern"].get("String", "").encode())
+        return max(1.0, size / max(1, found))
+    if kind == "Prepend":
+        return 1.0 + len(part["prepend"].encode())
+    if kind == "Precompiled":
+        return max(1.0, _longest_piece(part))
+    if kind == "ByteLevel" and part.get("add_prefix_space"):
+        return 2 * GROWTH[kind]
+    return GROWTH[kind]
 
 
 def _longest_piece(part: dict[str, Any]) -> int:
