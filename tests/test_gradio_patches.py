@@ -15,10 +15,12 @@ def test_a_visit_keeps_no_copy_of_how_all_components_look():
     visit, other = SessionState(demo), SessionState(demo)
     visit._update_value_in_config(box._id, "b")
     visit._update_config(box._id)
-    assert visit.config_values == {}
     visit[counted._id] = [1]
+    visit[box._id] = gr.Textbox("a", visible=False, render=False)
+    assert visit.config_values == {} and not visit[box._id].visible and other[box._id].visible
     assert (visit[counted._id], other[counted._id]) == ([1], [0]), "what is a visitor's own stays"
     assert visit[box._id].value == "a" and box._id in visit
     as_gradio_has_it = SimpleNamespace()
     patches._begin(as_gradio_has_it, demo)
     assert set(as_gradio_has_it.config_values) >= {box._id}, "or the patch is needed no longer"
+    assert visit._state_ttl.keys() == {counted._id}, "or what Gradio keeps of a value has another name"

@@ -1,6 +1,7 @@
 """Runs kept on a Hub of our own: what a machine without storage has after it was built anew."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -226,6 +227,26 @@ def test_homes_of_members_come_back_to_them_and_to_nobody_else(hub, filled, tmp_
         monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
     assert main(["keep", "--fetch"]) == 0
     assert "tom is no member here" in capsys.readouterr().err
+
+
+def test_a_name_of_somebody_who_left_is_not_given_to_another(hub, filled, tmp_path, monkeypatch, capsys):
+    """Their home is on the Hub alone, as after a restart of a Space, and then cannot be asked for."""
+    Accounts(filled).add("ada", "member", "long enough")
+    shutil.copytree(OLD / "finished", filled.of_member("ada").runs / "finished")
+    assert "ada/finished" in KeptHomes(filled).send()
+    anew = machine(tmp_path / "second")
+    for name, value in {"HOME": anew.home, "HUB_TOKEN": GOOD, "KEEP_RUNS": "me/my-runs"}.items():
+        monkeypatch.setenv(f"QLORA_APP_{name}", str(value))
+    monkeypatch.setattr("sys.stdin", io.StringIO("long enough\n" * 5))
+    before = dict(hub.repos[PLACE].files)
+    assert main(["accounts", "add", "ada"]) != 0 and "--with-home" in capsys.readouterr().err
+    hub.status = 503
+    assert main(["accounts", "add", "eve"]) != 0, "whether somebody had that name is not known"
+    hub.status = None
+    assert Accounts(anew).all() == {} and main(["accounts", "add", "eve"]) == 0
+    assert not [one for one in KeptHomes(anew).fetch() if "/" in one] and not anew.members.exists()
+    assert main(["accounts", "add", "ada", "--with-home"]) == 0
+    assert KeptHomes(anew).fetch() == ["ada/finished"] and hub.repos[PLACE].files == before
 
 
 def test_a_run_that_cannot_be_read_keeps_no_other_back(hub, filled):

@@ -135,8 +135,11 @@ def test_the_command_asks_for_a_password_and_takes_none_as_an_argument(tmp_path,
     assert json.loads(capsys.readouterr().out) == {"name": "bob", "role": "visitor"}
     assert main(["accounts", "remove", "bob"]) == 0 and accounts.all() == {}
     (tmp_path / "members" / "bob").mkdir(parents=True)
-    assert main(["accounts", "add", "bob"]) == 0
-    assert "members/bob is there from before" in capsys.readouterr().out, "another person may have that name now"
+    capsys.readouterr()
+    for role in ("member", "visitor"):  # who may be made a member later
+        assert main(["accounts", "add", "bob", "--role", role]) != 0 and accounts.all() == {}
+        assert "members/bob is in this home from before" in capsys.readouterr().err, "another person may have that name"
+    assert main(["accounts", "add", "bob", "--with-home"]) == 0 and accounts.role_of("bob") == "member"
 
 
 # ---- who asks

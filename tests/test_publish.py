@@ -27,7 +27,7 @@ from qlora_app.export.hub_card import hub_card
 from qlora_app.export.public_names import public_id, public_title
 from qlora_app.export.space import _readme
 from qlora_app.hub import Repository
-from qlora_app.hub.publishing import _left_over, _not_sent
+from qlora_app.hub.publishing import _not_sent, mistaken
 from qlora_app.inference.session import ChatSession
 from qlora_app.kinds.export import export_job
 from qlora_app.kinds.publish import PublishSpec, check, check_hub, publish_job, suggested
@@ -168,34 +168,25 @@ READ = ["model.safetensors", "model-00001-of-00002.safetensors", "model.safetens
 READ += ["adapter_model.safetensors", "adapter_config.json", "chat_template.jinja", "tokenizer.json", "vocab.txt"]
 
 
-@given(st.lists(st.sets(st.sampled_from(READ)), min_size=2, max_size=4))
-def test_what_an_earlier_push_left_is_read_as_a_part_of_no_later_one(pushes):
-    there = {"LICENSE", "pictures/model.safetensors", "a-Q8_0.gguf"}
-    of_others, repository = set(there), Repository("me/mine")
-    for names in pushes:
-        there = there.difference(_left_over(repository, there, names)) | names
-        assert there == of_others | names
+@given(st.sets(st.sampled_from(READ)), st.sets(st.sampled_from(READ)))
+def test_nothing_is_left_there_that_is_read_as_a_part_of_what_comes(there, sent):
+    found = set(mistaken(Repository("me/mine"), there | {"LICENSE", "pictures/model.safetensors", "a-Q8_0.gguf"}, sent))
+    of_models = {name for name in READ if "model" in name or "config" in name}
+    assert found == there - sent - (of_models if "adapter_config.json" in sent else set())
 
 
-def test_a_gguf_takes_the_place_of_those_of_its_type_only():
-    there = ["old-Q8_0.gguf", "old-Q4_K_M.gguf", "config.json", "new-Q8_0.gguf"]
-    assert _left_over(Repository("me/mine"), there, ["new-Q8_0.gguf", "README.md"]) == ["old-Q8_0.gguf"]
-    assert _left_over(Repository("me/mine", kind="space"), there, ["app.py"]) == []
+def test_a_gguf_is_mistaken_for_one_of_its_type_only():
+    there = ["old-Q8_0.gguf", "old-Q4_K_M.gguf", "config.json", "new-Q8_0.gguf", "params"]
+    assert mistaken(Repository("me/mine"), there, ["new-Q8_0.gguf", "README.md"]) == ["old-Q8_0.gguf", "params"]
+    assert mistaken(Repository("me/mine", kind="space"), there, ["app.py"]) == []
 
 
-def test_what_goes_is_listed_before_and_goes_with_the_same_commit(hub, run, capsys):
-    published(run)
-    repo = hub.repos["models/me/mine"]
-    repo.files |= {"model.safetensors": b"of an earlier run", "LICENSE": b"mine"}
-    capsys.readouterr()
-    assert main(["publish", run.id, "me/mine", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["taken_away"] == ["model.safetensors"]
-    (run.adapter / "adapter_config.json").write_text((run.adapter / "adapter_config.json").read_text() + "\n")
-    commits = len(hub.messages)
-    assert published(run).status().state == "done" and len(hub.messages) == commits + 1
-    assert repo.files.keys() == told["files"].keys() | {"LICENSE", ".gitattributes"}
-    assert repo.others[public_id(run)] == repo.files
+def test_what_would_be_read_with_it_is_said_before_and_nothing_is_taken_away(hub, run, capsys):
+    hub.add(repo := Repo("me/mine", {"vocab.txt": b"of another", "model.safetensors": b""}, private=True))
+    kept = dict(repo.files)
+    assert main(["publish", run.id, "me/mine", "--json"]) == 2 and "me/mine holds vocab.txt," in capsys.readouterr().err
+    check_problem(published(run).status().sentence, "hub.others_are_there")
+    assert repo.files == kept, "nothing went, nothing came"
 
 
 def test_what_somebody_else_sends_meanwhile_is_not_written_over(hub, run):

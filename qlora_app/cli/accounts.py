@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..accounts import ROLES, Accounts, members_in
 from ..errors import UserError
+from ..runs.on_hub_homes import KeptHomes
 from ..settings import Settings
 from .command import DONE, add_command, stdout
 
@@ -22,6 +23,8 @@ def add_accounts(commands: Any) -> None:
     parser.add_argument("name", nargs="?", default="", help="what somebody logs in as")
     words = "add, role: owner does everything, member trains in a home of their own, visitor looks and chats"
     parser.add_argument("--role", choices=ROLES, default="member", help=f"{words}; member where none is given")
+    again = "add: the same person had this name before, and gets the home of that name again"
+    parser.add_argument("--with-home", action="store_true", help=again)
 
 
 def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -32,8 +35,9 @@ def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
         _list(accounts, given.json)
         return DONE
     is_first = not accounts.is_there and settings.login is None
-    has_home = given.name in members_in(settings)
     if given.act == "add":
+        if not given.with_home and given.name not in accounts.all():
+            _check_nobody_had(given.name, settings)
         accounts.add(given.name, given.role, _password())
     elif given.act == "role":
         accounts.change(given.name, role=given.role)
@@ -41,11 +45,30 @@ def accounts_command(given: argparse.Namespace, settings: Settings) -> int:
         accounts.change(given.name, password=_password())
     else:
         accounts.remove(given.name)
-    _say(given, is_first, has_home, bool(accounts.all() or settings.login))
+    _say(given, is_first, bool(accounts.all() or settings.login))
     return DONE
 
 
-def _say(given: argparse.Namespace, is_first: bool, has_home: bool, others: bool) -> None:
+def _check_nobody_had(name: str, settings: Settings) -> None:
+    """Raises UserError where a home of that name is here or kept on the Hub: it is private, and may be of somebody else
+    who had the name. So it does where the Hub cannot be asked.
+    """
+    where = ""
+    if name in members_in(settings):
+        where = "this home"
+    elif settings.keep_runs and name in KeptHomes(settings).in_repository():
+        where = settings.keep_runs
+    if where:
+        raise UserError(
+            "accounts.home_from_before",
+            "members/{name} is in {where} from before, with all that a {name} made. For somebody else take another "
+            "name; for the same person add it with --with-home.",
+            name=name,
+            where=where,
+        )
+
+
+def _say(given: argparse.Namespace, is_first: bool, others: bool) -> None:
     if given.json:
         print(json.dumps({"act": given.act, "name": given.name}))
         return
@@ -60,8 +83,6 @@ def _say(given: argparse.Namespace, is_first: bool, has_home: bool, others: bool
     print(words[given.act])
     if given.act == "remove" and not others:
         print("Nobody can log in now. Delete accounts.yaml for a page without a login.")
-    if given.act == "add" and has_home:
-        print(f"members/{given.name} is there from before, and theirs now. For somebody else, move that folder away.")
 
 
 def _password() -> str:

@@ -81,7 +81,8 @@ def _say_who_is_left(settings: Settings, kept: KeptHomes) -> None:
         _warn(
             settings,
             f"{name} is no member here, so the home that is kept in {settings.keep_runs} under members/{name} was not "
-            "fetched. Add the account and start again to have it back, or delete that folder on the Hub.",
+            f"fetched. For the same person: `accounts add {name} --with-home`, and start again. Or delete that folder "
+            "on the Hub.",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from rich.text import Text
 
 from ..formatting import size
-from ..kinds.publish import PublishSpec, What, check, check_hub, files_of, publish_job, taken_away
+from ..kinds.publish import PublishSpec, What, check, check_hub, check_room, files_of, publish_job
 from ..settings import Settings
 from .command import DONE, INTERRUPTED, add_command, add_no_watch, add_run, find_run, stdout
 from .jobs import report, start_if_idle, watched
@@ -37,7 +37,8 @@ def publish_command(given: argparse.Namespace, settings: Settings) -> int:
         with tempfile.TemporaryDirectory() as folder:
             files = files_of(run, spec, Path(folder) / "sent", settings)
             sizes = {name: path.stat().st_size for name, path in files.items()}
-        return _listed(given, spec, sizes, taken_away(spec, sizes, settings))
+        check_room(spec, sizes, settings)
+        return _listed(given, spec, sizes)
     job = publish_job(run, spec, settings)
     start_if_idle(job, run.folder.parent, given.screen)
     if given.no_watch:
@@ -54,16 +55,13 @@ def publish_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _listed(given: argparse.Namespace, spec: PublishSpec, files: dict[str, int], gone: list[str]) -> int:
+def _listed(given: argparse.Namespace, spec: PublishSpec, files: dict[str, int]) -> int:
     if given.json:
-        told = {"repository": spec.repository, "private": spec.private, "files": files, "taken_away": gone}
-        print(json.dumps(told))
+        print(json.dumps({"repository": spec.repository, "private": spec.private, "files": files}))
         return DONE
     out = stdout()
     for name, count in files.items():
         out.print(Text(f"{size(count):>10}  {name}"), soft_wrap=True)
-    for name in gone:
-        out.print(Text(f"taken away  {name}"), soft_wrap=True)
     who = "only you can see" if spec.private else "everybody can see"
     out.print(
         Text(f"{size(sum(files.values()))} would go to {spec.repository}, which {who}. Nothing was sent: add --yes.")

@@ -12,7 +12,7 @@ os.environ.setdefault(
 
 from .download import fetch_files
 from .errors import HubUnavailable, explain, giving_it
-from .publishing import Account, Pushed, account_of, is_public, is_there, left_over, push
+from .publishing import Account, Pushed, account_of, check_alone, is_public, is_there, push
 from .repository import (
     COMMIT,
     PATIENCE,
@@ -32,12 +32,12 @@ __all__ = [
     "Repository",
     "account_of",
     "ask",
+    "check_alone",
     "explain",
     "fetch_files",
     "giving_it",
     "is_public",
     "is_there",
-    "left_over",
     "licence_of",
     "push",
 ]

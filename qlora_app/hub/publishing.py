@@ -12,13 +12,16 @@ from ..storage.digests import sha256_of
 from .errors import explain, giving_it
 from .repository import Repository, ask
 
-# What libraries look for by these names, whatever else lies there: what an earlier push left would be taken for a
-# part of this one. transformers opens model.safetensors before any shards, and PEFT's adapter on top of any model.
-READ_BY_NAME = re.compile(
-    r"(adapter_)?config\.json|generation_config\.json|(adapter_)?model\.safetensors(\.index\.json)?"
-    r"|model-\d+-of-\d+\.safetensors|chat_template\.(jinja|json)|tokenizer(_config)?\.json|tokenizer\.model"
-    r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|spiece\.model"
+# What programs look for by these names, whatever else lies there: it would be taken for a part of what is sent.
+# transformers opens model.safetensors before any shards, and an adapter on top of any model.
+OF_TOKENIZERS = re.compile(
+    r"chat_template\.(jinja|json)|tokenizer(_config)?\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json"
+    r"|vocab\.(json|txt)|merges\.txt|spiece\.model"
 )
+OF_MODELS = re.compile(
+    r"(adapter_|generation_)?config\.json|(adapter_)?model\.safetensors(\.index\.json)?|model-\d+-of-\d+\.safetensors"
+)
+OF_OLLAMA = re.compile(r"template|system|params")
 GGUF_TYPE = re.compile(r"-([A-Z]+\d\w*)\.gguf$")  # of the name of a GGUF file: Ollama chooses by it
 
 
@@ -66,28 +69,44 @@ def is_there(repository: Repository, token: str) -> bool | None:
         raise explain(error, repository, True) from error
 
 
-def left_over(repository: Repository, names: Iterable[str], token: str) -> list[str]:
-    """What is there and would be read as a part of files with these names. Raises UserError where the Hub cannot be
-    asked.
+def check_alone(repository: Repository, names: Iterable[str], token: str) -> None:
+    """Raises UserError where files lie there that would be read as a part of those with these names, and where the Hub
+    cannot be asked.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        return _left_over(repository, _checksums(HfApi(token=token), repository), names)
+        _check_alone(repository, _checksums(HfApi(token=token), repository), names)
     except RepositoryNotFoundError:
-        return []
+        return
+    except UserError:
+        raise
     except Exception as error:  # whatever the network does, the person gets a sentence
         raise explain(error, repository, True) from error
 
 
-def _left_over(repository: Repository, there: Iterable[str], names: Iterable[str]) -> list[str]:
+def _check_alone(repository: Repository, there: Iterable[str], names: Iterable[str]) -> None:
+    """Raises UserError; nothing is taken away, as nobody can tell whose it is."""
+    if others := mistaken(repository, there, names):
+        raise UserError(
+            "hub.others_are_there",
+            "{id} holds {names}, of an earlier push or of somebody else, which programs would read as a part of this. "
+            "Delete that on the Hub, or choose another name.",
+            id=repository.id,
+            names=", ".join(others),
+        )
+
+
+def mistaken(repository: Repository, there: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Which of those there would be read as a part of files with these names."""
+    sent, others = set(names), sorted(set(there) - set(names))
     if repository.kind != "model":
         return []
-    kept = set(names)
-    types = _gguf_types(kept)
-    others = set(there) - kept
-    return sorted(name for name in others if (_gguf_types([name]) & types if types else READ_BY_NAME.fullmatch(name)))
+    if types := _gguf_types(sent):
+        return [name for name in others if OF_OLLAMA.fullmatch(name) or _gguf_types([name]) & types]
+    is_adapter = "adapter_config.json" in sent  # PEFT opens it alone
+    return [name for name in others if OF_TOKENIZERS.fullmatch(name) or (not is_adapter and OF_MODELS.fullmatch(name))]
 
 
 def _gguf_types(names: Iterable[str]) -> set[str]:
@@ -104,12 +123,11 @@ def push(
     is_stopped: Callable[[], bool],
 ) -> Pushed:
     """{name: file}, all as one commit: what is there is whole at every moment. Large files are sent before it, one by
-    one, and stay with the Hub where it breaks off, so that the next push sends the rest. What is left over there goes
-    with the same commit. `tag` names it.
+    one, and stay with the Hub where it breaks off, so that the next push sends the rest. `tag` names the commit.
 
     on_progress: hears bytes there, of how many, and the file's name. Raises UserError, and Stopped once `is_stopped()`.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     api, of = HfApi(token=token), {"repo_type": repository.kind}
     try:
@@ -118,6 +136,7 @@ def push(
         _check_private(api, repository, private)
         before = str(api.repo_info(repository.id, **of).sha)
         there = _checksums(api, repository, before)
+        _check_alone(repository, there, files)
         missing = [name for name, path in files.items() if there.get(name) != _checksum(path, there.get(name, ""))]
         total, done = sum(path.stat().st_size for path in files.values()), 0
         added = {name: CommitOperationAdd(name, str(files[name])) for name in missing}
@@ -130,11 +149,10 @@ def push(
             done += path.stat().st_size
         if is_stopped():
             raise Stopped
-        changes = [*added.values(), *map(CommitOperationDelete, _left_over(repository, there, files))]
-        if changes:
+        if added:
             on_progress(total, total, "README.md")
             words = {"commit_message": f"Run {tag}", "parent_commit": before}
-            api.create_commit(repository.id, changes, **of, **words)
+            api.create_commit(repository.id, list(added.values()), **of, **words)
         commit = str(api.repo_info(repository.id, **of).sha)
         _check_whole(_checksums(api, repository, commit), files, repository)
         _move_tag(api, repository, tag, commit)

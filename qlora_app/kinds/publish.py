@@ -13,7 +13,7 @@ from ..export.hub_card import Terms
 from ..export.public_names import public_id, public_title
 from ..export.published import check_says_nothing, to_publish
 from ..formatting import size
-from ..hub import Account, Repository, account_of, ask, giving_it, is_public, is_there, left_over, licence_of, push
+from ..hub import Account, Repository, account_of, ask, check_alone, giving_it, is_public, is_there, licence_of, push
 from ..jobs import Job, JobSpec, JobStore, JobWriter, failures
 from ..jobs.job import Needs
 from ..methods.fitting import check_saved
@@ -106,11 +106,12 @@ def check_hub(spec: PublishSpec, settings: Settings) -> bool | None:
     return is_private
 
 
-def taken_away(spec: PublishSpec, names: Iterable[str], settings: Settings) -> list[str]:
-    """What lies there and would be read as a part of files with these names: it goes when they come. Raises UserError
-    where the Hub cannot be asked.
-    """
-    return left_over(spec.place, names, _token(settings))
+def check_room(spec: PublishSpec, names: Iterable[str], settings: Settings) -> None:
+    """Raises UserError where what lies there would be read as a part of files with these names. Only asks."""
+    try:
+        check_alone(spec.place, names, _token(settings))
+    except UserError as error:
+        raise UserError.of(error.problem, {"repository": error.problem}) from None
 
 
 def suggested(run: Run, what: What, owner: str) -> str:

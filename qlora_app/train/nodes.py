@@ -53,7 +53,9 @@ class Node:
         try:
             while message := self.wire.receive():
                 self._take(message)
-        except Exception as error:  # it has gone, or says what no version of ours says: of any kind
+        except OSError:  # it has gone, or this side has closed
+            pass
+        except Exception as error:  # it says what no version of ours says: of any kind
             log(f"node {self.name}: {error}")
         finally:
             self.is_lost = True

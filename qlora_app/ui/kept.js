@@ -48,7 +48,7 @@ function guanacoStand(names, given, basis) {
 // A page that has lost its server runs no events: what is typed then is kept by the field it stands in.
 addEventListener('input', event => {
   const box = event.target, field = box.closest?.('.keeps');
-  if (!field?.id || box.matches('[role=combobox], [type=password]')) return;
+  if (!window.guanacoReady || !field?.id || box.matches('[role=combobox], [type=password]')) return;
   const number = box.value === '' ? null : Number(box.value), value = {checkbox: box.checked, number}[box.type] ?? box.value;
   guanacoKeep('page', {values: {...guanacoKept('page')?.values, [field.id]: value}});
 });

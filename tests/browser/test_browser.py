@@ -255,7 +255,7 @@ def test_testing_it_from_train_lands_on_its_test_and_a_reload_finds_it_and_the_f
     name = page.locator("#f-name").locator("input, textarea")
     name.fill("half typed")
     page.locator("#effort").get_by_text("Thorough").click()
-    page.wait_for_function("JSON.parse(sessionStorage['guanaco-form']).effort === 'thorough'")
+    page.wait_for_function("JSON.parse(sessionStorage['guanaco-kept train'] ?? '{}').effort === 'thorough'")
     page.locator("#live").get_by_role("button", name="Test it").click()
     page.wait_for_url(re.compile(rf"tab=runs.*run={run.id}.*show=test"))
     expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")

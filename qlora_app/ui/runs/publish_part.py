@@ -18,11 +18,11 @@ from ...kinds.publish import (
     account,
     check,
     check_hub,
+    check_room,
     files_of,
     publish_job,
     spec_of,
     suggested,
-    taken_away,
 )
 from ...runs import Run, address_of
 from ..context import AppContext
@@ -42,6 +42,7 @@ WHAT: list[tuple[str, What]] = [
 # Where a job of its own failed, and the field that is to be changed; all others are about the token or the network.
 FIELD_OF = {
     "hub.repository_is_public": "repository",
+    "hub.others_are_there": "repository",
     "hub.changed_meanwhile": "repository",
     "hub.not_what_was_sent": "repository",
     "publish.holds_secret": "what",
@@ -171,10 +172,10 @@ class PublishPart:
             with tempfile.TemporaryDirectory() as folder:
                 files = files_of(run, spec, Path(folder) / "sent", self.page.settings)
                 sizes = {name: path.stat().st_size for name, path in files.items()}
-            gone = taken_away(spec, sizes, self.page.settings)
+            check_room(spec, sizes, self.page.settings)
         except UserError as error:
             return self._nothing_said() | self._at_fields(error)
-        words = translate(_files(sizes, gone, spec, is_private))
+        words = translate(_files(sizes, spec, is_private))
         return self._nothing_said() | {self.listed: words, self.send: gr.Button(visible=True)}
 
     @changes
@@ -239,10 +240,8 @@ def _warning(problem: Problem) -> str:
     return f'<p class="warning" role="alert">{escape(problem_in(problem, visitors_language()))}</p>'
 
 
-def _files(sizes: dict[str, int], gone: list[str], spec: PublishSpec, is_private: bool | None) -> str:
-    """gone: names that are taken away there. is_private: what is there of that name, which stays as it is; None:
-    nothing yet.
-    """
+def _files(sizes: dict[str, int], spec: PublishSpec, is_private: bool | None) -> str:
+    """is_private: what is there of that name, which stays as it is; None: nothing yet."""
     rows = "".join(
         f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>'
         for name, count in sorted(sizes.items(), key=lambda pair: -pair[1])
@@ -250,9 +249,6 @@ def _files(sizes: dict[str, int], gone: list[str], spec: PublishSpec, is_private
     will_be = spec.private if is_private is None else is_private
     who = "Only you can see it there." if will_be else "Everybody can see it there."
     there = "<p>It is there already: what is there stays, and these files take the place of those.</p>"
-    if gone:
-        names = ", ".join(f'<code translate="no">{escape(name)}</code>' for name in gone)
-        there += f"<p>Taken away there, as it would be read as a part of these: {names}</p>"
     total = f'<p class="quiet">{size(sum(sizes.values()))} would be sent. {who}</p>'
     return f"<table><tbody>{rows}</tbody></table>{total}{'' if is_private is None else there}"
 
