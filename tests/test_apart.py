@@ -109,6 +109,7 @@ UNUSUAL = {
     "a decoder that panics at a short token": made(decoder=decoders.Strip(" ", 0, 1)),
     "such a one among others": made(decoder=decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 1, 1)])),
     "something between all letters": made(normalizer=normalizers.Replace("", "a")),
+    "nothing as a prefix": made(normalizer=normalizers.Prepend("")),
     "something where nothing is": made(normalizer=normalizers.Replace(Regex("x*"), "a")),
     "thousands of steps": made(normalizer=normalizers.Sequence([normalizers.NFC()] * 1000)),
     "much around each text": made(post_processor=around(5000)),

@@ -84,6 +84,8 @@ def _is_harmless(part: dict[str, Any]) -> bool:
         return _longest_piece(part) <= LONGEST_PIECE
     if kind == "Strip":
         return not part.get("stop")  # a decoder that cuts at the end panics at a token that is shorter
+    if kind == "Prepend":
+        return bool(part["prepend"])  # where it puts nothing, ByteLevel panics behind it
     if kind == "FixedLength":
         return part["length"] > 0
     if kind == "TemplateProcessing":
