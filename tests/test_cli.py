@@ -553,6 +553,8 @@ def test_settings_are_listed_and_secrets_are_not_shown(home, monkeypatch, capsys
     monkeypatch.setenv("QLORA_APP_RAY", "http://ada:pw-of-ray@head:8265")
     assert "pw-of-ray" in Settings.from_environment().secrets.values(), "so nothing that is published holds it"
     assert main(["settings"]) == 0 and "pw-of-ray" not in capsys.readouterr().out
+    monkeypatch.setenv("QLORA_APP_PASSWORD", home.name)
+    assert main(["settings"]) == 0 and str(home) in capsys.readouterr().out, "no star tells of which words it is one"
 
 
 def test_settings_for_scripts(home, capsys):

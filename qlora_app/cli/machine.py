@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -45,11 +45,9 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE if works else NOT_DONE
 
 
-def _without(secrets: Mapping[str, str], text: str) -> str:
-    """Stars for each, also within an address; pydantic prints its own so."""
-    for word in secrets.values():
-        text = text.replace(word, "**********")
-    return text
+def _shown(value: Any) -> str:
+    """Stars for whom an address is opened as, and the password; pydantic prints its own secrets so."""
+    return "" if value is None else re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:**********@", str(value))
 
 
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -57,8 +55,7 @@ def settings_command(given: argparse.Namespace, settings: Settings) -> int:
     table = Table("variable", "value", "what it is", box=None, pad_edge=False)
     shown = {}
     for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        shown[PREFIX + name.upper()] = "" if value is None else _without(settings.secrets, str(value))
+        shown[PREFIX + name.upper()] = _shown(getattr(settings, name))
         table.add_row(PREFIX + name.upper(), shown[PREFIX + name.upper()], field.description)
     if given.json:
         print(json.dumps(shown))
