@@ -47,7 +47,7 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
 
 def _shown(value: Any) -> str:
     """Stars for whom an address is opened as, and the password; pydantic prints its own secrets so."""
-    return "" if value is None else re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:**********@", str(value))
+    return "" if value is None else re.sub(r"//[^/]*@", "//**********@", str(value))
 
 
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:
